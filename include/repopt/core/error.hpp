@@ -1,0 +1,40 @@
+// Errors: one function that turns a broken precondition into an exception with a readable message.
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <concepts>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace repopt {
+
+namespace detail {
+
+inline void append(std::string& text, std::string_view part) { text += part; }
+
+template <class Number>
+  requires(std::integral<Number> || std::floating_point<Number>)
+void append(std::string& text, Number part) {
+  std::array<char, 64> digits;
+  text.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), part).ptr);
+}
+
+}  // namespace detail
+
+/// The parts (strings and numbers) as one text; a number is written so that reading it gives the same number again.
+template <class... Parts>
+std::string concat(const Parts&... parts) {
+  std::string text;
+  (detail::append(text, parts), ...);
+  return text;
+}
+
+/// Throws std::invalid_argument with the concatenated `message` unless `condition` holds.
+template <class... Parts>
+constexpr void require(bool condition, const Parts&... message) {
+  if (!condition) throw std::invalid_argument(concat(message...));
+}
+
+}  // namespace repopt

@@ -1,0 +1,104 @@
+// AdamW: Adam with decoupled weight decay, for a kernel that stands for a CSLA block.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "repopt/core/csla_block.hpp"
+#include "repopt/core/error.hpp"
+
+namespace repopt {
+
+/// torch.optim.AdamW, exact in sign and eps. Branch i sees the gradient s_i * g, so its moments are s_i * m and
+/// s_i^2 * v, and it moves the kernel by s_i times its update:
+///
+///     weight -= lr * sum_i embed_i( s_i^2 * m^ / (|s_i| * sqrt(v^) + eps) )
+///
+/// with the moments m, v of the raw gradient. A sum over the branches, not a multiplier: GradMult does not enter. (A
+/// departure from arXiv 2205.15242, whose code multiplies the update by sum_i embed_i(s_i): wrong where s_i < 0.)
+struct AdamW {
+  struct Options {
+    double lr = 1e-3;  ///< per step
+    std::array<double, 2> betas{0.9, 0.999};
+    double eps = 1e-8, weight_decay = 1e-2;
+    bool amsgrad = false;
+  };
+
+  template <class T>
+  struct State {
+    std::vector<T> exp_avg, exp_avg_sq;  ///< moments of the raw gradient, as the weight; empty before the first step
+    std::vector<T> max_exp_avg_sq;       ///< with amsgrad only
+    std::size_t step = 0;
+  };
+
+  static constexpr std::string_view name = "adamw";
+
+  /// Throws std::invalid_argument for what torch.optim.AdamW refuses, and for anything not finite.
+  static void validate(const Options& options) {
+    require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
+    for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
+    require(std::isfinite(options.eps) && options.eps >= 0, "eps must be finite and >= 0, it is ", options.eps);
+    require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
+            "weight_decay must be finite and >= 0, it is ", options.weight_decay);
+  }
+
+  /// One step on `weight` (block.target().size() elements) by `grad`, dL/dweight, times `grad_scale`.
+  template <class T>
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
+                     State<T>& state, const Options& options) {
+    state.exp_avg.resize(weight.size());
+    state.exp_avg_sq.resize(weight.size());
+    if (options.amsgrad) state.max_exp_avg_sq.resize(weight.size());
+    const double step = double(++state.step);
+    const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
+    const T decay = T(1 - options.lr * options.weight_decay);
+    const T step_size = T(options.lr / (1 - std::pow(options.betas[0], step)));
+    const T root_correction = T(1 / std::sqrt(1 - std::pow(options.betas[1], step)));
+
+    block.for_each_chunk([&](std::size_t first, std::span<T> chunk) {
+      T* __restrict m = state.exp_avg.data() + first;
+      T* __restrict v = state.exp_avg_sq.data() + first;
+      const T* __restrict g = grad.data() + first;
+      for (std::size_t k = 0; k < chunk.size(); ++k) {
+        const T scaled = grad_scale * g[k];
+        m[k] = beta1 * m[k] + (1 - beta1) * scaled;
+        v[k] = beta2 * v[k] + (1 - beta2) * (scaled * scaled);
+      }
+      const T* __restrict second_moment = v;
+      if (options.amsgrad) {
+        T* __restrict largest = state.max_exp_avg_sq.data() + first;
+        for (std::size_t k = 0; k < chunk.size(); ++k) largest[k] = std::max(largest[k], v[k]);
+        second_moment = largest;
+      }
+      block.sum_chunk(first, chunk, [&](T s, std::size_t k) {
+        const T denominator = std::abs(s) * (std::sqrt(second_moment[k]) * root_correction) + eps;
+        return s * s * m[k] / (s == 0 ? T(1) : denominator);  // a branch with s = 0 stands still, at eps = 0 too
+      });
+      T* __restrict w = weight.data() + first;
+      for (std::size_t k = 0; k < chunk.size(); ++k) w[k] = decay * w[k] - step_size * chunk[k];
+    });
+  }
+
+  static constexpr void visit_options(auto& options, auto visit) {
+    visit("lr", options.lr);
+    visit("beta1", options.betas[0]);
+    visit("beta2", options.betas[1]);
+    visit("eps", options.eps);
+    visit("weight_decay", options.weight_decay);
+    visit("amsgrad", options.amsgrad);
+  }
+
+  static constexpr void visit_state(auto& state, auto visit) {
+    visit("exp_avg", state.exp_avg);
+    visit("exp_avg_sq", state.exp_avg_sq);
+    visit("max_exp_avg_sq", state.max_exp_avg_sq);
+    visit("step", state.step);
+  }
+};
+
+}  // namespace repopt

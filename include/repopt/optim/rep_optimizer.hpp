@@ -1,0 +1,120 @@
+// RepOptimizer: an update rule with a CSLA block for each kernel, over parameters that stay the user's.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/csla_block.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/core/grad_mult.hpp"
+#include "repopt/optim/adamw.hpp"
+#include "repopt/optim/param_group.hpp"
+#include "repopt/optim/sgd.hpp"
+#include "repopt/optim/state_dict.hpp"
+#include "repopt/optim/update_rule.hpp"
+
+namespace repopt {
+
+/// Gradient Re-parameterization: trains plain kernels with the dynamics of the CSLA blocks that they stand for.
+/// Weights and gradients stay the user's: weights are changed by step(), gradients never. To start from pretrained
+/// weights, hand them over as they are: the Rule of Initialization is CslaBlock::equivalent_kernel(), a call of its
+/// own.
+///
+///     RepSgd<float> optimizer;
+///     auto& decayed = optimizer.add_param_group({.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true});
+///     decayed.add_param("stage1.0.conv.weight", weight, grad, block);
+///     ...                // fill grad
+///     optimizer.step();  // the training loop zeroes its gradients itself
+template <class Rule, std::floating_point T>
+  requires UpdateRule<Rule, T>
+class RepOptimizer {
+ public:
+  using Options = typename Rule::Options;
+  using ParamGroup = repopt::ParamGroup<Rule, T>;
+
+  /// Adds a group whose parameters share `options`. The reference stays valid as long as the optimizer lives, and when
+  /// it is moved. Throws std::invalid_argument if an option is out of range.
+  ParamGroup& add_param_group(const Options& options = {}) {
+    Rule::validate(options);
+    return param_groups_.emplace_back(options, registry_.get());
+  }
+
+  std::deque<ParamGroup>& param_groups() { return param_groups_; }
+  const std::deque<ParamGroup>& param_groups() const { return param_groups_; }
+
+  /// Sets the learning rate of every group. Throws std::invalid_argument if it is negative or not finite.
+  void set_lr(double lr) {
+    for (ParamGroup& group : param_groups_) group.set_lr(lr);
+  }
+
+  /// Multiplies gradients by `grad_scale`, from the next step on until set again: 1.0 / n averages a gradient that was
+  /// summed over n micro-batches. Throws std::invalid_argument unless finite and positive, and if a clip_grad_norm(),
+  /// which has measured the gradient with the old scale, waits for its step().
+  void set_grad_scale(double grad_scale) {
+    require(std::isfinite(grad_scale) && grad_scale > 0, "grad_scale must be finite and > 0, it is ", grad_scale);
+    require(!clip_coef_, "set_grad_scale(", grad_scale, ") must come before clip_grad_norm()");
+    grad_scale_ = grad_scale;
+  }
+
+  /// torch.nn.utils.clip_grad_norm_ for the CSLA model: scales the next step()'s gradient by min(1, max_norm / (norm +
+  /// 1e-6)) and returns `norm`, that of all gradients of the CSLA model, sqrt(sum GradMult * grad^2), after grad_scale.
+  /// Holds for every rule, since the multiplier belongs to gradients, not to updates. A NaN norm makes the coefficient
+  /// NaN, as in torch. Throws std::invalid_argument unless max_norm > 0.
+  double clip_grad_norm(double max_norm) {
+    require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
+    double sum_of_squares = 0;
+    for (const ParamGroup& group : param_groups_)
+      for (const Param<Rule, T>& param : group.params()) sum_of_squares += param.csla_grad_norm_squared();
+    const double norm = grad_scale_ * std::sqrt(sum_of_squares), coef = max_norm / (norm + 1e-6);
+    clip_coef_ = coef > 1 ? 1 : coef;
+    return norm;
+  }
+
+  /// One iteration: for each parameter the gradient times grad_scale times the clip coefficient goes to Rule::update().
+  /// Forgets the clip coefficient afterwards. Does not throw.
+  void step() {
+    const T grad_scale = T(grad_scale_ * clip_coef_.value_or(1.0));
+    for (ParamGroup& group : param_groups_)
+      for (Param<Rule, T>& param : group.params_)
+        Rule::update(param.weight, param.grad, grad_scale, param.block, param.state, group.options_);
+    clip_coef_.reset();
+  }
+
+  /// The state by parameter name: options of the groups, blocks with their scales, buffers. The buffers are spans into
+  /// this optimizer. Weights are not part of it.
+  StateDict<T> state_dict() const;
+
+  /// Takes over options, scales and buffers from `saved`, which may be in other layouts. Parameters are matched by
+  /// name. Throws std::invalid_argument, and changes nothing, if the rule, the set of names, a parameter's group, a
+  /// shape, a branch or a buffer's size differs, or an option or scale is not valid; the message names the parameter
+  /// and both values.
+  void load_state_dict(const StateDict<T>& saved);
+
+ private:
+  std::unique_ptr<ParamRegistry> registry_ = std::make_unique<ParamRegistry>();
+  std::deque<ParamGroup> param_groups_;
+  double grad_scale_ = 1;
+  std::optional<double> clip_coef_;  ///< of the next step()
+};
+
+/// SGD with Gradient Re-parameterization.
+template <std::floating_point T>
+using RepSgd = RepOptimizer<Sgd, T>;
+
+/// AdamW with Gradient Re-parameterization.
+template <std::floating_point T>
+using RepAdamW = RepOptimizer<AdamW, T>;
+
+}  // namespace repopt
+
+#include "repopt/optim/rep_optimizer_state.hpp"

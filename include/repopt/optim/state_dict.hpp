@@ -1,0 +1,35 @@
+// StateDict: an optimizer's state by parameter name, as plain data that a file format can hold.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/csla_block.hpp"
+
+namespace repopt {
+
+/// The state of one parameter.
+template <std::floating_point T>
+struct ParamState {
+  std::string name;                                   ///< as given to add_param()
+  std::size_t group = 0;                              ///< index of its group in StateDict::param_groups
+  ConvShape shape;                                    ///< of the weight and of every buffer, with their layout
+  std::vector<Branch<T>> branches;                    ///< the CSLA block's, with their scales
+  std::map<std::string, std::span<const T>> buffers;  ///< e.g. "momentum_buffer"; those that exist yet
+  std::map<std::string, std::size_t> counters;        ///< e.g. AdamW's "step"
+};
+
+/// The state of a RepOptimizer. The spans lie in the optimizer, or wherever the caller who loads it keeps them.
+template <std::floating_point T>
+struct StateDict {
+  std::string rule;                                         ///< Rule::name
+  std::vector<std::map<std::string, double>> param_groups;  ///< each group's options by name; a bool is 0 or 1
+  std::vector<ParamState<T>> params;
+};
+
+}  // namespace repopt
