@@ -1,0 +1,187 @@
+// GoldenFile: a file recorded from stock PyTorch, and the book-keeping that nothing in it is silently ignored.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <initializer_list>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/optim/adamw.hpp"
+#include "repopt/optim/sgd.hpp"
+#include "support/relative_error.hpp"
+
+namespace repopt::testing {
+
+/// The largest relative error so far, and where it was.
+struct Largest {
+  double error = 0;
+  std::string where{};
+
+  void add(const std::string& name, const auto& a, const auto& b) { add({relative_error(a, b), name}); }
+
+  void add(const Largest& other) {
+    if (where.empty() || other.error > error) *this = other;
+  }
+};
+
+struct GoldenTensor {
+  std::vector<std::size_t> shape;
+  std::vector<double> data;
+};
+
+class GoldenFile {
+ public:
+  explicit GoldenFile(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+    std::uint64_t length = 0;
+    std::memcpy(&length, bytes.data(), 8);
+    const auto header = nlohmann::json::parse(bytes.begin() + 8, bytes.begin() + 8 + std::ptrdiff_t(length));
+    for (const auto& [name, entry] : header.items()) {
+      if (name == "__metadata__") {
+        for (const auto& [key, value] : entry.items()) metadata_[key] = value.get<std::string>();
+        continue;
+      }
+      GoldenTensor tensor{entry["shape"], {}};
+      const std::size_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
+      tensor.data.resize((end - begin) / 8);
+      std::memcpy(tensor.data.data(), bytes.data() + 8 + length + begin, end - begin);
+      tensors_[name] = std::move(tensor);
+    }
+  }
+
+  bool has(const std::string& key) const { return metadata_.contains(key); }
+  bool has_tensor(const std::string& name) const { return tensors_.contains(name); }
+
+  /// Metadata as text. Throws std::runtime_error if there is no such key.
+  const std::string& text(const std::string& key) const {
+    const auto found = metadata_.find(key);
+    if (found == metadata_.end()) throw std::runtime_error("metadata lacks '" + key + "'");
+    return found->second;
+  }
+
+  /// Metadata that is JSON.
+  nlohmann::json json(const std::string& key) const {
+    try {
+      return nlohmann::json::parse(text(key));
+    } catch (const nlohmann::json::exception& error) {
+      throw std::runtime_error("metadata '" + key + "': " + error.what());
+    }
+  }
+
+  const GoldenTensor& tensor(const std::string& name) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end()) throw std::runtime_error("tensor '" + name + "' is missing");
+    return found->second;
+  }
+
+  const std::vector<double>& data(const std::string& name) const { return tensor(name).data; }
+
+  /// Throws std::runtime_error unless the tensor has `size` elements.
+  const std::vector<double>& data(const std::string& name, std::size_t size) const {
+    const auto& found = data(name);
+    if (found.size() != size)
+      throw std::runtime_error(concat("tensor '", name, "' has ", found.size(), " elements, expected are ", size));
+    return found;
+  }
+  const std::map<std::string, GoldenTensor>& tensors() const { return tensors_; }
+
+  /// Throws std::runtime_error if the metadata holds a key that is not among `known`.
+  void require_known_metadata(std::initializer_list<const char*> known) const {
+    for (const auto& [key, value] : metadata_)
+      if (std::find(known.begin(), known.end(), key) == known.end())
+        throw std::runtime_error("unknown metadata '" + key + "': " + value);
+  }
+
+ private:
+  std::map<std::string, std::string> metadata_;
+  std::map<std::string, GoldenTensor> tensors_;
+};
+
+/// A JSON object whose members are taken one by one; finish() throws std::runtime_error if one was not.
+class Members {
+ public:
+  Members(nlohmann::json object, std::string name) : object_(std::move(object)), name_(std::move(name)) {
+    if (!object_.is_object()) throw std::runtime_error(name_ + " is no JSON object: " + object_.dump());
+  }
+
+  bool has(const char* key) const { return object_.contains(key); }
+
+  template <class V>
+  V take(const char* key) {
+    if (!has(key)) throw std::runtime_error(name_ + " lacks '" + key + "'");
+    const nlohmann::json value = object_[key];
+    object_.erase(key);
+    try {
+      return value.get<V>();
+    } catch (const nlohmann::json::exception&) {
+      throw std::runtime_error(name_ + " has an impossible " + key + ": " + value.dump());
+    }
+  }
+
+  template <class V>
+  V take(const char* key, V otherwise) {
+    return has(key) ? take<V>(key) : otherwise;
+  }
+
+  /// One number for both axes, or a pair.
+  std::array<std::size_t, 2> take_pair(const char* key, std::array<std::size_t, 2> otherwise) {
+    if (!has(key)) return otherwise;
+    if (object_[key].is_array()) return take<std::array<std::size_t, 2>>(key);
+    const auto both = take<std::size_t>(key);
+    return {both, both};
+  }
+
+  void finish() const {
+    if (!object_.empty()) throw std::runtime_error(name_ + " has unknown members: " + object_.dump());
+  }
+
+ private:
+  nlohmann::json object_;
+  std::string name_;
+};
+
+inline void take_options(Members& recorded, Sgd::Options& options) {
+  options.lr = recorded.take<double>("lr");
+  options.momentum = recorded.take("momentum", options.momentum);
+  options.dampening = recorded.take("dampening", options.dampening);
+  options.weight_decay = recorded.take("weight_decay", options.weight_decay);
+  options.nesterov = recorded.take("nesterov", options.nesterov);
+}
+
+inline void take_options(Members& recorded, AdamW::Options& options) {
+  options.lr = recorded.take<double>("lr");
+  options.betas = recorded.take("betas", options.betas);
+  options.eps = recorded.take("eps", options.eps);
+  options.weight_decay = recorded.take("weight_decay", options.weight_decay);
+  options.amsgrad = recorded.take("amsgrad", options.amsgrad);
+}
+
+/// Calls check(Rule(), options, max_norm) for the recorded optimizer; max_norm is 0 if it does not clip.
+auto with_optimizer(const GoldenFile& file, auto check) {
+  Members recorded(file.json("optimizer"), "optimizer");
+  const auto rule = recorded.take<std::string>("rule");
+  const auto max_norm = recorded.take("clip_grad_norm", 0.0);
+  const auto read = [&](auto rule_type) {
+    typename decltype(rule_type)::Options options;
+    take_options(recorded, options);
+    recorded.finish();
+    return check(rule_type, options, max_norm);
+  };
+  if (rule == Sgd::name) return read(Sgd());
+  if (rule == AdamW::name) return read(AdamW());
+  throw std::runtime_error("unknown rule '" + rule + "'");
+}
+
+}  // namespace repopt::testing
