@@ -1,0 +1,74 @@
+// torch.optim.SGD, torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, element by element as PyTorch's source reads.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "repopt/optim/adamw.hpp"
+#include "repopt/optim/sgd.hpp"
+
+namespace repopt::testing {
+
+/// A torch.nn.Parameter with its grad and the optimizer's state for it.
+template <class T>
+struct TorchParam {
+  std::vector<T> data, grad = std::vector<T>(data.size());
+  std::vector<T> momentum_buffer{};
+  std::vector<T> exp_avg{}, exp_avg_sq{}, max_exp_avg_sq{};
+  std::size_t step = 0;
+};
+
+/// torch/optim/sgd.py, _single_tensor_sgd.
+template <class T>
+void torch_step(TorchParam<T>& param, const Sgd::Options& options) {
+  const bool no_buffer = param.momentum_buffer.empty();
+  if (no_buffer) param.momentum_buffer.resize(param.data.size());
+  for (std::size_t k = 0; k < param.data.size(); ++k) {
+    T d_p = param.grad[k];
+    if (options.weight_decay != 0) d_p += T(options.weight_decay) * param.data[k];
+    if (options.momentum != 0) {
+      T& buf = param.momentum_buffer[k];
+      if (no_buffer) {
+        buf = d_p;
+      } else {
+        buf = T(options.momentum) * buf + T(1 - options.dampening) * d_p;
+      }
+      d_p = options.nesterov ? d_p + T(options.momentum) * buf : buf;
+    }
+    param.data[k] -= T(options.lr) * d_p;
+  }
+}
+
+/// torch/optim/adamw.py, _single_tensor_adamw.
+template <class T>
+void torch_step(TorchParam<T>& param, const AdamW::Options& options) {
+  for (auto* moment : {&param.exp_avg, &param.exp_avg_sq, &param.max_exp_avg_sq}) moment->resize(param.data.size());
+  const auto [beta1, beta2] = options.betas;
+  const double step = double(++param.step);
+  const double bias_correction1 = 1 - std::pow(beta1, step), bias_correction2 = 1 - std::pow(beta2, step);
+  for (std::size_t k = 0; k < param.data.size(); ++k) {
+    param.data[k] *= T(1 - options.lr * options.weight_decay);
+    param.exp_avg[k] = T(beta1) * param.exp_avg[k] + T(1 - beta1) * param.grad[k];
+    param.exp_avg_sq[k] = T(beta2) * param.exp_avg_sq[k] + T(1 - beta2) * param.grad[k] * param.grad[k];
+    T second_moment = param.exp_avg_sq[k];
+    if (options.amsgrad) second_moment = param.max_exp_avg_sq[k] = std::max(param.max_exp_avg_sq[k], second_moment);
+    const T denom = std::sqrt(second_moment) / T(std::sqrt(bias_correction2)) + T(options.eps);
+    param.data[k] -= T(options.lr / bias_correction1) * param.exp_avg[k] / denom;
+  }
+}
+
+/// Returns the norm of all gradients before they are clipped.
+template <class T>
+double torch_clip_grad_norm(const std::vector<TorchParam<T>*>& params, double max_norm) {
+  double sum = 0;
+  for (const TorchParam<T>* param : params)
+    for (const T g : param->grad) sum += double(g) * double(g);
+  const double norm = std::sqrt(sum), coef = std::min(1.0, max_norm / (norm + 1e-6));
+  for (TorchParam<T>* param : params)
+    for (T& g : param->grad) g *= T(coef);
+  return norm;
+}
+
+}  // namespace repopt::testing
