@@ -1,0 +1,138 @@
+#include "repopt/core/csla_block.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "support/block_kinds.hpp"
+#include "support/csla_reference.hpp"
+#include "support/random.hpp"
+#include "support/relative_error.hpp"
+
+using namespace repopt;
+using namespace repopt::testing;
+
+TEST_CASE("A branch takes one scale per channel or one for all, and an identity scales by 1") {
+  const ConvShape shape = square(3, 2, 3);
+  CHECK(Branch<float>(shape, 0.5f).scale == std::vector<float>{0.5f, 0.5f});
+  CHECK(Branch<float>(shape, {1, 2}).scale == std::vector<float>{1, 2});
+  const auto identity = Branch<double>::identity(3);
+  CHECK(identity.shape == ConvShape::depthwise_1x1(3));
+  CHECK(identity.scale == std::vector<double>{1, 1, 1});
+  CHECK(identity == Branch<double>(ConvShape::depthwise_1x1(3), 1.0));
+}
+
+TEST_CASE("What cannot be a CSLA block is refused, with both shapes and the reason") {
+  const ConvShape conv3x3 = square(4, 4, 3), strided3x3 = strided(conv3x3, {2, 2});
+  const auto refuses = [](const ConvShape& target, const std::vector<Branch<double>>& branches,
+                          const std::string& message) {
+    CHECK_THROWS_WITH_AS(CslaBlock<double>(target, branches), message.c_str(), std::invalid_argument);
+  };
+  refuses(conv3x3, {}, "a CSLA block needs a branch; target: " + describe(conv3x3));
+  refuses(conv3x3, {{conv3x3, 1.0}, {strided3x3, 1.0}},
+          "branch [" + describe(strided3x3) + "] does not embed in target [" + describe(conv3x3) +
+              "]: their strides differ");
+  refuses(conv3x3, {{conv3x3, {1, 2, 3}}},
+          "scale has 3 elements, out_channels is 4; branch [" + describe(conv3x3) + "]");
+  refuses(conv3x3, {{conv3x3, std::numeric_limits<double>::quiet_NaN()}},
+          "scale holds nan, it must be finite; branch [" + describe(conv3x3) + "]");
+  refuses(conv3x3, {{conv3x3, -std::numeric_limits<double>::infinity()}},
+          "scale holds -inf, it must be finite; branch [" + describe(conv3x3) + "]");
+  ConvShape impossible = conv3x3;
+  impossible.groups = 3;
+  const std::string reason = "groups must divide in_channels and out_channels: " + describe(impossible);
+  refuses(impossible, {{conv3x3, 1.0}}, reason);
+  refuses(conv3x3, {{impossible, 1.0}}, reason);
+}
+
+TEST_CASE("A block remembers its target and branches; a plain one is the kernel itself") {
+  const ConvShape conv3x3 = square(4, 4, 3);
+  const std::vector<Branch<double>> branches{{conv3x3, 0.5}, Branch<double>::identity(4)};
+  const CslaBlock<double> block(conv3x3, branches);
+  CHECK(block.target() == conv3x3);
+  CHECK(block.branches() == branches);
+  const auto plain = CslaBlock<double>::plain(conv3x3);
+  CHECK(plain.branches() == std::vector<Branch<double>>{{conv3x3, 1.0}});
+}
+
+TEST_CASE_TEMPLATE("The equivalent kernel is the sum of scaled kernels, for random blocks", T, double, float) {
+  Random random(30);
+  for (int trial = 0; trial < 100; ++trial) {
+    const CslaBlock<T> block = random_block<T>(random);
+    INFO("target [", describe(block.target()), "]");
+    const auto kernels = random_kernels(random, block);
+    std::vector<TorchParam<T>> kernels_oihw;
+    for (std::size_t i = 0; i < kernels.size(); ++i)
+      kernels_oihw.push_back({to_oihw(block.branches()[i].shape, kernels[i])});
+    std::vector<T> weight(block.target().size(), T(99));
+    block.equivalent_kernel(spans(kernels), weight);
+    CHECK(relative_error(to_oihw(block.target(), weight),
+                         kernel_by_coordinates(block.target(), block.branches(), kernels_oihw)) <
+          10 * std::numeric_limits<T>::epsilon());
+  }
+}
+
+TEST_CASE("The equivalent kernel of a braced list, and what it refuses") {
+  const ConvShape conv3x3 = square(2, 2, 3);
+  const CslaBlock<float> block(conv3x3, {{conv3x3, 2.0f}, Branch<float>::identity(2)});
+  const std::vector<float> w3x3(conv3x3.size(), 1), w_identity{10, 20};
+  std::vector<float> weight(conv3x3.size());
+  block.equivalent_kernel({w3x3, w_identity}, weight);
+  CHECK(weight[4] == 12);
+  CHECK(weight[18 + 9 + 4] == 22);
+  CHECK(weight[9 + 4] == 2);
+
+  const std::vector<float> before = weight;
+  CHECK_THROWS_WITH_AS(block.equivalent_kernel({w3x3}, weight), "the block has 2 branches, 1 kernels were given",
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(block.equivalent_kernel({w_identity, w3x3}, weight),
+                       ("kernel 0 has 2 weights, branch [" + describe(conv3x3) + "] has 36").c_str(),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(block.equivalent_kernel({w3x3, w_identity}, std::span(weight).first(35)),
+                       ("weight has 35 elements, target [" + describe(conv3x3) + "] has 36").c_str(),
+                       std::invalid_argument);
+  CHECK(weight == before);
+}
+
+TEST_CASE("Chunks cover the target once, and their sums add up") {
+  Random random(31);
+  for (int trial = 0; trial < 60; ++trial) {
+    CslaBlock<double> block = random_block<double>(random);
+    if (trial % 3 == 0) {  // rows of more than one chunk
+      ConvShape target = trial % 2 == 0 ? square(250, 3, 3) : square(3, 1200, 3);
+      target.layout = random_layout(random);
+      block = CslaBlock<double>::plain(target);
+    }
+    std::vector<int> visits(block.target().size());
+    block.for_each_chunk([&](std::size_t first, std::span<double> chunk) {
+      for (std::size_t k = 0; k < chunk.size(); ++k) ++visits[first + k];
+    });
+    CHECK(std::ranges::count(visits, 1) == std::ptrdiff_t(visits.size()));
+    CHECK(block.sum_over_chunks([](std::size_t, std::span<double> chunk) { return double(chunk.size()); }) ==
+          double(visits.size()));
+  }
+}
+
+TEST_CASE("The streamed sum is the scattered sum, for random blocks and terms of the place") {
+  Random random(32);
+  for (int trial = 0; trial < 100; ++trial) {
+    const CslaBlock<double> block = random_block<double>(random);
+    INFO("target [", describe(block.target()), "]");
+    const std::vector<double> factor = random.numbers<double>(block.target().size());
+    std::vector<double> scattered(factor.size()), streamed(factor.size());
+    block.sum(scattered, [](double s, std::size_t, std::size_t) { return s; });
+    for (std::size_t k = 0; k < factor.size(); ++k) scattered[k] *= factor[k];
+    block.for_each_chunk([&](std::size_t first, std::span<double> chunk) {
+      block.sum_chunk(first, chunk, [&](double s, std::size_t k) { return s * factor[first + k]; });
+      std::ranges::copy(chunk, streamed.begin() + std::ptrdiff_t(first));
+    });
+    CHECK(relative_error(streamed, scattered) < 1e-14);
+  }
+}
