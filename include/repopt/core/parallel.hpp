@@ -1,9 +1,25 @@
-// parallel_for: a loop that is shared among threads where the including program is built with OpenMP, and only there.
+// Loops that are shared among threads where the including program is built with OpenMP, and only there.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 namespace repopt {
+
+/// Number of threads that a parallel loop gets: omp_get_max_threads(), or 1 without OpenMP.
+inline std::size_t thread_count() {
+#ifdef _OPENMP
+  return static_cast<std::size_t>(omp_get_max_threads());
+#else
+  return 1;
+#endif
+}
 
 /// Calls visit(i) for every i < count; in parallel, in contiguous shares, if OpenMP is on and `work` (elements touched
 /// in all) pays for waking the threads. `visit` must not throw, and its calls must not depend on each other.
@@ -13,6 +29,21 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
 #pragma omp parallel for schedule(static) if (work >= worth_threads)
 #endif
   for (std::size_t i = 0; i < count; ++i) visit(i);
+}
+
+/// sum += the sum of what add(i, part) adds to `part`, a span like `sum`, for every i < count. Each thread has a part
+/// of its own, and parts are added in order: the same result every time, but a rounding of its own for each
+/// thread_count().
+template <class T>
+void sum_in_parts(std::size_t count, std::size_t work, std::span<T> sum, auto add) {
+  const std::size_t parts = std::clamp<std::size_t>(count, 1, thread_count());
+  std::vector<std::vector<T>> others(parts - 1, std::vector<T>(sum.size()));
+  parallel_for(parts, work, [&](std::size_t part) {
+    const std::span<T> own = part == 0 ? sum : std::span<T>(others[part - 1]);
+    for (std::size_t i = count * part / parts; i < count * (part + 1) / parts; ++i) add(i, own);
+  });
+  for (const std::vector<T>& other : others)
+    for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += other[k];
 }
 
 }  // namespace repopt

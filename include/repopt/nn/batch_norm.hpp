@@ -1,0 +1,145 @@
+// BatchNorm2d, with or without the ReLU that follows it.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// What follows a batch norm.
+enum class Activation { none, relu };
+
+/// y = scale * x + shift for each channel.
+template <class T>
+struct ChannelAffine {
+  Vector<T> scale, shift;
+};
+
+/// torch.nn.BatchNorm2d: normalises by the batch's biased variance in training and by the running statistics in
+/// evaluation; running_var gathers the unbiased variance.
+template <class T>
+class BatchNorm2d {
+ public:
+  double eps = 1e-5, momentum = 0.1;
+  Parameter<T> weight, bias, running_mean, running_var;
+
+  explicit BatchNorm2d(std::size_t channels, Activation activation = Activation::none)
+      : weight(Parameter<T>::vector(channels, T(1))),
+        bias(Parameter<T>::vector(channels, T(0))),
+        running_mean(Parameter<T>::constant(channels, T(0))),
+        running_var(Parameter<T>::constant(channels, T(1))),
+        activation_(activation),
+        mean_(Eigen::Index(channels)),
+        inv_std_(Eigen::Index(channels)) {}
+
+  /// y, like x. `x` must live until backward(). `moments` of x spare a pass over it.
+  /// Throws std::invalid_argument in training if there is only one value for each channel.
+  const Tensor<T>& forward(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
+    require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
+            " channels, the batch norm has ", weight.value.size());
+    x_ = &x;
+    if (phase == Phase::train) {
+      require(x.shape().pixels() > 1, "batch norm needs more than 1 value per channel in training, it got ",
+              describe(x.shape()));
+      use_batch_statistics(moments ? *moments : ChannelMoments::of(x));
+    } else {
+      use_running_statistics();
+    }
+    y_.resize(x.shape());
+    apply(affine(), x);
+    return y_;
+  }
+
+  const Tensor<T>& output() const { return y_; }
+
+  /// The affine map that the last forward pass applied: scale = weight / std, shift = bias - mean * scale.
+  ChannelAffine<T> affine() const {
+    const Vector<double> scale = as_double(weight) * inv_std_;
+    return {scale.template cast<T>(), (as_double(bias) - mean_ * scale).template cast<T>()};
+  }
+
+  /// The affine map of evaluation: from the running statistics.
+  ChannelAffine<T> eval_affine() {
+    use_running_statistics();
+    return affine();
+  }
+
+  /// dL/dx for a forward pass in training, in the memory of `grad_y`. Adds to weight.grad and bias.grad.
+  Tensor<T>& backward(Tensor<T>& grad_y) {
+    const Vector<T> mean = mean_.template cast<T>();
+    const auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, std::array<Vector<T>, 2>& sums) {
+      auto g = grad_y.channels(p);
+      if (activation_ == Activation::relu) g = (y_.channels(p) > T(0)).select(g, T(0));
+      sums[0] += g;
+      sums[1] += g * (x_->channels(p) - mean);
+    });
+    const Vector<double> sum_normalised = sum_deviation * inv_std_, scale = as_double(weight) * inv_std_;
+    add_to(bias.grad, sum);
+    add_to(weight.grad, sum_normalised);
+
+    // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
+    const double pixels = double(grad_y.shape().pixels());
+    const Vector<double> slope = -scale * inv_std_ * sum_normalised / pixels;
+    const Vector<T> of_grad = scale.template cast<T>(), of_x = slope.template cast<T>();
+    const Vector<T> constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
+    for_each_pixel(grad_y, [&](std::size_t p) {
+      grad_y.channels(p) = of_grad * grad_y.channels(p) + of_x * x_->channels(p) + constant;
+    });
+    return grad_y;
+  }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
+    visit(prefix + ".weight", weight);
+    visit(prefix + ".bias", bias);
+    visit(prefix + ".running_mean", running_mean);
+    visit(prefix + ".running_var", running_var);
+  }
+
+ private:
+  static Vector<double> as_double(const Parameter<T>& parameter) {
+    return Eigen::Map<const Vector<T>>(parameter.value.data(), Eigen::Index(parameter.value.size()))
+        .template cast<double>();
+  }
+
+  static void add_to(std::vector<T>& grad, const Vector<double>& sum) {
+    Eigen::Map<Vector<T>>(grad.data(), sum.size()) += sum.template cast<T>();
+  }
+
+  void use_batch_statistics(const ChannelMoments& moments) {
+    const double unbiased = double(moments.count()) / double(moments.count() - 1);
+    for (std::size_t c = 0; c < weight.value.size(); ++c) {
+      mean_[Eigen::Index(c)] = moments.mean(c);
+      inv_std_[Eigen::Index(c)] = 1 / std::sqrt(moments.variance(c) + eps);
+      T &mean = running_mean.value[c], &var = running_var.value[c];
+      mean = T((1 - momentum) * double(mean) + momentum * moments.mean(c));
+      var = T((1 - momentum) * double(var) + momentum * unbiased * moments.variance(c));
+    }
+  }
+
+  void use_running_statistics() {
+    mean_ = as_double(running_mean);
+    inv_std_ = 1 / (as_double(running_var) + eps).sqrt();
+  }
+
+  void apply(const ChannelAffine<T>& map, const Tensor<T>& x) {
+    for_each_pixel(x, [&](std::size_t p) {
+      auto y = y_.channels(p);
+      y = map.scale * x.channels(p) + map.shift;
+      if (activation_ == Activation::relu) y = (y < T(0)).select(T(0), y);  // a NaN stays one
+    });
+  }
+
+  Activation activation_;
+  const Tensor<T>* x_ = nullptr;
+  Tensor<T> y_;
+  Vector<double> mean_, inv_std_;
+};
+
+}  // namespace repopt::nn

@@ -1,0 +1,61 @@
+// Cross entropy with label smoothing: the loss, and its gradient by the logits.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+namespace detail {
+
+template <class T>
+void require_labels(const Tensor<T>& logits, std::span<const int> labels) {
+  require(labels.size() == logits.shape().batch, "there are ", labels.size(), " labels for ", logits.shape().batch,
+          " images");
+  for (const int label : labels)
+    require(label >= 0 && std::size_t(label) < logits.shape().channels, "label ", label, " of ",
+            logits.shape().channels, " classes");
+}
+
+}  // namespace detail
+
+/// torch.nn.CrossEntropyLoss(label_smoothing): the mean over the batch of -sum_k q_k log softmax(logits)_k, where q is
+/// 1 - label_smoothing on the label plus label_smoothing / classes on every class. `logits` is (batch, 1, 1, classes).
+/// `grad_logits` is resized and gets dloss/dlogits. Throws std::invalid_argument for a label that is no class.
+template <class T>
+double cross_entropy(const Tensor<T>& logits, std::span<const int> labels, double label_smoothing,
+                     Tensor<T>& grad_logits) {
+  detail::require_labels(logits, labels);
+  require(label_smoothing >= 0 && label_smoothing <= 1, "label_smoothing must be in [0, 1], it is ", label_smoothing);
+  grad_logits.resize(logits.shape());
+  const double batch = double(labels.size()), classes = double(logits.shape().channels);
+  double loss = 0;
+  for (std::size_t n = 0; n < labels.size(); ++n) {
+    const Vector<double> z = logits.channels(n).template cast<double>();
+    const Vector<double> log_softmax = z - (z.maxCoeff() + std::log((z - z.maxCoeff()).exp().sum()));
+    Vector<double> q = Vector<double>::Constant(z.size(), label_smoothing / classes);
+    q[labels[n]] += 1 - label_smoothing;
+    loss -= (q * log_softmax).sum() / batch;
+    grad_logits.channels(n) = ((log_softmax.exp() - q) / batch).template cast<T>();
+  }
+  return loss;
+}
+
+/// Number of images whose largest logit is the label's.
+template <class T>
+std::size_t correct_predictions(const Tensor<T>& logits, std::span<const int> labels) {
+  detail::require_labels(logits, labels);
+  std::size_t correct = 0;
+  for (std::size_t n = 0; n < labels.size(); ++n) {
+    Eigen::Index prediction = 0;
+    logits.channels(n).maxCoeff(&prediction);
+    correct += prediction == labels[n];
+  }
+  return correct;
+}
+
+}  // namespace repopt::nn

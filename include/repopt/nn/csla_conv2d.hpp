@@ -1,0 +1,142 @@
+// CslaConv2d: the CSLA block itself, every branch computed and trained by itself.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/csla_block.hpp"
+#include "repopt/nn/batch_norm.hpp"
+#include "repopt/nn/block.hpp"
+#include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/scale.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// y = sum_i s_i * conv(x, W_i), computed branch by branch (arXiv 2205.15242, section 3): what the target kernel with a
+/// RepOptimizer imitates, or with trained scales the model of Hyper-Search.
+template <class T>
+class CslaConv2d {
+ public:
+  /// A branch: convolution, then scale. The identity has no convolution: its scale is its one trained operator.
+  struct Branch {
+    std::string conv_name, scale_name;
+    std::optional<Conv2d<T>> conv;
+    Scale<T> scale;
+  };
+
+  /// A branch is added to a layer that stands for `target`; it must embed there.
+  explicit CslaConv2d(const ConvShape& target) : target_(target) { target_.layout = WeightLayout::hwio; }
+
+  /// Adds conv(x, W) * scale. `trained` scales make the layer one of Hyper-Search. Throws std::invalid_argument, naming
+  /// both shapes, if the branch does not embed, or the scale's length is wrong.
+  void add_branch(std::string conv_name, std::string scale_name, const ConvShape& shape, std::vector<T> scale,
+                  bool trained) {
+    CslaBlock<T>(target_, {{shape, scale}});
+    branches_.push_back(
+        {std::move(conv_name), std::move(scale_name), Conv2d<T>(shape), Scale<T>(std::move(scale), trained)});
+  }
+
+  /// Adds a trained scale of each channel, starting at `weight`. It decays like the kernels: it is a branch's weight.
+  void add_identity(std::string name, std::vector<T> weight) {
+    CslaBlock<T>(target_, {repopt::Branch<T>::identity(weight.size())});
+    branches_.push_back({{}, std::move(name), std::nullopt, Scale<T>(std::move(weight), true)});
+    branches_.back().scale.weight.decays = true;
+  }
+
+  std::vector<Branch>& branches() { return branches_; }
+
+  /// The block whose target kernel trains like this layer: its branches with the scales as they are now.
+  CslaBlock<T> block() const {
+    std::vector<repopt::Branch<T>> branches;
+    for (const Branch& branch : branches_)
+      branches.push_back(branch.conv ? repopt::Branch<T>(branch.conv->shape(), branch.scale.weight.value)
+                                     : repopt::Branch<T>::identity(target_.out_channels));
+    return {target_, std::move(branches)};
+  }
+
+  /// The target kernel that computes the same, (kh, kw, in_channels / groups, out_channels).
+  std::vector<T> equivalent_kernel() const {
+    std::vector<std::span<const T>> weights;
+    for (const Branch& branch : branches_)
+      weights.push_back(branch.conv ? branch.conv->weight.value : branch.scale.weight.value);
+    std::vector<T> kernel(target_.size());
+    block().equivalent_kernel(weights, kernel);
+    return kernel;
+  }
+
+  void set_requires_input_grad(bool required) {
+    for (Branch& branch : branches_)
+      if (branch.conv) branch.conv->requires_input_grad = required;
+  }
+
+  /// `x` must live until backward().
+  const Tensor<T>& forward(const Tensor<T>& x) {
+    bool first = true;
+    for (Branch& branch : branches_) {
+      const Tensor<T>& part = branch.scale.forward(branch.conv ? branch.conv->forward(x) : x);
+      y_.resize(part.shape());
+      for_each_pixel(part, [&](std::size_t p) {
+        if (first)
+          y_.channels(p) = part.channels(p);
+        else
+          y_.channels(p) += part.channels(p);
+      });
+      first = false;
+    }
+    return y_;
+  }
+
+  /// Adds to the gradients of kernels and trained scales; returns dL/dx.
+  Tensor<T>& backward(const Tensor<T>& grad_y) {
+    Tensor<T>* sum = nullptr;
+    for (Branch& branch : branches_) {
+      Tensor<T>& of_scale = branch.scale.backward(grad_y);
+      Tensor<T>& part = branch.conv ? branch.conv->backward(of_scale) : of_scale;
+      if (sum)
+        for_each_pixel(part, [&](std::size_t p) { sum->channels(p) += part.channels(p); });
+      else
+        sum = &part;
+    }
+    return *sum;
+  }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
+    for (Branch& branch : branches_) {
+      if (branch.conv) branch.conv->visit_parameters(prefix + "." + branch.conv_name, visit);
+      branch.scale.visit_parameters(prefix + "." + branch.scale_name, visit);
+    }
+  }
+
+ private:
+  ConvShape target_;
+  std::vector<Branch> branches_;
+  Tensor<T> y_;
+};
+
+/// CslaConv2d, bn, ReLU: the block of modes csla and hyper_search.
+template <class T>
+class CslaBnRelu final : public Block<T> {
+ public:
+  CslaConv2d<T> conv;
+  BatchNorm2d<T> bn;
+
+  explicit CslaBnRelu(CslaConv2d<T> csla_conv, std::size_t out_channels)
+      : conv(std::move(csla_conv)), bn(out_channels, Activation::relu) {}
+
+  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override { return bn.forward(conv.forward(x), phase); }
+
+  Tensor<T>& backward(Tensor<T>& grad_y) override { return conv.backward(bn.backward(grad_y)); }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
+    conv.visit_parameters(prefix, visit);
+    bn.visit_parameters(prefix + ".bn", visit);
+  }
+};
+
+}  // namespace repopt::nn

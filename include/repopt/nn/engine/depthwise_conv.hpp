@@ -1,0 +1,93 @@
+// The depthwise convolution: every channel by itself, so a tap is one multiply-add for a whole pixel.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/parallel.hpp"
+#include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/engine/input_affine.hpp"
+#include "repopt/nn/engine/taps.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn::engine {
+
+constexpr std::size_t depthwise_block = 128;  ///< pixels for a thread at a time
+
+constexpr bool is_depthwise(const ConvShape& shape) {
+  return shape.groups == shape.in_channels && shape.groups == shape.out_channels;
+}
+
+/// visit(out, tap, in) for every output pixel in the block and every tap that lies in the image.
+void for_each_pixel_pair(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
+                         std::size_t count, auto visit) {
+  for_each_tap(
+      shape, x, y, first, count,
+      [&](std::size_t patch, std::size_t tap, std::size_t in) { visit(first + patch, tap, in); },
+      [](std::size_t, std::size_t, std::size_t) {});
+}
+
+template <class T>
+void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
+                       const InputAffine<T>* input, ChannelMoments* moments) {
+  const std::size_t channels = shape.out_channels;
+  const PixelBlocks blocks(0, y.shape().pixels(), depthwise_block);
+  std::vector<ChannelMoments> parts(moments ? blocks.count() : 0);
+  parallel_for(blocks.count(), y.size() * shape.taps(), [&](std::size_t block) {
+    const std::size_t first = blocks.first(block), count = blocks.size(block);
+    std::fill_n(y.pixel(first), count * channels, T(0));
+    for_each_pixel_pair(shape, x.shape(), y.shape(), first, count,
+                        [&](std::size_t out, std::size_t tap, std::size_t in) {
+                          const T* __restrict w = weight.data() + tap * channels;
+                          const T* __restrict from = x.pixel(in);
+                          T* __restrict to = y.pixel(out);
+                          if (input)
+                            for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * (*input)(from[c], c);
+                          else
+                            for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * from[c];
+                        });
+    if (moments) parts[block] = ChannelMoments::of_block(y.pixel(first), count, channels);
+  });
+  if (moments) *moments = ChannelMoments::merged(parts);
+}
+
+template <class T>
+void depthwise_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight,
+                             Tensor<T>& grad_x) {
+  const ImageShape &x = grad_x.shape(), &y = grad_y.shape();
+  const std::size_t channels = shape.out_channels;
+  parallel_for(x.batch, grad_y.size() * shape.taps(), [&](std::size_t image) {
+    std::fill_n(grad_x.pixel(image * x.height * x.width), x.height * x.width * channels, T(0));
+    for_each_pixel_pair(shape, x, y, image * y.height * y.width, y.height * y.width,
+                        [&](std::size_t out, std::size_t tap, std::size_t in) {
+                          const T* __restrict w = weight.data() + tap * channels;
+                          const T* __restrict from = grad_y.pixel(out);
+                          T* __restrict to = grad_x.pixel(in);
+                          for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * from[c];
+                        });
+  });
+}
+
+template <class T>
+void depthwise_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
+                               std::span<T> grad_weight, const InputAffine<T>* input) {
+  const std::size_t channels = shape.out_channels;
+  const PixelBlocks blocks(0, grad_y.shape().pixels(), depthwise_block);
+  sum_in_parts<T>(blocks.count(), grad_y.size() * shape.taps(), grad_weight, [&](std::size_t block, std::span<T> part) {
+    for_each_pixel_pair(shape, x.shape(), grad_y.shape(), blocks.first(block), blocks.size(block),
+                        [&](std::size_t out, std::size_t tap, std::size_t in) {
+                          T* __restrict to = part.data() + tap * channels;
+                          const T* __restrict from = x.pixel(in);
+                          const T* __restrict g = grad_y.pixel(out);
+                          if (input)
+                            for (std::size_t c = 0; c < channels; ++c) to[c] += g[c] * (*input)(from[c], c);
+                          else
+                            for (std::size_t c = 0; c < channels; ++c) to[c] += g[c] * from[c];
+                        });
+  });
+}
+
+}  // namespace repopt::nn::engine

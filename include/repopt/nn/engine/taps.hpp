@@ -1,0 +1,64 @@
+// Walking an image as a convolution does: blocks of output pixels, and the input pixels under the kernel's taps.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn::engine {
+
+/// Pixels [first, first + pixels), cut into blocks of `block_size`, the last one shorter.
+class PixelBlocks {
+ public:
+  PixelBlocks(std::size_t first, std::size_t pixels, std::size_t block_size)
+      : first_(first), pixels_(pixels), block_size_(block_size) {}
+
+  std::size_t count() const { return (pixels_ + block_size_ - 1) / block_size_; }
+  std::size_t first(std::size_t block) const { return first_ + block * block_size_; }
+  std::size_t size(std::size_t block) const { return std::min(block_size_, pixels_ - block * block_size_); }
+
+ private:
+  std::size_t first_, pixels_, block_size_;
+};
+
+/// The part of a kernel's row of taps that lies inside the image, for an output pixel.
+struct TapRange {
+  std::size_t begin, end;  ///< taps inside
+  std::ptrdiff_t start;    ///< image coordinate of tap 0, may be negative
+
+  TapRange(const ConvShape& shape, std::size_t axis, std::size_t out, std::size_t image_size)
+      : start(std::ptrdiff_t(out * shape.stride[axis]) - std::ptrdiff_t(shape.padding[axis])) {
+    const auto dilation = std::ptrdiff_t(shape.dilation[axis]), taps = std::ptrdiff_t(shape.kernel_size[axis]);
+    const std::ptrdiff_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
+    const std::ptrdiff_t room = std::ptrdiff_t(image_size) - start;  // tap k is inside if k * dilation < room
+    const std::ptrdiff_t after = room > 0 ? (room + dilation - 1) / dilation : 0;
+    begin = std::size_t(std::min(before, taps));
+    end = std::size_t(std::clamp(after, std::ptrdiff_t(begin), taps));
+  }
+};
+
+/// Visits the image pixels under the kernel of output pixels first, first + 1, ...: inside(patch, tap, pixel) for
+/// `patch` from 0 on, each tap that lies in the image, and the index of the pixel below it; outside(patch, tap_begin,
+/// tap_end) for the others.
+void for_each_tap(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
+                  std::size_t count, auto inside, auto outside) {
+  const std::size_t width = shape.kernel_size[1];
+  for (std::size_t patch = 0; patch < count; ++patch) {
+    const std::size_t out = first + patch, column = out % y.width, row = out / y.width % y.height;
+    const std::size_t image = out / (y.width * y.height) * x.height;
+    const TapRange down(shape, 0, row, x.height), across(shape, 1, column, x.width);
+    outside(patch, 0, down.begin * width);
+    for (std::size_t a = down.begin; a < down.end; ++a) {
+      const std::size_t line = (image + std::size_t(down.start + std::ptrdiff_t(a * shape.dilation[0]))) * x.width;
+      outside(patch, a * width, a * width + across.begin);
+      for (std::size_t b = across.begin; b < across.end; ++b)
+        inside(patch, a * width + b, line + std::size_t(across.start + std::ptrdiff_t(b * shape.dilation[1])));
+      outside(patch, a * width + across.end, (a + 1) * width);
+    }
+    outside(patch, down.end * width, shape.taps());
+  }
+}
+
+}  // namespace repopt::nn::engine

@@ -1,0 +1,42 @@
+// GlobalAveragePooling: the mean of each channel of an image.
+#pragma once
+
+#include <cstddef>
+
+#include "repopt/core/parallel.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// torch.nn.AdaptiveAvgPool2d(1).
+template <class T>
+class GlobalAveragePooling {
+ public:
+  /// (batch, height, width, channels) -> (batch, 1, 1, channels).
+  const Tensor<T>& forward(const Tensor<T>& x) {
+    x_shape_ = x.shape();
+    y_.resize({x_shape_.batch, 1, 1, x_shape_.channels});
+    parallel_for(x_shape_.batch, x.size(), [&](std::size_t n) {
+      auto y = y_.channels(n);
+      y.setZero();
+      for (std::size_t p = 0; p < area(); ++p) y += x.channels(n * area() + p);
+      y /= T(area());
+    });
+    return y_;
+  }
+
+  /// dL/dx.
+  Tensor<T>& backward(const Tensor<T>& grad_y) {
+    grad_x_.resize(x_shape_);
+    for_each_pixel(grad_x_, [&](std::size_t p) { grad_x_.channels(p) = grad_y.channels(p / area()) / T(area()); });
+    return grad_x_;
+  }
+
+ private:
+  std::size_t area() const { return x_shape_.height * x_shape_.width; }
+
+  ImageShape x_shape_;
+  Tensor<T> y_, grad_x_;
+};
+
+}  // namespace repopt::nn

@@ -1,0 +1,37 @@
+// Relu: max(x, 0), in place.
+#pragma once
+
+#include <cstddef>
+
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// torch.nn.ReLU(inplace=True).
+template <class T>
+class Relu {
+ public:
+  /// Overwrites `x` by max(x, 0) and returns it; it must live, unchanged, until backward(). A NaN stays one.
+  const Tensor<T>& forward(Tensor<T>& x) {
+    y_ = &x;
+    for_each_pixel(x, [&](std::size_t p) {
+      auto y = x.channels(p);
+      y = (y < T(0)).select(T(0), y);
+    });
+    return x;
+  }
+
+  /// dL/dx, in the memory of `grad_y`.
+  Tensor<T>& backward(Tensor<T>& grad_y) const {
+    for_each_pixel(grad_y, [&](std::size_t p) {
+      auto grad = grad_y.channels(p);
+      grad = (y_->channels(p) > T(0)).select(grad, T(0));
+    });
+    return grad_y;
+  }
+
+ private:
+  const Tensor<T>* y_ = nullptr;
+};
+
+}  // namespace repopt::nn

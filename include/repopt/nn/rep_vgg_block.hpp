@@ -1,0 +1,106 @@
+// RepVggBlock: the prior structure with its batch norms, and its conversion to one convolution.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/csla_block.hpp"
+#include "repopt/nn/batch_norm.hpp"
+#include "repopt/nn/block.hpp"
+#include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/relu.hpp"
+
+namespace repopt::nn {
+
+/// A kernel, (kh, kw, in_channels / groups, out_channels), with a bias, (out_channels).
+template <class T>
+struct FusedConv {
+  ConvShape shape;
+  std::vector<T> weight, bias;
+};
+
+/// RepVGG's block (arXiv 2101.03697): bn(conv 3x3) + bn(conv 1x1) + bn(x) where input and output have one shape, then
+/// ReLU.
+template <class T>
+class RepVggBlock final : public Block<T> {
+ public:
+  Conv2d<T> conv_3x3;
+  BatchNorm2d<T> bn_3x3;
+  Conv2d<T> conv_1x1;
+  BatchNorm2d<T> bn_1x1;
+  std::optional<BatchNorm2d<T>> bn_identity;
+
+  /// `shape` is the 3x3 convolution's.
+  RepVggBlock(const ConvShape& shape, const ConvShape& shape_1x1, bool has_identity, bool requires_input_grad = true)
+      : conv_3x3(shape), bn_3x3(shape.out_channels), conv_1x1(shape_1x1), bn_1x1(shape.out_channels) {
+    if (has_identity) bn_identity.emplace(shape.out_channels);
+    conv_3x3.requires_input_grad = conv_1x1.requires_input_grad = requires_input_grad;
+  }
+
+  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override {
+    ChannelMoments moments_3x3, moments_1x1;
+    const Tensor<T>& a = bn_3x3.forward(conv_3x3.forward(x, &moments_3x3), phase, &moments_3x3);
+    const Tensor<T>& b = bn_1x1.forward(conv_1x1.forward(x, &moments_1x1), phase, &moments_1x1);
+    const Tensor<T>* c = bn_identity ? &bn_identity->forward(x, phase) : nullptr;
+    y_.resize(a.shape());
+    for_each_pixel(a, [&](std::size_t p) {
+      y_.channels(p) = a.channels(p) + b.channels(p);
+      if (c) y_.channels(p) += c->channels(p);
+    });
+    return relu_.forward(y_);
+  }
+
+  Tensor<T>& backward(Tensor<T>& grad_y) override {
+    relu_.backward(grad_y);
+    grad_1x1_ = grad_y;
+    if (bn_identity) grad_identity_ = grad_y;
+    Tensor<T>& sum = conv_3x3.backward(bn_3x3.backward(grad_y));
+    const Tensor<T>& of_1x1 = conv_1x1.backward(bn_1x1.backward(grad_1x1_));
+    const Tensor<T>* of_identity = bn_identity ? &bn_identity->backward(grad_identity_) : nullptr;
+    for_each_pixel(sum, [&](std::size_t p) {
+      sum.channels(p) += of_1x1.channels(p);
+      if (of_identity) sum.channels(p) += of_identity->channels(p);
+    });
+    return sum;
+  }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
+    conv_3x3.visit_parameters(prefix + ".conv_3x3", visit);
+    bn_3x3.visit_parameters(prefix + ".bn_3x3", visit);
+    conv_1x1.visit_parameters(prefix + ".conv_1x1", visit);
+    bn_1x1.visit_parameters(prefix + ".bn_1x1", visit);
+    if (bn_identity) bn_identity->visit_parameters(prefix + ".bn_identity", visit);
+  }
+
+  /// The one convolution with bias that computes the same in evaluation. In evaluation a batch norm is an affine map,
+  /// so the block is a CSLA block whose scales are those of its batch norms.
+  FusedConv<T> fused() {
+    const ChannelAffine<T> a = bn_3x3.eval_affine(), b = bn_1x1.eval_affine();
+    std::vector<Branch<T>> branches{{conv_3x3.shape(), to_vector(a.scale)}, {conv_1x1.shape(), to_vector(b.scale)}};
+    std::vector<std::span<const T>> weights{conv_3x3.weight.value, conv_1x1.weight.value};
+    const std::vector<T> ones(conv_3x3.shape().out_channels, T(1));
+    Vector<T> bias = a.shift + b.shift;
+    if (bn_identity) {
+      const ChannelAffine<T> c = bn_identity->eval_affine();
+      branches.push_back({ConvShape::depthwise_1x1(ones.size()), to_vector(c.scale)});
+      weights.push_back(ones);
+      bias += c.shift;
+    }
+    FusedConv<T> fused{conv_3x3.shape(), std::vector<T>(conv_3x3.shape().size()), to_vector(bias)};
+    CslaBlock<T>(fused.shape, std::move(branches)).equivalent_kernel(weights, fused.weight);
+    return fused;
+  }
+
+ private:
+  static std::vector<T> to_vector(const Vector<T>& values) { return {values.begin(), values.end()}; }
+
+  Relu<T> relu_;
+  Tensor<T> y_, grad_1x1_, grad_identity_;
+};
+
+}  // namespace repopt::nn

@@ -1,0 +1,118 @@
+// RepOptVgg: the network in its four modes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/block.hpp"
+#include "repopt/nn/conv_bn_relu.hpp"
+#include "repopt/nn/csla_conv2d.hpp"
+#include "repopt/nn/linear.hpp"
+#include "repopt/nn/pooling.hpp"
+#include "repopt/nn/random.hpp"
+#include "repopt/nn/rep_vgg_block.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/scales.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// What the network's blocks are: plain convolutions (target), CSLA blocks with constant scales (csla) or trained ones
+/// (hyper_search), or RepVGG's blocks (repvgg).
+enum class Mode { target, csla, hyper_search, repvgg };
+
+constexpr std::string_view to_string(Mode mode) {
+  constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg"};
+  return names[std::size_t(mode)];
+}
+
+/// Blocks, global average pooling, a linear layer. Parameter names are those of the published models.
+template <class T>
+class RepOptVgg {
+ public:
+  Linear<T> linear;
+
+  /// Kernels and the linear layer start as PyTorch's, from `seed`. `scales` are the constants of mode csla or the
+  /// initial ones of hyper_search, and the identities' initial weights; the other modes take none. Throws
+  /// std::invalid_argument if a scale is missing or its length is wrong.
+  RepOptVgg(RepOptVggConfig config, Mode mode, std::uint64_t seed, const Scales<T>& scales = {})
+      : linear(config.widths.back(), config.classes), config_(std::move(config)), mode_(mode) {
+    require(scales.empty() || mode == Mode::csla || mode == Mode::hyper_search, "mode ", to_string(mode),
+            " takes no scales");
+    for (const BlockSpec& spec : config_.block_specs()) blocks_.push_back(make_block(spec, scales));
+    visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
+      if (parameter.conv) init_uniform(parameter, parameter.conv->taps() * parameter.dims[1], seed, name);
+    });
+    init_uniform(linear.weight, config_.widths.back(), seed, "linear.weight");
+    init_uniform(linear.bias, config_.widths.back(), seed, "linear.bias");
+  }
+
+  const RepOptVggConfig& config() const { return config_; }
+  Mode mode() const { return mode_; }
+
+  /// The blocks, in the order of config().block_specs().
+  const std::vector<std::unique_ptr<Block<T>>>& blocks() const { return blocks_; }
+
+  /// Logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels), which must live until backward().
+  /// Throws std::invalid_argument if the images do not fit.
+  const Tensor<T>& forward(const Tensor<T>& images, Phase phase) {
+    const Tensor<T>* x = &images;
+    for (const auto& block : blocks_) x = &block->forward(*x, phase);
+    return linear.forward(pooling_.forward(*x));
+  }
+
+  /// Adds to the gradients of all parameters, after a forward pass in training.
+  void backward(const Tensor<T>& grad_logits) {
+    Tensor<T>* grad = &pooling_.backward(linear.backward(grad_logits));
+    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) grad = &(*block)->backward(*grad);
+  }
+
+  void zero_grad() {
+    visit_parameters([](const std::string&, Parameter<T>& p) { std::fill(p.grad.begin(), p.grad.end(), T(0)); });
+  }
+
+  /// Visits parameters, constant scales and running statistics by name, from input to output.
+  void visit_parameters(const ParameterVisitor<T>& visit) {
+    const std::vector<BlockSpec> specs = config_.block_specs();
+    for (std::size_t i = 0; i < specs.size(); ++i) blocks_[i]->visit_parameters(specs[i].name, visit);
+    linear.visit_parameters("linear", visit);
+  }
+
+  /// Number of trained numbers.
+  std::size_t parameter_count() {
+    std::size_t count = 0;
+    visit_parameters([&](const std::string&, Parameter<T>& p) { count += p.requires_grad ? p.value.size() : 0; });
+    return count;
+  }
+
+ private:
+  std::unique_ptr<Block<T>> make_block(const BlockSpec& spec, const Scales<T>& scales) const {
+    const bool first = spec.name == "stage0";
+    switch (mode_) {
+      case Mode::target: return std::make_unique<ConvBnRelu<T>>(spec.shape, !first);
+      case Mode::repvgg:
+        return std::make_unique<RepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), !first);
+      case Mode::csla:
+      case Mode::hyper_search: break;
+    }
+    CslaConv2d<T> conv(spec.shape);
+    const bool trained = mode_ == Mode::hyper_search;
+    conv.add_branch("conv", "scale_conv", spec.shape, scale_of(scales, spec, "scale_conv"), trained);
+    conv.add_branch("conv_1x1", "scale_1x1", spec.shape_1x1(), scale_of(scales, spec, "scale_1x1"), trained);
+    if (spec.has_identity()) conv.add_identity("scale_identity", scale_of(scales, spec, "scale_identity"));
+    conv.set_requires_input_grad(!first);
+    return std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
+  }
+
+  RepOptVggConfig config_;
+  Mode mode_;
+  std::vector<std::unique_ptr<Block<T>>> blocks_;
+  GlobalAveragePooling<T> pooling_;
+};
+
+}  // namespace repopt::nn

@@ -1,0 +1,95 @@
+// RepOptVggConfig: the architectures, as data.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
+
+namespace repopt::nn {
+
+/// One block of a network: a 3x3 convolution, or the CSLA or RepVGG block in its place.
+struct BlockSpec {
+  std::string name;  ///< "stage0", "stage1.0", ...
+  ConvShape shape;   ///< of the 3x3 convolution, HWIO
+  std::size_t index_in_stage = 0;
+
+  /// The 1x1 branch beside it.
+  ConvShape shape_1x1() const {
+    ConvShape shape_1x1 = shape;
+    shape_1x1.kernel_size = {1, 1};
+    shape_1x1.padding = {0, 0};
+    return shape_1x1;
+  }
+
+  /// Whether input and output have one shape, so that the block has an identity branch.
+  bool has_identity() const {
+    return shape.in_channels == shape.out_channels && shape.stride == std::array<std::size_t, 2>{1, 1};
+  }
+};
+
+/// RepOpt-VGG's dimensions: stage 0 is one block, each of four stages starts with its stride, then global average
+/// pooling and a linear layer.
+struct RepOptVggConfig {
+  std::string name = "custom";
+  std::size_t stem = 64;                              ///< channels of stage 0
+  std::array<std::size_t, 4> widths{};                ///< channels of stages 1 to 4
+  std::array<std::size_t, 4> blocks{};                ///< number of blocks of stages 1 to 4
+  std::array<std::size_t, 5> strides{1, 1, 2, 2, 2};  ///< of the first block of stages 0 to 4
+  std::size_t classes = 10, in_channels = 3;
+
+  /// The blocks from input to output. Throws std::invalid_argument if a dimension is zero.
+  std::vector<BlockSpec> block_specs() const {
+    std::vector<BlockSpec> specs;
+    std::size_t channels = in_channels;
+    const auto add = [&](std::string block_name, std::size_t width, std::size_t stride, std::size_t index) {
+      const ConvShape shape{
+          .in_channels = channels, .out_channels = width, .stride = {stride, stride}, .layout = WeightLayout::hwio};
+      shape.validate();
+      specs.push_back({std::move(block_name), shape, index});
+      channels = width;
+    };
+    add("stage0", stem, strides[0], 0);
+    for (std::size_t stage = 0; stage < 4; ++stage) {
+      require(blocks[stage] > 0, "stage ", stage + 1, " of model '", name, "' has no block");
+      for (std::size_t i = 0; i < blocks[stage]; ++i)
+        add(concat("stage", stage + 1, ".", i), widths[stage], i == 0 ? strides[stage + 1] : 1, i);
+    }
+    require(classes > 0, "model '", name, "' has no class");
+    return specs;
+  }
+};
+
+/// The presets: CIFAR's for 32x32 images and 10 classes, the published ones for ImageNet's 1000 classes.
+inline std::span<const RepOptVggConfig> repopt_vgg_presets() {
+  constexpr std::array<std::size_t, 5> cifar{1, 1, 2, 2, 2}, imagenet{2, 2, 2, 2, 2};
+  static const std::array<RepOptVggConfig, 8> presets{{
+      {"cifar-small", 32, {32, 64, 128, 256}, {1, 2, 2, 1}, cifar, 10},
+      {"cifar-vgg", 64, {64, 128, 256, 512}, {2, 4, 6, 1}, cifar, 10},
+      {"cifar-deep", 16, {16, 32, 64, 128}, {4, 6, 16, 1}, cifar, 10},
+      {"A0", 48, {48, 96, 192, 1280}, {2, 4, 14, 1}, imagenet, 1000},
+      {"B1", 64, {128, 256, 512, 2048}, {4, 6, 16, 1}, imagenet, 1000},
+      {"B2", 64, {160, 320, 640, 2560}, {4, 6, 16, 1}, imagenet, 1000},
+      {"L1", 64, {128, 256, 512, 2048}, {8, 14, 24, 1}, imagenet, 1000},
+      {"L2", 64, {160, 320, 640, 2560}, {8, 14, 24, 1}, imagenet, 1000},
+  }};
+  return presets;
+}
+
+/// The preset of that name. Throws std::invalid_argument that lists the names.
+inline RepOptVggConfig repopt_vgg_preset(std::string_view name) {
+  const auto presets = repopt_vgg_presets();
+  const auto found = std::ranges::find(presets, name, &RepOptVggConfig::name);
+  std::string names;
+  for (const RepOptVggConfig& preset : presets) names += (names.empty() ? "" : ", ") + preset.name;
+  require(found != presets.end(), "there is no model '", name, "'; the models are ", names);
+  return *found;
+}
+
+}  // namespace repopt::nn

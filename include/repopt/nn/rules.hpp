@@ -1,0 +1,87 @@
+// The two rules for a whole network: its initial kernels from a CSLA network's, and its parameters with their blocks to
+// an optimizer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/csla_block.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/scales.hpp"
+#include "repopt/optim/rep_optimizer.hpp"
+
+namespace repopt::nn {
+
+/// The RepVGG-like CSLA block that `spec`'s kernel stands for: 3x3 with scale s, 1x1 with scale t and, where shapes
+/// allow, an identity. Throws std::invalid_argument if a scale is missing or its length is wrong.
+template <class T>
+CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
+  std::vector<Branch<T>> branches{{spec.shape, scale_of(scales, spec, "scale_conv")},
+                                  {spec.shape_1x1(), scale_of(scales, spec, "scale_1x1")}};
+  if (spec.has_identity()) branches.push_back(Branch<T>::identity(spec.shape.out_channels));
+  return {spec.shape, std::move(branches)};
+}
+
+/// The target network that computes what `csla`, in mode csla or hyper_search, computes now: each kernel is its block's
+/// equivalent kernel, everything else is copied. Throws std::invalid_argument for another mode.
+template <class T>
+RepOptVgg<T> equivalent_target(RepOptVgg<T>& csla) {
+  require(csla.mode() == Mode::csla || csla.mode() == Mode::hyper_search, "mode ", to_string(csla.mode()),
+          " has no CSLA blocks");
+  RepOptVgg<T> target(csla.config(), Mode::target, 0);
+  std::map<std::string, const Parameter<T>*> source;
+  csla.visit_parameters([&](const std::string& name, Parameter<T>& parameter) { source[name] = &parameter; });
+  target.visit_parameters([&](const std::string& name, Parameter<T>& p) { p.value = source.at(name)->value; });
+  for (std::size_t i = 0; i < csla.blocks().size(); ++i)
+    dynamic_cast<ConvBnRelu<T>&>(*target.blocks()[i]).conv.weight.value =
+        dynamic_cast<CslaBnRelu<T>&>(*csla.blocks()[i]).conv.equivalent_kernel();
+  return target;
+}
+
+/// A target network that starts as the CSLA network of the same seed and scales would: the rule of initialization.
+template <class T>
+RepOptVgg<T> target_from_prior(const RepOptVggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
+  RepOptVgg<T> csla(config, Mode::csla, seed, scales);
+  return equivalent_target(csla);
+}
+
+/// The CSLA blocks of a target network's kernels, by parameter name.
+template <class T>
+std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, const Scales<T>& scales) {
+  std::map<std::string, CslaBlock<T>> blocks;
+  for (const BlockSpec& spec : config.block_specs())
+    blocks.emplace(spec.name + ".conv.weight", prior_block(spec, scales));
+  return blocks;
+}
+
+/// Adds every trained parameter of `model` to `optimizer`, in two groups: with options.weight_decay what decays,
+/// without it the rest. `blocks` gives kernels the CSLA blocks that they stand for; without any, training is the plain
+/// network's. The model must outlive the optimizer. Throws std::invalid_argument if a block names no kernel of the
+/// model.
+template <class Rule, class T>
+void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const typename Rule::Options& options,
+                    std::map<std::string, CslaBlock<T>> blocks = {}) {
+  auto& decayed = optimizer.add_param_group(options);
+  auto not_decayed_options = options;
+  not_decayed_options.weight_decay = 0;
+  auto& not_decayed = optimizer.add_param_group(not_decayed_options);
+  model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
+    if (!p.requires_grad) return;
+    auto& group = p.decays ? decayed : not_decayed;
+    if (auto block = blocks.extract(name); !block.empty())
+      group.add_param(name, p.value, p.grad, std::move(block.mapped()));
+    else if (p.conv)
+      group.add_param(name, p.value, p.grad, *p.conv);
+    else
+      group.add_param(name, p.value, p.grad);
+  });
+  if (!blocks.empty()) require(false, "the model has no kernel '", blocks.begin()->first, "'");
+}
+
+}  // namespace repopt::nn

@@ -1,0 +1,64 @@
+// Scale: one factor for each channel.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// y[c] = weight[c] * x[c]: the constant scale that ends a branch of a CSLA block, the trained one of Hyper-Search, or,
+/// trained and alone in its branch, the block's identity.
+template <class T>
+class Scale {
+ public:
+  Parameter<T> weight;
+
+  /// `trained` scales get a gradient, constant ones do not.
+  Scale(std::vector<T> scale, bool trained) : weight(Parameter<T>::vector(scale.size(), T(1))) {
+    weight.value = std::move(scale);
+    weight.requires_grad = trained;
+    if (!trained) weight.grad.clear();
+  }
+
+  /// `x` must live until backward(). Throws std::invalid_argument if its channels do not match.
+  const Tensor<T>& forward(const Tensor<T>& x) {
+    require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels, " channels, scale has ",
+            weight.value.size(), " elements");
+    x_ = &x;
+    scale_into(y_, x);
+    return y_;
+  }
+
+  /// Adds to weight.grad if it is trained; returns dL/dx.
+  Tensor<T>& backward(const Tensor<T>& grad_y) {
+    if (weight.requires_grad) {
+      const auto [sum] = channel_sums<1>(grad_y, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
+        sums[0] += grad_y.channels(p) * x_->channels(p);
+      });
+      for (std::size_t c = 0; c < weight.grad.size(); ++c) weight.grad[c] += T(sum[Eigen::Index(c)]);
+    }
+    scale_into(grad_x_, grad_y);
+    return grad_x_;
+  }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
+    visit(prefix + ".weight", weight);
+  }
+
+ private:
+  void scale_into(Tensor<T>& to, const Tensor<T>& from) const {
+    to.resize(from.shape());
+    const Eigen::Map<const Vector<T>> scale(weight.value.data(), Eigen::Index(weight.value.size()));
+    for_each_pixel(from, [&](std::size_t p) { to.channels(p) = scale * from.channels(p); });
+  }
+
+  const Tensor<T>* x_ = nullptr;
+  Tensor<T> y_, grad_x_;
+};
+
+}  // namespace repopt::nn

@@ -1,0 +1,165 @@
+// Tensor: a batch of images in memory, and Parameter: what a layer learns.
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/core/parallel.hpp"
+
+namespace repopt::nn {
+
+/// Dimensions of a batch of images or, with height = width = 1, of feature vectors.
+struct ImageShape {
+  std::size_t batch = 0, height = 0, width = 0, channels = 0;
+
+  constexpr std::size_t pixels() const { return batch * height * width; }
+  constexpr std::size_t size() const { return pixels() * channels; }
+  constexpr bool operator==(const ImageShape&) const = default;
+};
+
+/// "8x32x32x3": batch, height, width, channels.
+inline std::string describe(const ImageShape& shape) {
+  return concat(shape.batch, "x", shape.height, "x", shape.width, "x", shape.channels);
+}
+
+template <class T>
+using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class T>
+using Vector = Eigen::Array<T, Eigen::Dynamic, 1>;
+
+/// A row-major view of somebody's memory, whose rows may lie further apart than they are long.
+template <class T>
+using MatrixMap = Eigen::Map<Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
+template <class T>
+using ConstMatrixMap = Eigen::Map<const Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
+
+/// `rows` x `columns` at `data`, `stride` elements from row to row.
+template <class T>
+MatrixMap<T> matrix(T* data, std::size_t rows, std::size_t columns, std::size_t stride) {
+  return {data, Eigen::Index(rows), Eigen::Index(columns), Eigen::OuterStride<>(Eigen::Index(stride))};
+}
+template <class T>
+ConstMatrixMap<T> matrix(const T* data, std::size_t rows, std::size_t columns, std::size_t stride) {
+  return {data, Eigen::Index(rows), Eigen::Index(columns), Eigen::OuterStride<>(Eigen::Index(stride))};
+}
+
+/// Images as (batch, height, width, channels), channels innermost (NHWC).
+template <class T>
+class Tensor {
+ public:
+  Tensor() = default;
+  explicit Tensor(const ImageShape& shape) { resize(shape); }
+
+  /// Changes the dimensions; keeps the memory where it is large enough. The contents are unspecified afterwards.
+  void resize(const ImageShape& shape) {
+    shape_ = shape;
+    values_.resize(shape.size());
+  }
+
+  const ImageShape& shape() const { return shape_; }
+  std::size_t size() const { return values_.size(); }
+  T* data() { return values_.data(); }
+  const T* data() const { return values_.data(); }
+  std::span<T> values() { return values_; }
+  std::span<const T> values() const { return values_; }
+
+  /// One pixel's channels.
+  T* pixel(std::size_t index) { return data() + index * shape_.channels; }
+  const T* pixel(std::size_t index) const { return data() + index * shape_.channels; }
+
+  /// The same as an array to compute with.
+  auto channels(std::size_t index) { return Eigen::Map<Vector<T>>(pixel(index), Eigen::Index(shape_.channels)); }
+  auto channels(std::size_t index) const {
+    return Eigen::Map<const Vector<T>>(pixel(index), Eigen::Index(shape_.channels));
+  }
+
+  /// The tensor as a matrix (pixels, channels).
+  auto matrix() { return nn::matrix(data(), shape_.pixels(), shape_.channels, shape_.channels); }
+  auto matrix() const { return nn::matrix(data(), shape_.pixels(), shape_.channels, shape_.channels); }
+
+ private:
+  ImageShape shape_;
+  std::vector<T, Eigen::aligned_allocator<T>> values_;
+};
+
+/// visit(index) for every pixel, in parallel as parallel_for() says.
+template <class T>
+void for_each_pixel(const Tensor<T>& x, auto visit) {
+  parallel_for(x.shape().pixels(), x.size(), visit);
+}
+
+/// Sums over the pixels of `x`, in blocks of T that are summed in double: visit(pixel, sums) adds what a pixel
+/// contributes to sums[0..count), each (channels). Rounds differently for each thread_count().
+template <std::size_t count, class T>
+std::array<Vector<double>, count> channel_sums(const Tensor<T>& x, auto visit) {
+  constexpr std::size_t block_size = 64;
+  const std::size_t channels = x.shape().channels, pixels = x.shape().pixels();
+  std::vector<double> totals(count * channels);
+  sum_in_parts<double>((pixels + block_size - 1) / block_size, x.size(), totals, [&](std::size_t block, auto part) {
+    thread_local std::array<Vector<T>, count> sums;
+    for (Vector<T>& sum : sums) sum.setZero(Eigen::Index(channels));
+    for (std::size_t p = block * block_size; p < std::min(pixels, (block + 1) * block_size); ++p) visit(p, sums);
+    for (std::size_t i = 0; i < count; ++i)
+      for (std::size_t c = 0; c < channels; ++c) part[i * channels + c] += double(sums[i][Eigen::Index(c)]);
+  });
+  std::array<Vector<double>, count> result;
+  for (std::size_t i = 0; i < count; ++i)
+    result[i] = Eigen::Map<const Vector<double>>(totals.data() + i * channels, Eigen::Index(channels));
+  return result;
+}
+
+/// Numbers that a layer owns, under a name that its model gives: weights with their gradient, or constants and running
+/// statistics (requires_grad is false and grad empty).
+template <class T>
+struct Parameter {
+  std::vector<std::size_t> dims;  ///< as PyTorch's; a kernel's are (out_channels, in_channels / groups, kh, kw)
+  std::optional<ConvShape> conv;  ///< of a kernel: its layout in memory. Everything else lies as `dims` says
+  bool requires_grad = true;
+  bool decays = false;  ///< whether weight decay applies
+  std::vector<T> value, grad;
+
+  /// A kernel; it decays.
+  static Parameter kernel(const ConvShape& shape) {
+    return {.dims = {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]},
+            .conv = shape,
+            .decays = true,
+            .value = std::vector<T>(shape.size()),
+            .grad = std::vector<T>(shape.size())};
+  }
+
+  /// One number for each channel; it does not decay.
+  static Parameter vector(std::size_t channels, T initial) {
+    return {.dims = {channels},
+            .conv = std::nullopt,
+            .value = std::vector<T>(channels, initial),
+            .grad = std::vector<T>(channels)};
+  }
+
+  /// One number for each channel that no gradient trains.
+  static Parameter constant(std::size_t channels, T initial) {
+    return {.dims = {channels},
+            .conv = std::nullopt,
+            .requires_grad = false,
+            .value = std::vector<T>(channels, initial),
+            .grad = {}};
+  }
+};
+
+/// visit(name, parameter); names as PyTorch's, e.g. "stage1.0.bn.running_mean".
+template <class T>
+using ParameterVisitor = std::function<void(const std::string& name, Parameter<T>& parameter)>;
+
+/// Whether a forward pass belongs to training (batch statistics) or evaluation (running statistics).
+enum class Phase { train, eval };
+
+}  // namespace repopt::nn

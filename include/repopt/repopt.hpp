@@ -1,0 +1,11 @@
+// Everything a training loop needs: core, optimizers and nets. (File formats, in repopt/io, are included by
+// themselves.)
+#pragma once
+
+#include "repopt/core/csla_block.hpp"
+#include "repopt/core/grad_mult.hpp"
+#include "repopt/nn/cross_entropy.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/rules.hpp"
+#include "repopt/optim/lr_schedule.hpp"
+#include "repopt/optim/rep_optimizer.hpp"

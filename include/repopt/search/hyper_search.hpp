@@ -1,0 +1,96 @@
+// Hyper-Search: constant scales for an architecture, by hand or from a training run with trained scales.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/scales.hpp"
+
+namespace repopt::search {
+
+using nn::Scales;
+
+/// All scales, and the identities' initial weights, 1.
+template <class T>
+Scales<T> ones_scales(const nn::RepOptVggConfig& config) {
+  Scales<T> scales;
+  for (const auto& [name, length] : nn::scale_lengths(config)) scales[name].assign(length, T(1));
+  return scales;
+}
+
+/// Where Hyper-Search starts (arXiv 2205.15242, section 4): sqrt(2 / l) for block l of a stage, 1 for its first block,
+/// l = 0, and for the identities.
+template <class T>
+Scales<T> sqrt_scales(const nn::RepOptVggConfig& config) {
+  Scales<T> scales = ones_scales<T>(config);
+  for (const nn::BlockSpec& spec : config.block_specs())
+    if (spec.index_in_stage > 0)
+      for (const char* kind : {"scale_conv", "scale_1x1"})
+        scales[nn::scale_name(spec, kind)].assign(spec.shape.out_channels,
+                                                  T(std::sqrt(2.0 / double(spec.index_in_stage))));
+  return scales;
+}
+
+/// The identities' initial weights set to 1, instead of what the search found.
+template <class T>
+Scales<T> with_identity_one(const nn::RepOptVggConfig& config, Scales<T> scales) {
+  for (const nn::BlockSpec& spec : config.block_specs())
+    if (spec.has_identity()) scales[nn::scale_name(spec, "scale_identity")].assign(spec.shape.out_channels, T(1));
+  return scales;
+}
+
+/// The scales of a trained network of mode hyper_search (or csla). Throws std::invalid_argument for another mode.
+template <class T>
+Scales<T> searched_scales(nn::RepOptVgg<T>& model) {
+  require(model.mode() == nn::Mode::hyper_search || model.mode() == nn::Mode::csla, "mode ",
+          nn::to_string(model.mode()), " has no scales");
+  Scales<T> scales;
+  const auto lengths = nn::scale_lengths(model.config());
+  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
+    if (lengths.contains(name)) scales[name] = parameter.value;
+  });
+  return scales;
+}
+
+/// What a search did to the scales.
+struct ScaleDiagnostics {
+  std::size_t count = 0, negative = 0;
+  std::size_t near_zero = 0;  ///< below 1e-3 in size: the branch hardly trains
+  double mean = 0;
+  double mean_movement = 0;  ///< mean of |scale - start|
+  double largest_movement = 0;
+};
+
+/// Compares scales with those that the search started from. Throws std::invalid_argument if their names or lengths
+/// differ.
+template <class T>
+ScaleDiagnostics diagnose(const Scales<T>& scales, const Scales<T>& start) {
+  ScaleDiagnostics found;
+  require(scales.size() == start.size(), "there are ", scales.size(), " scales, the start has ", start.size());
+  for (const auto& [name, values] : scales) {
+    const auto from = start.find(name);
+    require(from != start.end() && from->second.size() == values.size(), "the start has no '", name, "' of ",
+            values.size(), " elements");
+    for (std::size_t c = 0; c < values.size(); ++c) {
+      const double scale = double(values[c]), movement = std::abs(scale - double(from->second[c]));
+      ++found.count;
+      found.negative += scale < 0;
+      found.near_zero += std::abs(scale) < 1e-3;
+      found.mean += scale;
+      found.mean_movement += movement;
+      found.largest_movement = std::max(found.largest_movement, movement);
+    }
+  }
+  if (found.count > 0) {
+    found.mean /= double(found.count);
+    found.mean_movement /= double(found.count);
+  }
+  return found;
+}
+
+}  // namespace repopt::search
