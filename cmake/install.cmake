@@ -1,0 +1,29 @@
+# Installs the headers, the CMake package (components core, nn, io) and two pkg-config files.
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/repopt")
+foreach(name IN ITEMS core nn repopt io)
+  if(TARGET repopt_${name})
+    # An export for each: repopt::core must load where Eigen or JSON are missing.
+    install(TARGETS repopt_${name} EXPORT repopt_${name} FILE_SET HEADERS)
+    install(EXPORT repopt_${name} NAMESPACE repopt:: DESTINATION "${package_dir}" FILE ${name}.cmake)
+  endif()
+endforeach()
+
+configure_package_config_file(cmake/repoptConfig.cmake.in repoptConfig.cmake INSTALL_DESTINATION "${package_dir}"
+                              NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(repoptConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/repoptConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/repoptConfigVersion.cmake"
+              cmake/find_eigen.cmake DESTINATION "${package_dir}")
+
+function(repopt_install_pkg_config name requires)
+  configure_file(cmake/repopt.pc.in ${name}.pc @ONLY)
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+endfunction()
+
+file(RELATIVE_PATH includedir "${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig" "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+repopt_install_pkg_config(repopt-core "")
+if(TARGET repopt_repopt)
+  repopt_install_pkg_config(repopt "eigen3 >= 3.4")
+endif()

@@ -1,0 +1,37 @@
+# The library's targets: repopt::core (core, optim), repopt::nn (nn, search, quant), repopt::io, and
+# repopt::repopt = core + nn. A header is part of the target of its folder: there is nothing to list.
+
+# repopt_add_library(NAME HEADERS pattern... LINKS target...)
+function(repopt_add_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HEADERS;LINKS")
+  list(TRANSFORM arg_HEADERS PREPEND "${PROJECT_SOURCE_DIR}/include/repopt/")
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${arg_HEADERS})
+
+  add_library(repopt_${name} INTERFACE)
+  add_library(repopt::${name} ALIAS repopt_${name})
+  set_target_properties(repopt_${name} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
+  target_compile_features(repopt_${name} INTERFACE cxx_std_20)
+  target_sources(repopt_${name} INTERFACE FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}/include"
+                                          FILES ${headers})
+  target_link_libraries(repopt_${name} INTERFACE ${arg_LINKS})
+endfunction()
+
+repopt_add_library(core HEADERS core/*.hpp optim/*.hpp)
+
+if(NOT REPOPT_CORE_ONLY)
+  include(cmake/find_eigen.cmake)
+  repopt_find_eigen()
+  if(NOT TARGET Eigen3::Eigen)
+    include(cmake/fetch_eigen.cmake)
+  endif()
+  repopt_add_library(nn HEADERS nn/*.hpp search/*.hpp quant/*.hpp LINKS repopt::core Eigen3::Eigen)
+  repopt_add_library(repopt HEADERS repopt.hpp LINKS repopt::core repopt::nn)
+
+  # Only the tests, the examples and whoever asks for repopt::io need JSON.
+  find_package(nlohmann_json CONFIG QUIET)
+  if(nlohmann_json_FOUND)
+    repopt_add_library(io HEADERS io/*.hpp LINKS repopt::repopt nlohmann_json::nlohmann_json)
+  else()
+    message(STATUS "repopt: no nlohmann_json, so no repopt::io")
+  endif()
+endif()

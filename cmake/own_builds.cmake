@@ -1,0 +1,20 @@
+# What the tests and examples need beyond the library. Nothing here reaches a user of it.
+
+if(NOT TARGET repopt::io)
+  message(FATAL_ERROR "The tests and examples need nlohmann_json: install it, or run `sh tests/run.sh`, which does")
+endif()
+
+# Linked by every program of ours.
+add_library(repopt_program INTERFACE)
+if(REPOPT_OPENMP)
+  find_package(OpenMP COMPONENTS CXX)
+  if(OpenMP_CXX_FOUND)
+    target_link_libraries(repopt_program INTERFACE OpenMP::OpenMP_CXX)
+  else()
+    message(STATUS "repopt: no OpenMP, so the tests and examples run on one thread")
+  endif()
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # Warns of "text" + std::string, wrongly: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
+  target_compile_options(repopt_program INTERFACE -Wno-restrict)
+endif()
