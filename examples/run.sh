@@ -1,0 +1,94 @@
+#!/bin/sh
+# Trains one deep plain network twice on CIFAR-10, with SGD and with RepOptimizer, and draws both curves.
+set -eu
+
+usage() {
+  cat <<'USAGE'
+Usage: sh examples/run.sh [OPTION...]
+
+Installs what is missing (with apt-get, dnf, pacman or brew; sudo if not root), builds into build/release, fetches
+CIFAR-10 (170 MB, kept in build/cifar) and trains `cifar-deep` as `plain` and as `rep`: a few minutes on 2 cores.
+
+  --epochs N       epochs of each training (default 2)
+  --limit N        training pictures (default 10000)
+  --url URL        another address of cifar-10-binary.tar.gz, http(s):// or file://
+  --archive FILE   a cifar-10-binary.tar.gz that is here already
+  --sha256 SUM     the checksum to insist on, if it is not the original archive
+  --dry-run        print the commands and change nothing
+  --help           print this
+
+REPOPT_CIFAR_DIR  a folder with data_batch_*.bin and test_batch.bin, instead of a download
+USAGE
+}
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+dry_run= epochs=2 limit=10000
+. "$root/cmake/own_commands.sh"
+
+# What is not for this script goes back to the end of the arguments: in the end they are fetch_cifar.sh's.
+left=$#
+while [ "$left" -gt 0 ]; do
+  case $1 in
+    --help | -h) usage && exit ;;
+    --dry-run) dry_run=yes && shift && left=$((left - 1)) && continue ;;
+    --epochs | --limit | --url | --archive | --sha256) [ "$left" -ge 2 ] || fail "$1 needs a value" ;;
+    *) fail "unknown argument $1; see --help" ;;
+  esac
+  case $1 in
+    --epochs) epochs=$2 ;;
+    --limit) limit=$2 ;;
+    *) set -- "$@" "$1" "$2" ;;
+  esac
+  shift 2
+  left=$((left - 2))
+done
+
+program=$root/build/release/examples/repopt-cifar
+runs=$root/build/runs
+
+# Sets `data`. A wrong folder or archive of the user's is an error; what cannot be downloaded is replaced, loudly.
+find_data() {
+  if [ -n "$dry_run" ]; then
+    run sh "$root/examples/fetch_cifar.sh" "$@"
+    data=${REPOPT_CIFAR_DIR:-$root/build/cifar/cifar-10-batches-bin}
+  elif data=$(sh "$root/examples/fetch_cifar.sh" "$@"); then
+    :
+  elif [ $? -eq 2 ]; then
+    exit 2
+  else
+    say "*** CIFAR-10 CANNOT BE HAD. Training on generated pictures (--data synthetic) instead:"
+    say "*** the figures below say nothing about real ones. See --help for a mirror or an archive of your own."
+    data=synthetic
+  fi
+}
+
+# train MODE: sets `result` to the JSON object that the program ends with.
+train() {
+  say "training cifar-deep, mode $1"
+  result=$(run "$program" train --data "$data" --mode "$1" --model cifar-deep --epochs "$epochs" --limit "$limit" \
+    --out "$runs/$1") || fail "the training failed"
+  result=$(printf '%s\n' "$result" | tail -n 1)
+}
+
+field() { printf '%s' "$1" | sed -n "s/.*\"$2\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
+
+build repopt-cifar
+find_data "$@"
+train plain
+plain=$result
+train rep
+rep=$result
+run "$program" plot "$runs/plain" "$runs/rep" --out "$runs/compare.svg"
+[ -z "$dry_run" ] || exit 0
+
+cat <<REPORT
+
+What to look at:
+- The same network. Both runs train one 3x3 convolution per block; no branch is ever computed.
+- The same cost per step: plain $(field "$plain" images_per_second) images/s, rep $(field "$rep" images_per_second) images/s.
+- What the prior does, after $epochs epochs on $limit pictures of $data:
+    plain  test accuracy $(field "$plain" test_accuracy)
+    rep    test accuracy $(field "$rep" test_accuracy)
+  It pays with depth, and early: cifar-deep has 28 blocks.
+- Both curves: $runs/compare.svg
+REPORT

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs what is missing, builds the preset `release` and runs its tests.
+set -eu
+
+usage() {
+  cat <<'USAGE'
+Usage: sh tests/run.sh [--dry-run] [CTEST_ARGUMENT...]
+
+Installs what is missing (with apt-get, dnf, pacman or brew; sudo if not root), builds into build/release and runs the
+tests. Further arguments go to ctest: `-L core` runs one group, `-N` only lists the tests.
+
+  --dry-run   print the commands and change nothing
+  --help      print this
+
+REPOPT_CIFAR_DIR  a folder with data_batch_*.bin and test_batch.bin: tests on real pictures then run, too.
+USAGE
+}
+
+dry_run=
+case ${1-} in
+  --dry-run) dry_run=yes && shift ;;
+  --help | -h) usage && exit ;;
+esac
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/cmake/own_commands.sh"
+build all
+run ctest --test-dir "$root/build/release" --output-on-failure --no-tests=error --parallel "$(processors)" "$@"
