@@ -22,7 +22,7 @@ USAGE
 }
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-dry_run= epochs=2 limit=10000
+dry_run="" epochs=2 limit=10000
 . "$root/cmake/own_commands.sh"
 
 # What is not for this script goes back to the end of the arguments: in the end they are fetch_cifar.sh's.

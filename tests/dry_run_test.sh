@@ -13,7 +13,7 @@ fail() {
 
 # new_machine USER_ID PROGRAM...: the basic tools, and programs that must not be called.
 new_machine() {
-  rm -rf "$machine/bin" && mkdir "$machine/bin"
+  rm -rf "${machine:?}/bin" && mkdir "$machine/bin"
   for tool in sh cat basename dirname tr sed mktemp rm tail getconf; do ln -s "$(command -v $tool)" "$machine/bin/$tool"; done
   printf '#!/bin/sh\necho %s\n' "$1" >"$machine/bin/id"
   shift

@@ -17,7 +17,7 @@ fetch() {
   status=0
   folder=$(PATH="$work/bin:$PATH" sh "$script" --into "$work/cache" "$@" 2>"$work/said") || status=$?
 }
-expect_pictures() { [ "$status" -eq 0 ] && [ -f "$folder/test_batch.bin" ] || fail "$1"; }
+expect_pictures() { if [ "$status" -ne 0 ] || [ ! -f "$folder/test_batch.bin" ]; then fail "$1"; fi; }
 
 mkdir -p "$work/bin" "$work/cifar-10-batches-bin"
 echo pictures >"$work/cifar-10-batches-bin/data_batch_1.bin"
