@@ -1,0 +1,121 @@
+// Files of scales, as published for RepOpt-VGG: bound by name, never by order.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/io/file.hpp"
+#include "repopt/io/safetensors.hpp"
+#include "repopt/nn/scales.hpp"
+
+namespace repopt::io {
+
+using nn::Scales;
+
+/// All tensors of the file, rounded to T if they are doubles. Throws std::runtime_error, naming the file, if it is no
+/// strict safetensors file, or a tensor is not of one dimension or not floating point.
+template <std::floating_point T>
+Scales<T> load_scales(const std::filesystem::path& path) {
+  const auto file = Safetensors::load(path);
+  Scales<T> scales;
+  for (const std::string& name : file.names()) {
+    const auto& shape = file.info(name).shape;
+    require_file(shape.size() == 1, path.string(), ": scale '", name, "' has shape ", describe(shape),
+                 ", it must have one dimension");
+    scales[name] = file.tensor_as<T>(name);
+  }
+  return scales;
+}
+
+/// Writes each scale as a tensor (length), by way of AtomicFile. Throws std::runtime_error.
+template <std::floating_point T>
+void save_scales(const std::filesystem::path& path, const Scales<T>& scales,
+                 const std::map<std::string, std::string>& metadata = {}) {
+  SafetensorsWriter writer;
+  for (const auto& [key, value] : metadata) writer.add_metadata(key, value);
+  for (const auto& [name, scale] : scales) writer.add(name, {scale.size()}, scale);
+  writer.save(path);
+}
+
+namespace detail {
+
+/// "'a', 'b', 'c' and 4 more".
+inline std::string first_few(const std::vector<std::string>& items) {
+  constexpr std::size_t few = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(few, items.size()); ++i) text += concat(i > 0 ? ", " : "", items[i]);
+  return items.size() > few ? concat(text, " and ", items.size() - few, " more") : text;
+}
+
+/// What is wrong with scales, one list for each kind of fault.
+class ScaleFaults {
+ public:
+  template <std::floating_point T>
+  ScaleFaults(const Scales<T>& scales, const std::map<std::string, std::size_t>& expected) {
+    for (const auto& [name, length] : expected)
+      if (!scales.contains(name)) missing_.push_back(concat("'", name, "'"));
+    for (const auto& [name, scale] : scales) {
+      const auto found = expected.find(name);
+      if (found == expected.end()) {
+        extra_.push_back(concat("'", name, "'"));
+      } else if (scale.size() != found->second) {
+        wrong_length_.push_back(concat("'", name, "' has ", scale.size(), " elements, expected are ", found->second));
+      } else if (const auto bad = std::ranges::find_if_not(scale, [](T s) { return std::isfinite(s); });
+                 bad != scale.end()) {
+        not_finite_.push_back(concat("'", name, "' holds ", *bad, " at index ", bad - scale.begin()));
+      }
+    }
+    nothing_fits_ = missing_.size() == expected.size() && !expected.empty();
+  }
+
+  /// The faults in words; empty if there are none.
+  std::string describe() const {
+    if (nothing_fits_)
+      return concat("none of the expected names is there: expected are ", first_few(missing_), "; it holds ",
+                    extra_.empty() ? "nothing" : first_few(extra_));
+    std::string text;
+    const auto add = [&](std::string_view kind, const std::vector<std::string>& items) {
+      if (!items.empty()) text += concat(text.empty() ? "" : "; ", items.size(), " ", kind, ": ", first_few(items));
+    };
+    add("missing", missing_);
+    add("extra", extra_);
+    add("of the wrong length", wrong_length_);
+    add("not finite", not_finite_);
+    return text;
+  }
+
+ private:
+  std::vector<std::string> missing_, extra_, wrong_length_, not_finite_;
+  bool nothing_fits_ = false;
+};
+
+}  // namespace detail
+
+/// The scales, if they are just those expected: every name there, none more, each of its length (nn::scale_lengths())
+/// and finite. Otherwise throws std::runtime_error that begins with `source`, the file's name, and lists what is
+/// missing, extra, of the wrong length or not finite; if no name fits at all, what the file holds instead.
+template <std::floating_point T>
+Scales<T> bind_scales(Scales<T> scales, const std::map<std::string, std::size_t>& expected,
+                      const std::string& source = "scales") {
+  const std::string faults = detail::ScaleFaults(scales, expected).describe();
+  require_file(faults.empty(), source, ": ", faults);
+  return scales;
+}
+
+/// load_scales(), bound: throws as both.
+template <std::floating_point T>
+Scales<T> load_scales(const std::filesystem::path& path, const std::map<std::string, std::size_t>& expected) {
+  return bind_scales(load_scales<T>(path), expected, path.string());
+}
+
+}  // namespace repopt::io
