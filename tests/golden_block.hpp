@@ -103,7 +103,7 @@ Largest train_block(const GoldenFile& file, const BlockShapes& shapes, const typ
   compare("kernel.init", to_oihw(target, weight));
   RepOptimizer<Rule, double> optimizer;
   optimizer.add_param_group(options).add_param("kernel", weight, grad, block);
-  const auto iterations = file.json("iterations").get<std::size_t>();
+  const auto iterations = file.value<std::size_t>("iterations");
   for (std::size_t t = 0; t < iterations; ++t) {
     const std::string step = "." + std::to_string(t);
     const Images<double> x = read_images(file, "x" + step, target.in_channels);

@@ -4,11 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -17,6 +14,7 @@
 #include <vector>
 
 #include "repopt/core/error.hpp"
+#include "repopt/io/safetensors.hpp"
 #include "repopt/optim/adamw.hpp"
 #include "repopt/optim/sgd.hpp"
 #include "support/relative_error.hpp"
@@ -35,6 +33,18 @@ struct Largest {
   }
 };
 
+/// A JSON value as V. Throws std::runtime_error, which names `what`, if it is no V or loses something on the way:
+/// nlohmann takes 2.7 for the integer 2, and the first four of five elements for an array of four.
+template <class V>
+V exactly(const nlohmann::json& value, const std::string& what) {
+  try {
+    const V result = value.get<V>();
+    if (nlohmann::json(result) == value) return result;
+  } catch (const nlohmann::json::exception&) {
+  }
+  throw std::runtime_error("impossible " + what + ": " + value.dump());
+}
+
 struct GoldenTensor {
   std::vector<std::size_t> shape;
   std::vector<double> data;
@@ -42,22 +52,19 @@ struct GoldenTensor {
 
 class GoldenFile {
  public:
+  /// Throws std::runtime_error if the file is broken.
   explicit GoldenFile(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-    std::uint64_t length = 0;
-    std::memcpy(&length, bytes.data(), 8);
-    const auto header = nlohmann::json::parse(bytes.begin() + 8, bytes.begin() + 8 + std::ptrdiff_t(length));
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") {
-        for (const auto& [key, value] : entry.items()) metadata_[key] = value.get<std::string>();
-        continue;
+    const auto file = io::Safetensors::load(path);
+    metadata_ = file.metadata();
+    for (const std::string& name : file.names()) {
+      GoldenTensor& tensor = tensors_[name];
+      tensor.shape = file.info(name).shape;
+      if (file.info(name).dtype == io::dtype_of<std::int64_t>) {  // labels, as PyTorch has them
+        const auto integers = file.tensor<std::int64_t>(name);
+        tensor.data.assign(integers.begin(), integers.end());
+      } else {
+        tensor.data = file.tensor<double>(name);
       }
-      GoldenTensor tensor{entry["shape"], {}};
-      const std::size_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
-      tensor.data.resize((end - begin) / 8);
-      std::memcpy(tensor.data.data(), bytes.data() + 8 + length + begin, end - begin);
-      tensors_[name] = std::move(tensor);
     }
   }
 
@@ -80,6 +87,11 @@ class GoldenFile {
     }
   }
 
+  template <class V>
+  V value(const std::string& key) const {
+    return exactly<V>(json(key), "metadata '" + key + "'");
+  }
+
   const GoldenTensor& tensor(const std::string& name) const {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) throw std::runtime_error("tensor '" + name + "' is missing");
@@ -95,6 +107,7 @@ class GoldenFile {
       throw std::runtime_error(concat("tensor '", name, "' has ", found.size(), " elements, expected are ", size));
     return found;
   }
+
   const std::map<std::string, GoldenTensor>& tensors() const { return tensors_; }
 
   /// Throws std::runtime_error if the metadata holds a key that is not among `known`.
@@ -123,11 +136,7 @@ class Members {
     if (!has(key)) throw std::runtime_error(name_ + " lacks '" + key + "'");
     const nlohmann::json value = object_[key];
     object_.erase(key);
-    try {
-      return value.get<V>();
-    } catch (const nlohmann::json::exception&) {
-      throw std::runtime_error(name_ + " has an impossible " + key + ": " + value.dump());
-    }
+    return exactly<V>(value, concat(key, " of ", name_));
   }
 
   template <class V>

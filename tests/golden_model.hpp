@@ -1,0 +1,193 @@
+// check_model: a whole RepOpt-VGG that stock PyTorch trained, against the same network of repopt::nn; in mode csla also
+// against the target network that RepOptimizer trains.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "golden_file.hpp"
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/nn/cross_entropy.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/rules.hpp"
+#include "repopt/nn/scales.hpp"
+#include "repopt/nn/tensor.hpp"
+#include "repopt/optim/rep_optimizer.hpp"
+#include "support/naive_conv.hpp"
+
+namespace repopt::testing {
+
+/// The name in the file of a parameter of the model.
+using NameInFile = std::function<std::string(const std::string& parameter)>;
+
+/// "init.stage0.bn.bias" for prefix "init.".
+inline NameInFile with_prefix(const std::string& prefix) {
+  return [prefix](const std::string& parameter) { return prefix + parameter; };
+}
+
+inline nn::RepOptVggConfig read_config(const GoldenFile& file) {
+  return {.stem = file.value<std::size_t>("stem"),
+          .widths = file.value<std::array<std::size_t, 4>>("widths"),
+          .blocks = file.value<std::array<std::size_t, 4>>("blocks"),
+          .strides = file.value<std::array<std::size_t, 5>>("strides"),
+          .classes = file.data("init.linear.bias").size(),
+          .in_channels = file.tensor("x.0").shape.at(1)};
+}
+
+inline nn::Mode read_mode(const GoldenFile& file) {
+  for (const nn::Mode mode : {nn::Mode::target, nn::Mode::csla, nn::Mode::hyper_search, nn::Mode::repvgg})
+    if (file.text("mode") == nn::to_string(mode)) return mode;
+  throw std::runtime_error("unknown mode '" + file.text("mode") + "'");
+}
+
+/// A tensor of the file, in the memory order of `parameter`.
+template <class T>
+std::vector<T> read_parameter(const GoldenFile& file, const std::string& name, const nn::Parameter<T>& parameter) {
+  const GoldenTensor& tensor = file.tensor(name);
+  if (tensor.shape != parameter.dims)
+    throw std::runtime_error("tensor '" + name + "' has another shape than the model's");
+  const std::vector<T> values(tensor.data.begin(), tensor.data.end());
+  return parameter.conv ? from_oihw(*parameter.conv, values) : values;
+}
+
+template <class T>
+void load(nn::RepOptVgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file) {
+  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
+    parameter.value = read_parameter(file, name_in_file(name), parameter);
+  });
+}
+
+template <class T>
+void compare(nn::RepOptVgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file, Largest& largest) {
+  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
+    largest.add(name_in_file(name), parameter.value, read_parameter(file, name_in_file(name), parameter));
+  });
+}
+
+/// Scales and initial identity weights, as csla and hyper_search models are built from.
+template <class T>
+nn::Scales<T> read_scales(const GoldenFile& file, const nn::RepOptVggConfig& config) {
+  nn::Scales<T> scales;
+  for (const auto& [name, length] : nn::scale_lengths(config)) {
+    const std::vector<double>& scale = file.data("init." + name, length);
+    scales[name].assign(scale.begin(), scale.end());
+  }
+  return scales;
+}
+
+/// NCHW images of the file as NHWC.
+template <class T>
+nn::Tensor<T> read_nhwc(const GoldenFile& file, const std::string& name) {
+  const GoldenTensor& x = file.tensor(name);
+  if (x.shape.size() != 4) throw std::runtime_error("tensor '" + name + "' has not 4 dimensions");
+  nn::Tensor<T> images({x.shape[0], x.shape[2], x.shape[3], x.shape[1]});
+  const std::size_t pixels = x.shape[2] * x.shape[3], channels = x.shape[1];
+  for (std::size_t k = 0; k < x.data.size(); ++k) {
+    const std::size_t image = k / (pixels * channels), channel = k / pixels % channels;
+    images.pixel(image * pixels + k % pixels)[channel] = T(x.data[k]);
+  }
+  return images;
+}
+
+/// Trains as recorded and compares losses and, at the end, the logits in evaluation.
+template <class Rule, class T>
+void train_model(nn::RepOptVgg<T>& model, RepOptimizer<Rule, T>& optimizer, const GoldenFile& file, double max_norm,
+                 const std::string& what, Largest& largest) {
+  const auto iterations = file.value<std::size_t>("iterations");
+  const auto label_smoothing = file.value<double>("label_smoothing");
+  for (std::size_t t = 0; t < iterations; ++t) {
+    const std::string step = "." + std::to_string(t);
+    const nn::Tensor<T> x = read_nhwc<T>(file, "x" + step);
+    const std::vector<double>& recorded_labels = file.data("labels" + step, x.shape().batch);
+    const std::vector<int> labels(recorded_labels.begin(), recorded_labels.end());
+    nn::Tensor<T> grad_logits;
+    model.zero_grad();
+    const double loss = nn::cross_entropy<T>(model.forward(x, nn::Phase::train), labels, label_smoothing, grad_logits);
+    model.backward(grad_logits);
+    largest.add("loss" + step + " of " + what, std::array{loss}, file.data("loss" + step));
+    if (max_norm > 0) optimizer.clip_grad_norm(max_norm);
+    optimizer.step();
+  }
+  const nn::Tensor<T> x = read_nhwc<T>(file, "x.0");
+  largest.add("logits.eval of " + what, model.forward(x, nn::Phase::eval).values(), file.data("logits.eval"));
+}
+
+/// The target network that stands for the recorded CSLA network, both rules included.
+template <class Rule, class T>
+void check_target(const GoldenFile& file, const nn::RepOptVggConfig& config, const nn::Scales<T>& scales,
+                  const typename Rule::Options& options, double max_norm, Largest& largest) {
+  const auto named = [&file](const std::string& prefix) {
+    return [&file, prefix](const std::string& parameter) {
+      const std::string of_target = "target." + prefix + parameter;
+      return file.has_tensor(of_target) ? of_target : prefix + parameter;
+    };
+  };
+  nn::RepOptVgg<T> csla(config, nn::Mode::csla, 0, scales);
+  load(csla, file, with_prefix("init."));
+  nn::RepOptVgg<T> by_rule = nn::equivalent_target(csla);
+  compare<T>(by_rule, file, named("init."), largest);
+
+  nn::RepOptVgg<T> target(config, nn::Mode::target, 0);
+  load<T>(target, file, named("init."));
+  RepOptimizer<Rule, T> optimizer;
+  nn::add_parameters(optimizer, target, options, nn::prior_blocks(config, scales));
+  train_model(target, optimizer, file, max_norm, "the target", largest);
+  compare<T>(target, file, named("final."), largest);
+}
+
+/// Throws std::runtime_error if the file holds parameters that the model lacks.
+template <class T>
+void require_same_parameters(nn::RepOptVgg<T>& model, const GoldenFile& file) {
+  std::set<std::string> names;
+  model.visit_parameters([&](const std::string& name, nn::Parameter<T>&) { names.insert(name); });
+  for (const auto& [tensor, values] : file.tensors())
+    for (const std::string prefix : {"init.", "final."})
+      if (tensor.starts_with(prefix) && !names.contains(tensor.substr(prefix.size())) &&
+          !tensor.ends_with(".num_batches_tracked"))
+        throw std::runtime_error("the model has no parameter for tensor '" + tensor + "'");
+}
+
+template <class T>
+Largest check_model_in(const GoldenFile& file) {
+  const nn::RepOptVggConfig config = read_config(file);
+  const nn::Mode mode = read_mode(file);
+  const bool has_scales = mode == nn::Mode::csla || mode == nn::Mode::hyper_search;
+  const nn::Scales<T> scales = has_scales ? read_scales<T>(file, config) : nn::Scales<T>();
+  return with_optimizer(file, [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
+    Largest largest;
+    nn::RepOptVgg<T> model(config, mode, 0, scales);
+    require_same_parameters(model, file);
+    load(model, file, with_prefix("init."));
+    RepOptimizer<Rule, T> optimizer;
+    nn::add_parameters(optimizer, model, options);
+    train_model(model, optimizer, file, max_norm, file.text("mode"), largest);
+    compare(model, file, with_prefix("final."), largest);
+    if (mode == nn::Mode::csla) check_target<Rule>(file, config, scales, options, max_norm, largest);
+    return largest;
+  });
+}
+
+/// Largest errors in double and in float.
+struct ModelErrors {
+  Largest in_double, in_float;
+};
+
+inline ModelErrors check_model(const GoldenFile& file) {
+  file.require_known_metadata({"kind", "mode", "stem", "widths", "blocks", "strides", "optimizer", "label_smoothing",
+                               "iterations", "bn", "decay"});
+  const auto require_recorded = [&](const char* key, const nlohmann::json& known, const nlohmann::json& recorded) {
+    if (recorded != known) throw std::runtime_error(concat("unknown ", key, ": ", recorded.dump()));
+  };
+  require_recorded("bn", {{"eps", 1e-5}, {"momentum", 0.1}}, file.json("bn"));
+  require_recorded("decay", "weights of dim > 1 and scale_identity.weight; nothing else", file.text("decay"));
+  return {check_model_in<double>(file), check_model_in<float>(file)};
+}
+
+}  // namespace repopt::testing
