@@ -7,9 +7,7 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <optional>
 #include <span>
-
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -62,7 +60,7 @@ class RepOptimizer {
   /// which has measured the gradient with the old scale, waits for its step().
   void set_grad_scale(double grad_scale) {
     require(std::isfinite(grad_scale) && grad_scale > 0, "grad_scale must be finite and > 0, it is ", grad_scale);
-    require(!clip_coef_, "set_grad_scale(", grad_scale, ") must come before clip_grad_norm()");
+    require(!clip_waits_, "set_grad_scale(", grad_scale, ") must come before clip_grad_norm()");
     grad_scale_ = grad_scale;
   }
 
@@ -77,17 +75,19 @@ class RepOptimizer {
       for (const Param<Rule, T>& param : group.params()) sum_of_squares += param.csla_grad_norm_squared();
     const double norm = grad_scale_ * std::sqrt(sum_of_squares), coef = max_norm / (norm + 1e-6);
     clip_coef_ = coef > 1 ? 1 : coef;
+    clip_waits_ = true;
     return norm;
   }
 
   /// One iteration: for each parameter the gradient times grad_scale times the clip coefficient goes to Rule::update().
   /// Forgets the clip coefficient afterwards. Does not throw.
   void step() {
-    const T grad_scale = T(grad_scale_ * clip_coef_.value_or(1.0));
+    const T grad_scale = T(grad_scale_ * clip_coef_);
     for (ParamGroup& group : param_groups_)
       for (Param<Rule, T>& param : group.params_)
         Rule::update(param.weight, param.grad, grad_scale, param.block, param.state, group.options_);
-    clip_coef_.reset();
+    clip_coef_ = 1;
+    clip_waits_ = false;
   }
 
   /// The state by parameter name: options of the groups, blocks with their scales, buffers. The buffers are spans into
@@ -104,7 +104,8 @@ class RepOptimizer {
   std::unique_ptr<ParamRegistry> registry_ = std::make_unique<ParamRegistry>();
   std::deque<ParamGroup> param_groups_;
   double grad_scale_ = 1;
-  std::optional<double> clip_coef_;  ///< of the next step()
+  double clip_coef_ = 1;     ///< of the next step()
+  bool clip_waits_ = false;  ///< for that step(): clip_grad_norm() was called
 };
 
 /// SGD with Gradient Re-parameterization.
