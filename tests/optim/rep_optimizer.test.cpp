@@ -1,0 +1,215 @@
+#include "repopt/optim/rep_optimizer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/csla_block.hpp"
+#include "repopt/optim/update_rule.hpp"
+#include "support/block_kinds.hpp"
+#include "support/random.hpp"
+
+using namespace repopt;
+using namespace repopt::testing;
+
+namespace {
+
+static_assert(UpdateRule<Sgd, float> && UpdateRule<AdamW, double>);
+static_assert(!UpdateRule<Sgd, int> && !UpdateRule<ConvShape, float>);
+static_assert(std::is_move_constructible_v<RepSgd<float>> && !std::is_copy_constructible_v<RepSgd<float>>);
+
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+/// A kernel with scales of its own and a bias, both with gradients.
+template <class T>
+struct Model {
+  CslaBlock<T> block;
+  std::vector<T> weight, grad, bias, bias_grad;
+
+  explicit Model(Random& random)
+      : block(make_block<T>(block_kinds()[2], 0, [&] { return random.real(-1.5, 1.5); })),
+        weight(random.numbers<T>(block.target().size())),
+        grad(random.numbers<T>(weight.size())),
+        bias(random.numbers<T>(4)),
+        bias_grad(random.numbers<T>(4)) {}
+
+  void add_to(auto& group) {
+    group.add_param("weight", weight, grad, block);
+    group.add_param("bias", bias, bias_grad);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Groups have options of their own; set_lr sets every group's") {
+  std::vector<double> a{1}, b{1};
+  const std::vector<double> grad{1};
+  RepSgd<double> optimizer;
+  optimizer.add_param_group({.lr = 0.5}).add_param("a", a, grad);
+  optimizer.add_param_group({.lr = 0.25, .weight_decay = 1}).add_param("b", b, grad);
+  optimizer.step();
+  CHECK(a[0] == 0.5);
+  CHECK(b[0] == 0.5);
+  optimizer.set_lr(1);
+  optimizer.step();
+  CHECK(a[0] == -0.5);
+  CHECK(b[0] == -1);
+  CHECK_THROWS_WITH_AS(optimizer.set_lr(-1), "lr must be finite and >= 0, it is -1", std::invalid_argument);
+  CHECK(optimizer.param_groups()[0].options().lr == 1);
+}
+
+TEST_CASE("A moved optimizer keeps groups, names and state where they were") {
+  std::vector<double> a{1}, b{1}, c{1};
+  const std::vector<double> grad{1};
+  RepSgd<double> optimizer;
+  auto& group = optimizer.add_param_group({.lr = 0.5, .momentum = 0.5});
+  group.add_param("a", a, grad);
+  optimizer.step();
+  RepSgd<double> moved = std::move(optimizer);
+  CHECK(&moved.param_groups()[0] == &group);
+  group.add_param("b", b, grad);
+  CHECK_THROWS_WITH_AS(group.add_param("a", c, grad), "there is already a parameter 'a'", std::invalid_argument);
+  RepSgd<double> assigned;
+  assigned = std::move(moved);
+  CHECK(&assigned.param_groups()[0] == &group);
+  for (int i = 0; i < 20; ++i) assigned.add_param_group();
+  group.set_lr(1);
+  assigned.step();
+  CHECK(a[0] == 0.5 - 1.5);
+  CHECK(b[0] == 0);
+}
+
+TEST_CASE_TEMPLATE("The user's gradient is never written", Rule, Sgd, AdamW) {
+  Random random(80);
+  Model<float> model(random);
+  const std::vector<float> grad = model.grad, bias_grad = model.bias_grad;
+  RepOptimizer<Rule, float> optimizer;
+  model.add_to(optimizer.add_param_group());
+  optimizer.set_grad_scale(0.5);
+  for (int step = 0; step < 3; ++step) {
+    optimizer.clip_grad_norm(0.1);
+    optimizer.step();
+  }
+  CHECK(model.grad == grad);
+  CHECK(model.bias_grad == bias_grad);
+}
+
+TEST_CASE_TEMPLATE("set_grad_scale averages summed gradients, until set again", Rule, Sgd, AdamW) {
+  Random random(81), same(81);
+  Model<double> summed(random), averaged(same);
+  for (double& g : averaged.grad) g /= 4;
+  for (double& g : averaged.bias_grad) g /= 4;
+  RepOptimizer<Rule, double> of_summed, of_averaged;
+  summed.add_to(of_summed.add_param_group({.lr = 0.1}));
+  averaged.add_to(of_averaged.add_param_group({.lr = 0.1}));
+  of_summed.set_grad_scale(0.25);
+  for (int step = 0; step < 3; ++step) {
+    CHECK(of_summed.clip_grad_norm(0.5) == of_averaged.clip_grad_norm(0.5));
+    of_summed.step();
+    of_averaged.step();
+    CHECK(summed.weight == averaged.weight);
+    CHECK(summed.bias == averaged.bias);
+  }
+}
+
+TEST_CASE("set_grad_scale refuses what scales nothing, and comes before clip_grad_norm") {
+  std::vector<double> weight{0};
+  const std::vector<double> grad{1};
+  RepSgd<double> optimizer;
+  optimizer.add_param_group({.lr = 1}).add_param("weight", weight, grad);
+  CHECK_THROWS_WITH_AS(optimizer.set_grad_scale(0), "grad_scale must be finite and > 0, it is 0",
+                       std::invalid_argument);
+  CHECK_THROWS_AS(optimizer.set_grad_scale(-1), std::invalid_argument);
+  CHECK_THROWS_AS(optimizer.set_grad_scale(not_a_number), std::invalid_argument);
+  CHECK_THROWS_AS(optimizer.set_grad_scale(std::numeric_limits<double>::infinity()), std::invalid_argument);
+
+  optimizer.set_grad_scale(0.5);
+  optimizer.clip_grad_norm(10);
+  CHECK_THROWS_WITH_AS(optimizer.set_grad_scale(0.25), "set_grad_scale(0.25) must come before clip_grad_norm()",
+                       std::invalid_argument);
+  optimizer.step();
+  CHECK(weight[0] == -0.5);
+  optimizer.set_grad_scale(0.25);
+  optimizer.step();
+  CHECK(weight[0] == -0.75);
+}
+
+TEST_CASE("clip_grad_norm returns the CSLA model's norm and scales the next step by torch's coefficient") {
+  // Branch gradients: 2 * (3, 4), -1 * (3, 4); the ordinary parameter's is 12.
+  const ConvShape shape = ConvShape::linear(2, 1);
+  const CslaBlock<double> block(shape, {{shape, 2.0}, {shape, -1.0}});
+  std::vector<double> weight{0, 0}, bias{0};
+  const std::vector<double> grad{3, 4}, bias_grad{12};
+  RepSgd<double> optimizer;
+  optimizer.add_param_group({.lr = 1}).add_param("weight", weight, grad, block);
+  optimizer.add_param_group({.lr = 1}).add_param("bias", bias, bias_grad);
+  const double norm = std::sqrt(4 * 25 + 25 + 144.0);
+  CHECK(optimizer.clip_grad_norm(0.5) == doctest::Approx(norm));
+  optimizer.step();
+  const double coef = 0.5 / (norm + 1e-6);
+  CHECK(bias[0] == doctest::Approx(-12 * coef));
+  CHECK(weight[0] == doctest::Approx(-5 * 3 * coef));
+  CHECK(weight[1] == doctest::Approx(-5 * 4 * coef));
+
+  bias[0] = 0;
+  optimizer.step();
+  CHECK(bias[0] == -12);  // the coefficient is forgotten
+
+  bias[0] = 0;
+  CHECK(optimizer.clip_grad_norm(100) == doctest::Approx(norm));
+  optimizer.step();
+  CHECK(bias[0] == -12);  // a small gradient stays as it is
+
+  bias[0] = 0;
+  optimizer.clip_grad_norm(0.25);
+  optimizer.clip_grad_norm(100);  // the last call counts
+  optimizer.step();
+  CHECK(bias[0] == -12);
+}
+
+TEST_CASE("clip_grad_norm refuses a max_norm that is not positive") {
+  RepSgd<double> optimizer;
+  CHECK_THROWS_WITH_AS(optimizer.clip_grad_norm(0), "max_norm must be > 0, it is 0", std::invalid_argument);
+  CHECK_THROWS_AS(optimizer.clip_grad_norm(-1), std::invalid_argument);
+  CHECK_THROWS_AS(optimizer.clip_grad_norm(not_a_number), std::invalid_argument);
+  CHECK_NOTHROW(optimizer.set_grad_scale(0.5));
+  CHECK(optimizer.clip_grad_norm(1) == 0);
+}
+
+TEST_CASE("A NaN gradient gives a NaN norm and reaches every weight, as in PyTorch") {
+  std::vector<double> a{0}, b{0};
+  const std::vector<double> broken{not_a_number}, grad{1};
+  RepSgd<double> optimizer;
+  auto& group = optimizer.add_param_group();
+  group.add_param("a", a, broken);
+  group.add_param("b", b, grad);
+  CHECK(std::isnan(optimizer.clip_grad_norm(1)));
+  optimizer.step();
+  CHECK(std::isnan(a[0]));
+  CHECK(std::isnan(b[0]));
+}
+
+TEST_CASE("A float gradient whose square overflows still has a norm") {
+  std::vector<float> weight{0};
+  const std::vector<float> grad{1e30f};
+  RepSgd<float> optimizer;
+  optimizer.add_param_group().add_param("weight", weight, grad);
+  CHECK(optimizer.clip_grad_norm(1) == doctest::Approx(1e30));
+}
+
+TEST_CASE("Pretrained weights are trained on as they are") {
+  Random random(82);
+  Model<double> model(random);
+  const std::vector<double> pretrained = model.weight;
+  RepSgd<double> optimizer;
+  model.add_to(optimizer.add_param_group({.lr = 0}));
+  CHECK(model.weight == pretrained);
+  optimizer.step();
+  CHECK(model.weight == pretrained);
+}
