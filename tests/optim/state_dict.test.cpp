@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <map>
 #include <stdexcept>
@@ -129,7 +130,7 @@ TEST_CASE("state_dict holds rule, options, shapes, scales and buffers by name") 
 }
 
 TEST_CASE_TEMPLATE("A resumed training continues bit by bit", Rule, Sgd, AdamW) {
-  for (const std::size_t steps : {0, 1, 5}) {
+  for (const std::size_t steps : std::initializer_list<std::size_t>{0, 1, 5}) {
     Model<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0)), resumed(repvgg_block(0));
     straight.train(0, steps + 5);
     stopped.train(0, steps);
@@ -144,7 +145,7 @@ TEST_CASE_TEMPLATE("It continues in any other layout, too", Rule, Sgd, AdamW) {
   Model<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0));
   straight.train(0, 10);
   stopped.train(0, 5);
-  for (const std::size_t first_layout : {1, 2}) {
+  for (const std::size_t first_layout : std::initializer_list<std::size_t>{1, 2}) {
     Model<Rule> resumed(repvgg_block(first_layout));
     resumed.resume(stopped);
     resumed.train(5, 5);
