@@ -1,0 +1,66 @@
+// Gradients against central differences.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "repopt/nn/tensor.hpp"
+#include "support/random.hpp"
+#include "support/relative_error.hpp"
+#include "support/tensors.hpp"
+
+namespace repopt::testing {
+
+/// dL/dvalue for every value by central differences. The step balances truncation (step^2) with rounding (1e-16 / step)
+/// and is small enough that a ReLU seldom switches within it.
+inline std::vector<double> numeric_gradient(std::span<double> values, const std::function<double()>& loss) {
+  constexpr double step = 1e-6;
+  std::vector<double> gradient;
+  for (double& value : values) {
+    const double kept = value;
+    value = kept + step;
+    const double above = loss();
+    value = kept - step;
+    const double below = loss();
+    value = kept;
+    gradient.push_back((above - below) / (2 * step));
+  }
+  return gradient;
+}
+
+/// What visit_parameters() of `layer` visits and a gradient trains.
+template <class Layer>
+std::vector<nn::Parameter<double>*> trained_parameters(Layer& layer) {
+  std::vector<nn::Parameter<double>*> trained;
+  layer.visit_parameters("layer", [&](const std::string&, nn::Parameter<double>& parameter) {
+    if (parameter.requires_grad) trained.push_back(&parameter);
+  });
+  return trained;
+}
+
+/// Largest relative error of what backward() says of L = sum r * forward(), r random, over the gradients of `x` and of
+/// each of `parameters`. The gradients start at 0.5, so that one which is not added to shows.
+inline double gradient_error(Random& random, nn::Tensor<double>& x,
+                             const std::function<const nn::Tensor<double>&()>& forward,
+                             const std::function<const nn::Tensor<double>&(nn::Tensor<double>& grad_y)>& backward,
+                             const std::vector<nn::Parameter<double>*>& parameters = {}) {
+  const nn::Tensor<double> r = random_tensor<double>(random, forward().shape());
+  const auto loss = [&] { return (forward().matrix().array() * r.matrix().array()).sum(); };
+  for (nn::Parameter<double>* parameter : parameters) std::ranges::fill(parameter->grad, 0.5);
+  forward();
+  nn::Tensor<double> grad_y = r;
+  const nn::Tensor<double> grad_x = backward(grad_y);
+  double error = relative_error(grad_x.values(), numeric_gradient(x.values(), loss));
+  for (nn::Parameter<double>* parameter : parameters) {
+    std::vector<double> expected = numeric_gradient(parameter->value, loss);
+    for (double& gradient : expected) gradient += 0.5;
+    error = std::max(error, relative_error(parameter->grad, expected));
+  }
+  return error;
+}
+
+}  // namespace repopt::testing

@@ -1,0 +1,34 @@
+// Networks small enough for a test, and scales that leave no sign untested.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/scales.hpp"
+#include "support/random.hpp"
+
+namespace repopt::testing {
+
+/// Some two thousand weights, blocks with and without identity, for images of 8x8.
+inline nn::RepOptVggConfig tiny_config() {
+  return {.name = "tiny",
+          .stem = 4,
+          .widths = {4, 5, 6, 7},
+          .blocks = {1, 2, 1, 1},
+          .strides = {1, 1, 2, 1, 2},
+          .classes = 5};
+}
+
+/// Sizes in [0.5, 1.5], every third or so negative.
+template <class T>
+nn::Scales<T> mixed_sign_scales(const nn::RepOptVggConfig& config, std::uint64_t seed) {
+  Random random(seed);
+  nn::Scales<T> scales;
+  for (const auto& [name, length] : nn::scale_lengths(config))
+    for (std::size_t c = 0; c < length; ++c)
+      scales[name].push_back(T(random.real(0.5, 1.5) * (random.integer(0, 2) == 0 ? -1 : 1)));
+  return scales;
+}
+
+}  // namespace repopt::testing
