@@ -1,0 +1,296 @@
+#include "repopt/io/checkpoint.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/optim/rep_optimizer.hpp"
+#include "support/random.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace repopt;
+using testing::read_bytes;
+using testing::TemporaryFolder;
+using testing::write_bytes;
+
+namespace {
+
+/// A kernel with branches, in HWIO or another layout, and a bias, trained by gradients that depend on the step alone.
+template <class Rule, std::floating_point T>
+struct Run {
+  ConvShape shape;
+  std::vector<T> weight, bias, weight_grad, bias_grad;
+  RepOptimizer<Rule, T> optimizer;
+
+  Run(typename Rule::Options options, WeightLayout layout, T scale = T(0.3))
+      : shape{.in_channels = 4, .out_channels = 4, .layout = layout},
+        weight(shape.size(), T(0.1)),
+        bias(4),
+        weight_grad(shape.size()),
+        bias_grad(4) {
+    const ConvShape conv_1x1{.in_channels = 4, .out_channels = 4, .kernel_size = {1, 1}, .padding = {0, 0}};
+    const CslaBlock<T> block(shape, {{shape, {scale, 2, T(-0.1), 1}}, {conv_1x1, T(0.7)}, Branch<T>::identity(4)});
+    optimizer.add_param_group(options).add_param("conv.weight", weight, weight_grad, block);
+    options.weight_decay = 0;
+    optimizer.add_param_group(options).add_param("bias", bias, bias_grad);
+  }
+
+  void step(std::uint64_t number) {
+    testing::Random random(number);
+    // The same gradient whatever the layout: drawn in OIHW.
+    for_each_weight(shape, [&](const WeightIndex& w) { weight_grad[shape.offset(w)] = T(random.real(-1, 1)); });
+    std::ranges::copy(random.numbers<T>(4), bias_grad.begin());
+    optimizer.step();
+  }
+};
+
+constexpr Sgd::Options sgd{.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true};
+constexpr AdamW::Options adamw{.lr = 1e-3, .betas = {0.9, 0.99}, .amsgrad = true};
+
+/// The run's state, its kernel brought to OIHW.
+template <class Rule, class T>
+io::Checkpoint<T> to_checkpoint(const Run<Rule, T>& run) {
+  ConvShape oihw = run.shape;
+  oihw.layout = WeightLayout::oihw;
+  std::vector<T> weight(oihw.size());
+  copy_weight<T>(run.shape, run.weight, oihw, weight);
+  io::Checkpoint<T> checkpoint;
+  checkpoint.model["conv.weight"] = {{4, 4, 3, 3}, checkpoint.keep(std::move(weight))};
+  checkpoint.model["bias"] = {{4}, run.bias};
+  checkpoint.optimizer = run.optimizer.state_dict();
+  checkpoint.progress = {.epoch = 1, .step = 3};
+  checkpoint.random_state = {42, std::numeric_limits<std::uint64_t>::max()};
+  checkpoint.options = {{"lr", "0.1"}, {"model", "cifar-small \"x\""}};
+  return checkpoint;
+}
+
+template <class Rule, class T>
+void restore(const io::Checkpoint<T>& saved, Run<Rule, T>& run) {
+  ConvShape oihw = run.shape;
+  oihw.layout = WeightLayout::oihw;
+  copy_weight<T>(oihw, saved.model.at("conv.weight").elements, run.shape, run.weight);
+  std::ranges::copy(saved.model.at("bias").elements, run.bias.begin());
+  run.optimizer.load_state_dict(saved.optimizer);
+}
+
+/// A run that stops after three steps and is resumed, in another layout and with other scales and options, by a process
+/// that has only the file, must end where the run that never stops ends.
+template <class Rule, class T>
+void check_resume(const typename Rule::Options& options) {
+  const TemporaryFolder folder;
+  const auto path = folder / "checkpoint.safetensors";
+  Run<Rule, T> unbroken(options, WeightLayout::hwio), resumed(typename Rule::Options{}, WeightLayout::ohwi, T(9));
+  for (std::uint64_t number = 0; number < 3; ++number) unbroken.step(number);
+  to_checkpoint(unbroken).save(path);
+  {
+    auto saved = io::Checkpoint<T>::load(path);
+    const auto moved = std::move(saved);
+    restore(moved, resumed);
+  }
+  for (std::uint64_t number = 3; number < 6; ++number) {
+    unbroken.step(number);
+    resumed.step(number);
+  }
+  CHECK(resumed.bias == unbroken.bias);
+  for_each_weight(unbroken.shape, [&](const WeightIndex& w) {
+    REQUIRE(resumed.weight[resumed.shape.offset(w)] == unbroken.weight[unbroken.shape.offset(w)]);
+  });
+}
+
+/// A checkpoint whose metadata `key` is changed by `change`.
+void save_changed(const std::filesystem::path& path, const char* key,
+                  const std::function<void(nlohmann::json&)>& change) {
+  const TemporaryFolder folder;
+  Run<Sgd, float> run(sgd, WeightLayout::oihw);
+  run.step(0);
+  to_checkpoint(run).save(folder / "whole");
+  const auto file = io::Safetensors::load(folder / "whole");
+  io::SafetensorsWriter writer;
+  for (const std::string& name : file.names()) {
+    if (name == "random_state") {
+      writer.add(name, file.info(name).shape, file.tensor<std::uint64_t>(name));
+    } else {
+      writer.add(name, file.info(name).shape, file.tensor<float>(name));
+    }
+  }
+  for (const auto& [name, value] : file.metadata()) {
+    auto json = nlohmann::json::parse(value);
+    if (name == key) change(json);
+    writer.add_metadata(name, json.dump());
+  }
+  writer.save(path);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("A run that is resumed from a checkpoint ends bit by bit where the unbroken run ends", T, float,
+                   double) {
+  check_resume<Sgd, T>(sgd);
+  check_resume<AdamW, T>(adamw);
+}
+
+TEST_CASE("A checkpoint of a run that has not begun has no buffers, and resumes") {
+  const TemporaryFolder folder;
+  Run<Sgd, double> run(sgd, WeightLayout::hwio), resumed(sgd, WeightLayout::hwio);
+  to_checkpoint(run).save(folder / "checkpoint");
+  restore(io::Checkpoint<double>::load(folder / "checkpoint"), resumed);
+  run.step(0);
+  resumed.step(0);
+  CHECK(resumed.weight == run.weight);
+}
+
+TEST_CASE(
+    "Position, random state, options and the optimizer's own options come back, and saving again changes no byte") {
+  const TemporaryFolder folder;
+  Run<AdamW, double> run(adamw, WeightLayout::hwio);
+  run.step(0);
+  to_checkpoint(run).save(folder / "first");
+  const auto saved = io::Checkpoint<double>::load(folder / "first");
+  CHECK(saved.progress == io::Progress{.epoch = 1, .step = 3});
+  CHECK(saved.random_state == std::vector<std::uint64_t>{42, std::numeric_limits<std::uint64_t>::max()});
+  CHECK(saved.options == std::map<std::string, std::string>{{"lr", "0.1"}, {"model", "cifar-small \"x\""}});
+  CHECK(saved.optimizer.rule == "adamw");
+  CHECK(saved.optimizer.param_groups == run.optimizer.state_dict().param_groups);
+  CHECK(saved.optimizer.params[0].counters.at("step") == 1);
+  CHECK(saved.optimizer.params[0].shape.layout == WeightLayout::oihw);
+  saved.save(folder / "second");
+  CHECK(read_bytes(folder / "second") == read_bytes(folder / "first"));
+}
+
+TEST_CASE("Files hold PyTorch's order: the buffer of a kernel in HWIO lies in the file as OIHW") {
+  const TemporaryFolder folder;
+  Run<Sgd, double> hwio(sgd, WeightLayout::hwio), oihw(sgd, WeightLayout::oihw);
+  hwio.step(0);
+  oihw.step(0);
+  to_checkpoint(hwio).save(folder / "checkpoint");
+  const auto file = io::Safetensors::load(folder / "checkpoint");
+  CHECK(file.tensor<double>("conv.weight") == oihw.weight);
+  CHECK(file.tensor<double>("optimizer.conv.weight.momentum_buffer") ==
+        oihw.optimizer.param_groups()[0].params()[0].state.momentum_buffer);
+  CHECK(file.info("optimizer.conv.weight.momentum_buffer").shape == std::vector<std::size_t>{4, 4, 3, 3});
+  CHECK(file.tensor<double>("optimizer.conv.weight.scale.0") == std::vector<double>{0.3, 2, -0.1, 1});
+}
+
+TEST_CASE("Another precision is refused, since the run would not go on as it was") {
+  const TemporaryFolder folder;
+  const Run<Sgd, float> run(sgd, WeightLayout::oihw);
+  to_checkpoint(run).save(folder / "checkpoint");
+  CHECK_THROWS_WITH_AS(io::Checkpoint<double>::load(folder / "checkpoint"),
+                       doctest::Contains("is F32, the run's precision is F64"), std::runtime_error);
+}
+
+TEST_CASE("What cannot be saved is refused before the older checkpoint is touched") {
+  const TemporaryFolder folder;
+  const auto path = folder / "checkpoint";
+  Run<Sgd, float> run(sgd, WeightLayout::oihw);
+  to_checkpoint(run).save(path);
+  const std::string before = read_bytes(path);
+  const std::vector<float> four(4);
+  const auto refuses = [&](const std::string& name, std::vector<std::size_t> shape, const char* message) {
+    auto checkpoint = to_checkpoint(run);
+    checkpoint.model[name] = {std::move(shape), four};
+    CHECK_THROWS_WITH_AS(checkpoint.save(path), doctest::Contains(message), std::invalid_argument);
+  };
+  refuses("optimizer.x", {4}, "'optimizer.x' is no name for a tensor of a model");
+  refuses("random_state", {4}, "'random_state' is no name");
+  refuses("x", {5}, "tensor 'x' has 4 elements, its shape [5]");
+  auto checkpoint = to_checkpoint(run);
+  checkpoint.optimizer.param_groups[0]["lr"] = std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH_AS(checkpoint.save(path), "option 'lr' is nan, it must be finite", std::invalid_argument);
+  CHECK(read_bytes(path) == before);
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("A checkpoint that is not whole is refused with the file and the place") {
+  const TemporaryFolder folder;
+  const auto path = folder / "checkpoint";
+  using Json = nlohmann::json;
+  const auto refuses = [&](const char* key, const std::function<void(Json&)>& change, const char* message) {
+    save_changed(path, key, change);
+    CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(path), doctest::Contains(message), std::runtime_error);
+    CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(path), doctest::Contains(path.c_str()), std::runtime_error);
+  };
+  save_changed(path, "", [](Json&) {});
+  CHECK(io::Checkpoint<float>::load(path).model.size() == 2);
+
+  refuses(
+      "progress", [](Json& json) { json.erase("step"); }, "metadata 'progress' lacks 'step'");
+  refuses(
+      "progress", [](Json& json) { json["step"] = -1; }, "step must be a non-negative integer, it is -1");
+  refuses(
+      "options", [](Json& json) { json["lr"] = 0.1; }, "lr must be a string, it is 0.1");
+  refuses(
+      "options", [](Json& json) { json = 7; }, "must be an object, it is 7");
+  refuses(
+      "optimizer", [](Json& json) { json.erase("rule"); }, "metadata 'optimizer' lacks 'rule'");
+  refuses(
+      "optimizer", [](Json& json) { json["params"] = 1; }, "params must be an array, it is 1");
+  refuses(
+      "optimizer", [](Json& json) { json["param_groups"][1]["lr"] = "0.1"; },
+      "param_group 1: lr must be a number, it is \"0.1\"");
+  refuses(
+      "optimizer", [](Json& json) { json["params"][0]["shape"]["groups"] = 3; },
+      "'conv.weight': shape: groups must divide in_channels and out_channels");
+  refuses(
+      "optimizer", [](Json& json) { json["params"][0]["shape"]["stride"] = {1}; },
+      "'conv.weight': shape: stride has 1 elements, expected are 2");
+  refuses(
+      "optimizer",
+      [](Json& json) {
+        json["params"][0]["shape"]["kernel_size"] = {3, 1};
+      },
+      "tensor 'optimizer.conv.weight.momentum_buffer' has shape [4, 4, 3, 3], expected is [4, 4, 3, 1]");
+  refuses(
+      "optimizer", [](Json& json) { json["params"][0]["branches"].erase(2); },
+      "tensor 'optimizer.conv.weight.scale.2' belongs to no parameter of the optimizer");
+  refuses(
+      "optimizer", [](Json& json) { json["params"][0]["buffers"].push_back("exp_avg"); },
+      "has no tensor 'optimizer.conv.weight.exp_avg'");
+  refuses(
+      "optimizer", [](Json& json) { json["params"][0]["counters"]["step"] = 1.5; },
+      "step must be a non-negative integer, it is 1.5");
+}
+
+TEST_CASE("A model file is no checkpoint, and says so") {
+  const TemporaryFolder folder;
+  io::SafetensorsWriter writer;
+  writer.add<float>("w", {1}, {1});
+  writer.save(folder / "model");
+  CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(folder / "model"),
+                       doctest::Contains("is no checkpoint: metadata lacks 'optimizer'"), std::runtime_error);
+}
+
+TEST_CASE("Damaged checkpoints are either read or refused with runtime_error, never anything else") {
+  const TemporaryFolder folder;
+  const auto path = folder / "checkpoint";
+  Run<AdamW, float> run(adamw, WeightLayout::oihw);
+  run.step(0);
+  to_checkpoint(run).save(path);
+  const std::string whole = read_bytes(path);
+  const std::size_t header = whole.find("{\"dtype\"");
+  testing::Random random(1);
+  for (std::size_t i = 0; i < 1000; ++i) {
+    std::string damaged = whole;
+    // Digits for digits in the metadata: what still is JSON, but no longer true.
+    const std::size_t place = random.integer(8, header);
+    damaged[place] = "0123456789"[random.integer(0, 9)];
+    if (random.integer(0, 9) == 0) damaged.resize(random.integer(0, whole.size()));
+    write_bytes(path, damaged);
+    try {
+      io::Checkpoint<float>::load(path);
+    } catch (const std::runtime_error&) {
+    }
+  }
+}
