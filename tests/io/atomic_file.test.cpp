@@ -1,0 +1,123 @@
+#include "repopt/io/atomic_file.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include "support/temporary_folder.hpp"
+
+using namespace repopt;
+using testing::read_bytes;
+using testing::TemporaryFolder;
+using testing::write_bytes;
+
+namespace {
+
+/// No file may grow beyond `bytes` while this lives: a full disk that needs no disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+}  // namespace
+
+TEST_CASE("A file appears with commit, replaces the old one, and leaves nothing else behind") {
+  const TemporaryFolder folder;
+  const auto path = folder / "file";
+  write_bytes(path, "old");
+  {
+    io::AtomicFile file(path);
+    file.write("ne");
+    file.write("w");
+    CHECK(read_bytes(path) == "old");
+    file.commit();
+  }
+  CHECK(read_bytes(path) == "new");
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("A file that is not committed leaves the old one and no temporary file") {
+  const TemporaryFolder folder;
+  write_bytes(folder / "file", "old");
+  io::AtomicFile(folder / "file").write("new");
+  CHECK(read_bytes(folder / "file") == "old");
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("When the disk is full, the old file stays, the temporary one goes, and the error says why") {
+  const TemporaryFolder folder;
+  const auto path = folder / "file";
+  write_bytes(path, "old");
+  std::string message;
+  {
+    const FileSizeLimit limit(1000);
+    try {
+      io::write_file(path, std::string(5000, 'x'));
+    } catch (const std::runtime_error& error) {
+      message = error.what();
+    }
+  }
+  CHECK(message == "cannot write " + path.string() + ": " + io::reason(EFBIG));
+  CHECK(read_bytes(path) == "old");
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("Devices, folders and missing folders are refused by name") {
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH_AS(io::write_file("/dev/full", "x"), "cannot write /dev/full: it is not a regular file",
+                       std::runtime_error);
+  CHECK(std::filesystem::is_character_file("/dev/full"));
+  CHECK_THROWS_WITH_AS(io::write_file(folder.path(), "x"), doctest::Contains("not a regular file"), std::runtime_error);
+  const auto lost = folder / "none/file";
+  CHECK_THROWS_WITH_AS(io::write_file(lost, "x"),
+                       ("cannot create " + lost.string() + ": " + io::reason(ENOENT)).c_str(), std::runtime_error);
+}
+
+TEST_CASE("A folder that may not be written to leaves the old file and gives the reason") {
+  if (::geteuid() == 0) return;  // root may write everywhere
+  const TemporaryFolder folder;
+  const auto path = folder / "file";
+  write_bytes(path, "old");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  CHECK_THROWS_WITH_AS(io::write_file(path, "new"), doctest::Contains(io::reason(EACCES).c_str()), std::runtime_error);
+  CHECK(read_bytes(path) == "old");
+  std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
+}
+
+TEST_CASE("A symbolic link is followed, not replaced") {
+  const TemporaryFolder folder, elsewhere;
+  write_bytes(elsewhere / "file", "old");
+  std::filesystem::create_symlink(elsewhere / "file", folder / "link");
+  io::write_file(folder / "link", "new");
+  CHECK(std::filesystem::is_symlink(folder / "link"));
+  CHECK(read_bytes(elsewhere / "file") == "new");
+}
+
+TEST_CASE("A name without a folder is a file in the working folder") {
+  const TemporaryFolder folder;
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  io::write_file("file", "new");
+  std::filesystem::current_path(before);
+  CHECK(read_bytes(folder / "file") == "new");
+}

@@ -1,0 +1,296 @@
+#include "repopt/io/safetensors.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/random.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace repopt;
+using io::Safetensors;
+using io::SafetensorsWriter;
+using testing::read_bytes;
+using testing::TemporaryFolder;
+using testing::write_bytes;
+
+namespace {
+
+std::vector<std::byte> to_bytes(std::string_view text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+/// A file of that header, right or wrong, and that many bytes of data.
+std::string file_of(std::string_view header, std::size_t data) {
+  const std::uint64_t length = header.size();
+  std::string file(8, '\0');
+  std::memcpy(file.data(), &length, 8);
+  return file.append(header).append(data, '\x01');
+}
+
+Safetensors parse(std::string_view file) { return Safetensors::parse(to_bytes(file), "the file"); }
+
+/// A header of one tensor `w`, F32, that takes 8 bytes, with one part replaced.
+std::string header_with(std::string_view part, std::string_view replacement) {
+  std::string header = R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  return header.replace(header.find(part), part.size(), replacement);
+}
+
+/// A file that holds every type, names to be escaped, an empty tensor, a scalar and metadata.
+std::string example_file(const TemporaryFolder& folder) {
+  SafetensorsWriter writer;
+  writer.add<std::uint8_t>("bytes", {3}, {1, 2, 255});
+  writer.add<float>("floats", {2, 2}, {1.5f, -0.0f, 1e-45f, std::numeric_limits<float>::infinity()});
+  writer.add<double>("doubles", {2}, {0.1, 5e-324});
+  writer.add<std::int64_t>("integers", {2, 1}, {-1, std::numeric_limits<std::int64_t>::min()});
+  writer.add<std::uint64_t>("words", {1}, {std::numeric_limits<std::uint64_t>::max()});
+  writer.add<double>("scalar", {}, {3.0});
+  writer.add<float>("empty", {0, 7}, std::vector<float>());
+  writer.add<float>("a \"quoted\" \\ name\n\xc3\xa9", {1}, {2.0f});
+  writer.add_metadata("format", "pt");
+  writer.add_metadata("json", R"({"lr": 0.1})");
+  writer.save(folder / "example.safetensors");
+  return read_bytes(folder / "example.safetensors");
+}
+
+}  // namespace
+
+TEST_CASE("Every type, name and metadata comes back from a file bit by bit") {
+  const TemporaryFolder folder;
+  const std::string bytes = example_file(folder);
+  const auto file = Safetensors::load(folder / "example.safetensors");
+  CHECK(file.tensor<std::uint8_t>("bytes") == std::vector<std::uint8_t>{1, 2, 255});
+  const auto floats = file.tensor<float>("floats");
+  CHECK(floats == std::vector<float>{1.5f, 0.0f, 1e-45f, std::numeric_limits<float>::infinity()});
+  CHECK(std::signbit(floats[1]));
+  CHECK(file.tensor<double>("doubles") == std::vector<double>{0.1, 5e-324});
+  CHECK(file.tensor<std::int64_t>("integers")[1] == std::numeric_limits<std::int64_t>::min());
+  CHECK(file.tensor<std::uint64_t>("words")[0] == std::numeric_limits<std::uint64_t>::max());
+  CHECK(file.tensor<double>("scalar") == std::vector<double>{3.0});
+  CHECK(file.info("scalar").shape.empty());
+  CHECK(file.tensor<float>("empty").empty());
+  CHECK(file.info("empty").shape == std::vector<std::size_t>{0, 7});
+  CHECK(file.tensor<float>("a \"quoted\" \\ name\n\xc3\xa9") == std::vector<float>{2.0f});
+  CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}, {"json", R"({"lr": 0.1})"}});
+  CHECK(file.names().size() == 8);
+}
+
+TEST_CASE("The data begin at a multiple of 8, wide elements first, and the bytes do not depend on the order of add") {
+  const TemporaryFolder folder;
+  const auto save = [&](std::vector<std::string> names) {
+    SafetensorsWriter writer;
+    for (const std::string& name : names) {
+      if (name == "wide") {
+        writer.add<double>(name, {1}, {1});
+      } else {
+        writer.add<float>(name, {1}, {2});
+      }
+    }
+    writer.save(folder / "file");
+    return read_bytes(folder / "file");
+  };
+  const std::string bytes = save({"b", "a", "wide"});
+  CHECK(save({"wide", "a", "b"}) == bytes);
+  CHECK(static_cast<unsigned char>(bytes[0]) % 8 == 0);
+  const auto place = [&](const char* name) { return bytes.find(name); };
+  CHECK(place("wide") < place("\"a\""));
+  CHECK(place("\"a\"") < place("\"b\""));
+}
+
+TEST_CASE("A writer refuses what makes no file") {
+  SafetensorsWriter writer;
+  writer.add<float>("w", {1}, {1});
+  CHECK_THROWS_WITH_AS(writer.add<double>("w", {1}, {1}), "there is already a tensor 'w'", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(writer.add<float>("x", {2, 3}, {1, 2}),
+                       "tensor 'x' has 2 elements, its shape [2, 3] has another number", std::invalid_argument);
+  CHECK_THROWS_AS(writer.add<float>("x", {1ul << 63, 4}, std::vector<float>()), std::invalid_argument);
+  CHECK_THROWS_AS(writer.add<float>("__metadata__", {1}, {1}), std::invalid_argument);
+  CHECK_THROWS_AS(writer.add<float>("\xff", {1}, {1}), std::invalid_argument);
+  writer.add_metadata("k", "v");
+  CHECK_THROWS_AS(writer.add_metadata("k", "w"), std::invalid_argument);
+  CHECK_THROWS_AS(writer.add_metadata("l", "\xff"), std::invalid_argument);
+}
+
+TEST_CASE("Float becomes double by itself, double becomes float on demand, integers become neither") {
+  const TemporaryFolder folder;
+  SafetensorsWriter writer;
+  writer.add<float>("f", {1}, {0.1f});
+  writer.add<double>("d", {2}, {0.1, std::numeric_limits<double>::infinity()});
+  writer.add<double>("large", {1}, {1e39});
+  writer.add<std::int64_t>("i", {1}, {7});
+  writer.save(folder / "file");
+  const auto file = Safetensors::load(folder / "file");
+  CHECK(file.tensor<double>("f") == std::vector<double>{double(0.1f)});
+  CHECK(file.tensor_as<double>("f") == std::vector<double>{double(0.1f)});
+  CHECK(file.tensor_as<float>("d") == std::vector<float>{0.1f, std::numeric_limits<float>::infinity()});
+  CHECK_THROWS_WITH_AS(file.tensor<float>("d"), doctest::Contains("tensor 'd' is F64, asked for F32"),
+                       std::runtime_error);
+  CHECK_THROWS_WITH_AS(file.tensor_as<float>("large"), doctest::Contains("too large for F32"), std::runtime_error);
+  CHECK_THROWS_WITH_AS(file.tensor_as<double>("i"), doctest::Contains("tensor 'i' is I64, asked for F64"),
+                       std::runtime_error);
+  CHECK_THROWS_AS(file.tensor<std::uint64_t>("i"), std::runtime_error);
+  CHECK_THROWS_WITH_AS(file.tensor<float>("none"), doctest::Contains("has no tensor 'none'"), std::runtime_error);
+  CHECK_THROWS_WITH_AS(file.metadata("none"), doctest::Contains("metadata lacks 'none'"), std::runtime_error);
+  CHECK_THROWS_WITH_AS(file.require_shape("f", std::vector<std::size_t>{1, 2}),
+                       doctest::Contains("tensor 'f' has shape [1], expected is [1, 2]"), std::runtime_error);
+}
+
+TEST_CASE("The unchanged header that the refusals below are made from is read") {
+  CHECK(parse(file_of(header_with("w", "w"), 8)).tensor<float>("w").size() == 2);
+  CHECK(parse(file_of("{}", 0)).names().empty());
+  // The order in the header is free, the data are contiguous all the same. An empty tensor lies where another begins.
+  CHECK(parse(file_of(R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},
+                          "e":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},
+                          "a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}   )",
+                      2))
+            .names()
+            .size() == 3);
+  // Types that are not converted are legal in a file.
+  CHECK(parse(file_of(header_with("F32\",\"shape\":[2", "BF16\",\"shape\":[4"), 8)).info("w").dtype.name == "BF16");
+}
+
+TEST_CASE("Each breach of the format is refused, and the message names the tensor and both values") {
+  struct Breach {
+    std::string file, message;
+  };
+  const auto tensor = [](std::string_view part, std::string_view replacement, const char* message) {
+    return Breach{file_of(header_with(part, replacement), 8), message};
+  };
+  const std::string two = R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8",)";
+  const Breach breaches[] = {
+      {"", "it has 0 bytes, the header's length alone takes 8"},
+      {"1234567", "it has 7 bytes"},
+      {std::string("\xff\xff\xff\xff\0\0\0\0{}", 10), "would have 4294967295 bytes, at most 100000000 are legal"},
+      {std::string("\x10\0\0\0\0\0\0\0{}", 10), "would have 16 bytes, the file has 2 after the length"},
+      {file_of("", 0), "does not start with {"},
+      {file_of(" {}", 0), "does not start with {"},
+      {file_of("[]", 0), "does not start with {"},
+      {file_of("{", 0), "header: "},
+      {file_of("{} x", 0), "header: "},
+      {file_of(std::string("{}\0 hidden", 10), 0), "zero byte in JSON, at 2"},
+      {file_of("{\"\xff\":1}", 0), "header: "},
+      {file_of(
+           R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
+           1),
+       "duplicate key 'w'"},
+      tensor("\"shape\":[2]", "\"shape\":[3],\"shape\":[2]", "duplicate key 'shape'"),
+      {file_of(R"({"__metadata__":{"a":"1","a":"2"}})", 0), "duplicate key 'a'"},
+      {file_of(R"({"__metadata__":{"a":1}})", 0), "__metadata__ 'a' must be a string, it is 1"},
+      {file_of(R"({"__metadata__":["a"]})", 0), "__metadata__ must be an object, it is [\"a\"]"},
+      {file_of(R"({"w":7})", 0), "tensor 'w' must be an object, it is 7"},
+      tensor(",\"shape\":[2]", "", "tensor 'w' lacks 'shape'"),
+      tensor("\"shape\":[2]", "\"shape\":[2],\"strides\":[1]", "tensor 'w' has 4 members"),
+      tensor("\"F32\"", "\"F31\"", "tensor 'w' has the unknown dtype 'F31'"),
+      tensor("\"F32\"", "32", "dtype must be a string, it is 32"),
+      tensor("[2]", "2", "shape must be an array, it is 2"),
+      tensor("[2]", "[-2]", "shape must be a non-negative integer, it is -2"),
+      tensor("[2]", "[2.0]", "shape must be a non-negative integer, it is 2.0"),
+      tensor("[2]", "[3]", "F32 of shape [3] takes 12 bytes, data_offsets span 8"),
+      tensor("[2]", "[4611686018427387906]", "has too many elements"),
+      tensor("[2]", "[4294967296,4294967296,2]", "has too many elements"),
+      tensor("[2]", "[99999999999999999999]", "shape must be a non-negative integer"),
+      tensor("[0,8]", "[-1,8]", "data_offsets must be a non-negative integer, it is -1"),
+      tensor("[0,8]", "[0,2.7]", "data_offsets must be a non-negative integer, it is 2.7"),
+      tensor("[0,8]", "[0,8,9]", "data_offsets has 3 elements, expected are 2"),
+      tensor("[0,8]", "[8,0]", "data_offsets begin at 8 and end at 0"),
+      tensor("[0,8]", "[1,9]", "tensor 'w' begins at 1, the one before it ends at 0"),
+      {file_of(header_with("w", "w"), 7), "the tensors take 8 bytes, the file has 7 for them"},
+      {file_of(header_with("w", "w"), 9), "the tensors take 8 bytes, the file has 9 for them"},
+      {file_of("{}", 1), "the tensors take 0 bytes, the file has 1 for them"},
+      {file_of(two + R"("shape":[4],"data_offsets":[5,9]}})", 9),
+       "tensor 'b' begins at 5, the one before it ends at 4"},
+      {file_of(two + R"("shape":[4],"data_offsets":[3,7]}})", 7),
+       "tensor 'b' begins at 3, the one before it ends at 4"},
+      {file_of(two + R"("shape":[4],"data_offsets":[0,4]}})", 4), "begins at 0, the one before it ends at 4"},
+  };
+  for (const Breach& breach : breaches) {
+    CAPTURE(breach.message);
+    CHECK_THROWS_WITH_AS(parse(breach.file), doctest::Contains(breach.message.c_str()), std::runtime_error);
+    CHECK_THROWS_WITH_AS(parse(breach.file), doctest::Contains("the file"), std::runtime_error);
+  }
+}
+
+TEST_CASE("A header that nests a million deep is refused without a crash") {
+  constexpr std::size_t depth = 1'000'000;
+  std::string objects;
+  for (std::size_t i = 0; i < depth; ++i) objects += "{\"a\":";
+  CHECK_THROWS_WITH_AS(parse(file_of(objects, 0)), doctest::Contains("nested deeper than 16"), std::runtime_error);
+  CHECK_THROWS_WITH_AS(parse(file_of("{\"a\":" + std::string(depth, '['), 0)),
+                       doctest::Contains("nested deeper than 16"), std::runtime_error);
+}
+
+TEST_CASE("Other kinds of file are called what they look like") {
+  struct Kind {
+    std::string bytes;
+    const char* kind;
+  };
+  const Kind kinds[] = {{std::string("PK\x03\x04", 4) + std::string(60, 'x'), "zip archive"},
+                        {std::string("\x80\x02\x8a\nl\xfc\x9c", 7) + std::string(60, 'x'), "pickle"},
+                        {"\n<!DOCTYPE html><html></html>", "HTML"},
+                        {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"},
+                        {"\x89HDF\r\n\x1a\n01234567", "HDF5"},
+                        {"{\"a\": 1, \"b\": 2}", "JSON text"}};
+  for (const Kind& kind : kinds)
+    CHECK_THROWS_WITH_AS(parse(kind.bytes), doctest::Contains(kind.kind), std::runtime_error);
+}
+
+TEST_CASE("Missing files, folders and devices are errors that name the path") {
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH_AS(Safetensors::load(folder / "none"),
+                       ((folder / "none").string() + ": " + io::reason(ENOENT)).c_str(), std::runtime_error);
+  CHECK_THROWS_WITH_AS(Safetensors::load(folder.path()), doctest::Contains("is not a regular file"),
+                       std::runtime_error);
+  CHECK_THROWS_WITH_AS(Safetensors::load("/dev/zero"), doctest::Contains("is not a regular file"), std::runtime_error);
+}
+
+TEST_CASE("A failed save leaves the older file as it was") {
+  const TemporaryFolder folder;
+  const std::string before = example_file(folder);
+  SafetensorsWriter writer;
+  writer.add<float>("w", {1}, {1});
+  CHECK_THROWS_AS(writer.save(folder / "none/file"), std::runtime_error);
+  CHECK_THROWS_AS(writer.save(folder.path()), std::runtime_error);
+  CHECK(read_bytes(folder / "example.safetensors") == before);
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("Damaged files are either read or refused with runtime_error, never anything else") {
+  const TemporaryFolder folder;
+  const std::string whole = example_file(folder);
+  testing::Random random(20220530);
+  std::size_t refused = 0;
+  constexpr std::size_t tries = 20000;
+  for (std::size_t i = 0; i < tries; ++i) {
+    std::string damaged = whole;
+    for (std::size_t change = random.integer(1, 3); change > 0; --change) {
+      const std::size_t place = random.integer(0, damaged.size() - 1);
+      switch (random.integer(0, 3)) {
+        case 0: damaged[place] = char(damaged[place] ^ (1 << random.integer(0, 7))); break;
+        case 1: damaged[place] = "0123456789{}[]\",:-.e\\"[random.integer(0, 20)]; break;
+        case 2: damaged.resize(place + 1); break;
+        default: damaged.insert(place, 1, damaged[random.integer(0, damaged.size() - 1)]);
+      }
+    }
+    try {
+      const auto file = parse(damaged);
+      for (const std::string& name : file.names())
+        if (file.info(name).dtype == io::dtype_of<float>) file.tensor<float>(name);
+    } catch (const std::runtime_error&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > tries / 2);
+  CHECK(refused < tries);  // a flipped bit of the data is not the format's to find
+}

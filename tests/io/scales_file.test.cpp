@@ -1,0 +1,102 @@
+#include "repopt/io/scales_file.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <stdexcept>
+#include <string>
+
+#include "support/temporary_folder.hpp"
+
+using namespace repopt;
+using testing::TemporaryFolder;
+
+namespace {
+
+const std::map<std::string, std::size_t> expected{
+    {"stage0.scale_conv.weight", 2}, {"stage0.scale_1x1.weight", 2}, {"stage1.1.scale_identity.weight", 3}};
+
+io::Scales<float> example() {
+  return {{"stage0.scale_conv.weight", {1, -2}},
+          {"stage0.scale_1x1.weight", {0.5f, 0.25f}},
+          {"stage1.1.scale_identity.weight", {1, 1, 0.1f}}};
+}
+
+void refuses(const io::Scales<float>& scales, const char* message) {
+  CHECK_THROWS_WITH_AS(io::bind_scales(scales, expected, "file"), message, std::runtime_error);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("Scales come back from their file bit by bit", T, float, double) {
+  const TemporaryFolder folder;
+  const io::Scales<T> scales{{"a", {T(0.1), T(-3)}}, {"b", {std::numeric_limits<T>::denorm_min()}}};
+  io::save_scales<T>(folder / "scales", scales, {{"model", "B1"}});
+  CHECK(io::load_scales<T>(folder / "scales") == scales);
+  CHECK(io::Safetensors::load(folder / "scales").metadata("model") == "B1");
+}
+
+TEST_CASE("Scales change precision to the one that is asked for") {
+  const TemporaryFolder folder;
+  io::save_scales<double>(folder / "double", {{"a", {0.1}}});
+  CHECK(io::load_scales<float>(folder / "double").at("a")[0] == 0.1f);
+  io::save_scales<float>(folder / "float", {{"a", {0.1f}}});
+  CHECK(io::load_scales<double>(folder / "float").at("a")[0] == double(0.1f));
+}
+
+TEST_CASE("Files that hold something other than scales are refused by name") {
+  const TemporaryFolder folder;
+  io::SafetensorsWriter matrix, integers;
+  matrix.add<float>("fc.weight", {1, 2}, {1, 2});
+  matrix.save(folder / "matrix");
+  integers.add<std::int64_t>("steps", {1}, {1});
+  integers.save(folder / "integers");
+  CHECK_THROWS_WITH_AS(io::load_scales<float>(folder / "matrix"),
+                       doctest::Contains("scale 'fc.weight' has shape [1, 2], it must have one dimension"),
+                       std::runtime_error);
+  CHECK_THROWS_WITH_AS(io::load_scales<float>(folder / "integers"), doctest::Contains("tensor 'steps' is I64"),
+                       std::runtime_error);
+}
+
+TEST_CASE("Scales bind by name, and every fault is listed with both values") {
+  CHECK(io::bind_scales(example(), expected) == example());
+  auto scales = example();
+  scales.erase("stage0.scale_conv.weight");
+  refuses(scales, "file: 1 missing: 'stage0.scale_conv.weight'");
+  for (const char* name : {"a", "b", "c", "d", "e"}) scales[name] = {1};
+  refuses(scales, "file: 1 missing: 'stage0.scale_conv.weight'; 5 extra: 'a', 'b', 'c' and 2 more");
+
+  scales = example();
+  scales["stage0.scale_1x1.weight"].push_back(1);
+  scales["stage1.1.scale_identity.weight"][2] = std::numeric_limits<float>::infinity();
+  refuses(scales,
+          "file: 1 of the wrong length: 'stage0.scale_1x1.weight' has 3 elements, expected are 2; "
+          "1 not finite: 'stage1.1.scale_identity.weight' holds inf at index 2");
+  scales = example();
+  scales["stage0.scale_conv.weight"][0] = std::numeric_limits<float>::quiet_NaN();
+  refuses(scales, "file: 1 not finite: 'stage0.scale_conv.weight' holds nan at index 0");
+}
+
+TEST_CASE("Scales of another architecture are refused with what they are for") {
+  refuses({{"blocks.0.0.ghost1.fusion_scale.weight", {1}}, {"blocks.0.0.ghost2.fusion_scale.weight", {1}}},
+          "file: none of the expected names is there: expected are 'stage0.scale_1x1.weight', "
+          "'stage0.scale_conv.weight', 'stage1.1.scale_identity.weight'; it holds "
+          "'blocks.0.0.ghost1.fusion_scale.weight', 'blocks.0.0.ghost2.fusion_scale.weight'");
+  refuses({},
+          "file: none of the expected names is there: expected are 'stage0.scale_1x1.weight', "
+          "'stage0.scale_conv.weight', 'stage1.1.scale_identity.weight'; it holds nothing");
+}
+
+TEST_CASE("Loading and binding in one call names the file") {
+  const TemporaryFolder folder;
+  const auto path = folder / "scales";
+  io::save_scales<float>(path, example());
+  CHECK(io::load_scales<float>(path, expected) == example());
+  CHECK_THROWS_WITH_AS(
+      io::load_scales<float>(path, {{"stage0.scale_conv.weight", 2}}),
+      (path.string() + ": 2 extra: 'stage0.scale_1x1.weight', 'stage1.1.scale_identity.weight'").c_str(),
+      std::runtime_error);
+}
