@@ -57,7 +57,7 @@ fetch() {
   archive=$into/cifar-10-binary.tar.gz
   is_sound "$archive" && return
   if ! is_sound "$archive.part"; then
-    download "$archive.part" || fail 1 "the download failed; what came so far is kept in $archive.part"
+    download "$archive.part" || fail 1 "the download failed; the next one goes on with what has come"
   fi
   if ! is_sound "$archive.part"; then
     rm -f "$archive.part"
