@@ -1,8 +1,7 @@
-// The plain convolution: patches of the image as rows of a matrix (im2col), times the kernel, by Eigen. Stands for
+// The plain convolution: patches of the image as rows of a matrix (im2col), times the kernel, by gemm.hpp. Stands for
 // every shape, stride, dilation and group, and is what faster paths are tested against.
 #pragma once
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -11,6 +10,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
 #include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/engine/gemm.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
 #include "repopt/nn/engine/taps.hpp"
 #include "repopt/nn/tensor.hpp"
@@ -33,10 +33,10 @@ constexpr bool is_pointwise(const ConvShape& shape) {
 /// Patches of output pixels [first, first + count) for one group, as a matrix (count, taps * in_channels / groups).
 /// They are gathered in `memory`, or lie in the image already.
 template <class T>
-ConstMatrixMap<T> patches(const ConvShape& shape, const Tensor<T>& x, const ImageShape& y, std::size_t group,
-                          std::size_t first, std::size_t count, const InputAffine<T>* input, std::vector<T>& memory) {
+Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const ImageShape& y, std::size_t group,
+                         std::size_t first, std::size_t count, const InputAffine<T>* input, std::vector<T>& memory) {
   const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels, offset = group * channels;
-  if (is_pointwise(shape) && !input) return matrix(x.pixel(first) + offset, count, length, x.shape().channels);
+  if (is_pointwise(shape) && !input) return {x.pixel(first) + offset, x.shape().channels, 1};
   memory.resize(std::max(memory.size(), count * length));
   T* const rows = memory.data();
   for_each_tap(
@@ -52,33 +52,30 @@ ConstMatrixMap<T> patches(const ConvShape& shape, const Tensor<T>& x, const Imag
       [&](std::size_t patch, std::size_t tap_begin, std::size_t tap_end) {
         std::fill(rows + patch * length + tap_begin * channels, rows + patch * length + tap_end * channels, T(0));
       });
-  return matrix(static_cast<const T*>(rows), count, length, length);
+  return {rows, length, 1};
 }
 
 /// One group's kernel as a matrix (taps * in_channels / groups, out_channels / groups).
 template <class T>
-auto group_kernel(const ConvShape& shape, T* weight, std::size_t group) {
-  return matrix(weight + group * shape.out_per_group(), shape.taps() * shape.in_per_group(), shape.out_per_group(),
-                shape.out_channels);
-}
-
-/// One group's channels of a block of pixels, as a matrix (count, out_channels / groups).
-template <class Tensor>
-auto group_pixels(const ConvShape& shape, Tensor& y, std::size_t group, std::size_t first, std::size_t count) {
-  return matrix(y.pixel(first) + group * shape.out_per_group(), count, shape.out_per_group(), shape.out_channels);
+Strided<T> group_kernel(const ConvShape& shape, T* weight, std::size_t group) {
+  return {weight + group * shape.out_per_group(), shape.out_channels, 1};
 }
 
 template <class T>
 void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input, ChannelMoments* moments) {
+  std::vector<Panels<T>> kernels(shape.groups);
+  for (std::size_t group = 0; group < shape.groups; ++group)
+    kernels[group].pack(group_kernel(shape, weight.data(), group), shape.taps() * shape.in_per_group(),
+                        shape.out_per_group());
   const PixelBlocks blocks(0, y.shape().pixels(), patch_block_size<T>(shape));
   std::vector<ChannelMoments> parts(moments ? blocks.count() : 0);
   parallel_for(blocks.count(), y.size() * shape.taps() * shape.in_per_group(), [&](std::size_t block) {
     thread_local std::vector<T> memory;
     const std::size_t first = blocks.first(block), count = blocks.size(block);
     for (std::size_t group = 0; group < shape.groups; ++group)
-      group_pixels(shape, y, group, first, count).noalias() =
-          patches(shape, x, y.shape(), group, first, count, input, memory) * group_kernel(shape, weight.data(), group);
+      multiply(patches(shape, x, y.shape(), group, first, count, input, memory), count, kernels[group],
+               y.pixel(first) + group * shape.out_per_group(), shape.out_channels, false);
     if (moments) parts[block] = ChannelMoments::of_block(y.pixel(first), count, shape.out_channels);
   });
   if (moments) *moments = ChannelMoments::merged(parts);
@@ -89,6 +86,9 @@ template <class T>
 void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x) {
   const ImageShape &x = grad_x.shape(), &y = grad_y.shape();
   const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels;
+  std::vector<Panels<T>> kernels(shape.groups);
+  for (std::size_t group = 0; group < shape.groups; ++group)
+    kernels[group].pack(group_kernel(shape, weight.data(), group).transposed(), shape.out_per_group(), length);
   const std::size_t images_per_set = std::max<std::size_t>(1, patch_block_size<T>(shape) / (y.height * y.width));
   const std::size_t sets = (x.batch + images_per_set - 1) / images_per_set;
   parallel_for(sets, grad_y.size() * length, [&](std::size_t set) {
@@ -101,8 +101,8 @@ void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
       for (std::size_t group = 0; group < shape.groups; ++group) {
         const std::size_t first = blocks.first(block), count = blocks.size(block);
         memory.resize(std::max(memory.size(), count * length));
-        matrix(memory.data(), count, length, length).noalias() =
-            group_pixels(shape, grad_y, group, first, count) * group_kernel(shape, weight.data(), group).transpose();
+        multiply({grad_y.pixel(first) + group * shape.out_per_group(), shape.out_channels, 1}, count, kernels[group],
+                 memory.data(), length, false);
         for_each_tap(
             shape, x, y, first, count,
             [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
@@ -118,16 +118,19 @@ void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
 template <class T>
 void gemm_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input) {
+  const std::size_t length = shape.taps() * shape.in_per_group();
   const PixelBlocks blocks(0, grad_y.shape().pixels(), patch_block_size<T>(shape));
-  sum_in_parts<T>(blocks.count(), grad_y.size() * shape.taps() * shape.in_per_group(), grad_weight,
-                  [&](std::size_t block, std::span<T> part) {
-                    thread_local std::vector<T> memory;
-                    const std::size_t first = blocks.first(block), count = blocks.size(block);
-                    for (std::size_t group = 0; group < shape.groups; ++group)
-                      group_kernel(shape, part.data(), group).noalias() +=
-                          patches(shape, x, grad_y.shape(), group, first, count, input, memory).transpose() *
-                          group_pixels(shape, grad_y, group, first, count);
-                  });
+  sum_in_parts<T>(blocks.count(), grad_y.size() * length, grad_weight, [&](std::size_t block, std::span<T> part) {
+    thread_local std::vector<T> memory;
+    thread_local Panels<T> grad;
+    const std::size_t first = blocks.first(block), count = blocks.size(block);
+    for (std::size_t group = 0; group < shape.groups; ++group) {
+      grad.pack({grad_y.pixel(first) + group * shape.out_per_group(), shape.out_channels, 1}, count,
+                shape.out_per_group());
+      multiply(patches(shape, x, grad_y.shape(), group, first, count, input, memory).transposed(), length, grad,
+               group_kernel(shape, part.data(), group).data, shape.out_channels, true);
+    }
+  });
 }
 
 }  // namespace repopt::nn::engine
