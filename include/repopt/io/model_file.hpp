@@ -1,6 +1,7 @@
 // A network's numbers in a safetensors file, under PyTorch's names and in PyTorch's order (OIHW).
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <span>
 #include <string>
@@ -15,6 +16,13 @@
 
 namespace repopt::io {
 
+/// A parameter, constant or running statistic, row-major in PyTorch's order of dimensions.
+template <class T>
+struct ModelTensor {
+  std::vector<std::size_t> shape;
+  std::vector<T> elements;
+};
+
 namespace detail {
 
 /// The same kernel in PyTorch's layout.
@@ -25,41 +33,62 @@ inline ConvShape in_oihw(ConvShape shape) {
 
 }  // namespace detail
 
-/// Adds every parameter, constant scale and running statistic of `model` as prefix + its name.
+/// Every parameter, constant scale and running statistic of `model`, by name.
 template <class T>
-void add_model(SafetensorsWriter& writer, nn::RepOptVgg<T>& model, const std::string& prefix = "") {
+std::map<std::string, ModelTensor<T>> model_tensors(nn::RepOptVgg<T>& model) {
+  std::map<std::string, ModelTensor<T>> tensors;
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
-    std::vector<T> values = parameter.value;
+    std::vector<T> elements = parameter.value;
     if (parameter.conv)
-      copy_weight<T>(*parameter.conv, parameter.value, detail::in_oihw(*parameter.conv), std::span<T>(values));
-    writer.add(prefix + name, parameter.dims, values);
+      copy_weight<T>(*parameter.conv, parameter.value, detail::in_oihw(*parameter.conv), std::span<T>(elements));
+    tensors[name] = {parameter.dims, std::move(elements)};
   });
+  return tensors;
 }
 
-/// Fills `model` from the tensors that add_model() wrote; F64 is rounded if T is float. PyTorch's num_batches_tracked
-/// is passed over. Throws std::runtime_error, which names the tensors that are missing, of another shape or left over,
-/// and leaves the model as it was.
+/// Fills `model` from what model_tensors() gave. PyTorch's num_batches_tracked is passed over. Throws std::runtime_error,
+/// which begins with `source` and names the tensor that is missing, of another shape or left over, and leaves the model
+/// as it was.
 template <class T>
-void read_model(const Safetensors& file, nn::RepOptVgg<T>& model, const std::string& prefix = "") {
-  std::map<std::string, std::vector<T>> values;
+void assign_model(nn::RepOptVgg<T>& model, const std::map<std::string, ModelTensor<T>>& tensors,
+                  const std::string& source) {
+  const std::string what = concat("the ", nn::to_string(model.mode()), " model '", model.config().name, "'");
+  std::map<std::string, nn::Parameter<T>*> parameters;
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
-    require_file(file.contains(prefix + name), file.name(), " lacks '", prefix + name, "' of the ",
-                 nn::to_string(model.mode()), " model '", model.config().name, "'");
-    file.require_shape(prefix + name, parameter.dims);
-    values[name] = file.tensor_as<T>(prefix + name);
+    const auto found = tensors.find(name);
+    require_file(found != tensors.end(), source, " lacks '", name, "' of ", what);
+    require_file(found->second.shape == parameter.dims, source, ": '", name, "' has shape ",
+                 describe(found->second.shape), ", in ", what, " it has ", describe(parameter.dims));
+    parameters[name] = &parameter;
   });
-  for (const std::string& name : file.names())
-    require_file(!name.starts_with(prefix) || values.contains(name.substr(prefix.size())) ||
-                     name.ends_with(".num_batches_tracked"),
-                 file.name(), " holds '", name, "', which the ", nn::to_string(model.mode()), " model '",
-                 model.config().name, "' has not");
-  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
-    const std::vector<T>& value = values.at(name);
-    if (parameter.conv)
-      copy_weight<T>(detail::in_oihw(*parameter.conv), value, *parameter.conv, std::span<T>(parameter.value));
+  for (const auto& [name, tensor] : tensors)
+    require_file(parameters.contains(name) || name.ends_with(".num_batches_tracked"), source, " holds '", name,
+                 "', which ", what, " has not");
+  for (const auto& [name, parameter] : parameters) {
+    const std::vector<T>& elements = tensors.at(name).elements;
+    if (parameter->conv)
+      copy_weight<T>(detail::in_oihw(*parameter->conv), elements, *parameter->conv, std::span<T>(parameter->value));
     else
-      parameter.value = value;
-  });
+      parameter->value = elements;
+  }
+}
+
+/// Adds the network to a file.
+template <class T>
+void add_model(SafetensorsWriter& writer, nn::RepOptVgg<T>& model) {
+  for (const auto& [name, tensor] : model_tensors(model)) writer.add(name, tensor.shape, tensor.elements);
+}
+
+/// Fills `model` from the tensors of a file; F64 is rounded if T is float. Throws as assign_model(), and if a tensor is
+/// not floating point.
+template <class T>
+void read_model(const Safetensors& file, nn::RepOptVgg<T>& model) {
+  std::map<std::string, ModelTensor<T>> tensors;
+  for (const std::string& name : file.names()) {
+    if (name.ends_with(".num_batches_tracked")) continue;
+    tensors[name] = {file.info(name).shape, file.tensor_as<T>(name)};
+  }
+  assign_model(model, tensors, file.name());
 }
 
 }  // namespace repopt::io

@@ -1,0 +1,34 @@
+// The subcommands. Each talks to a person on stderr, and returns the object that stdout's last line shows.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "options.hpp"
+
+namespace repopt_cifar {
+
+using Json = nlohmann::ordered_json;
+
+/// Ctrl-C or SIGTERM came; everything is saved.
+struct Interrupted : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Trains a network. Throws std::invalid_argument or std::runtime_error if an option, the data or a file is wrong, or
+/// the loss is no number any more, and Interrupted.
+Json train(TrainOptions options);
+
+/// Measures a trained network on the test pictures.
+Json evaluate(const EvalOptions& options);
+
+/// Draws the curves of runs in one picture.
+Json plot(const PlotOptions& options);
+
+/// Largest memory that this process had so far, in MiB.
+double peak_rss_mb();
+
+/// Gives the engine `threads` threads, or, for 0, one for each core.
+void set_threads(int threads);
+
+}  // namespace repopt_cifar

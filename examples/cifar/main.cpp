@@ -1,0 +1,118 @@
+// repopt-cifar: RepOpt-VGG on CIFAR, from the command line. Human text goes to stderr; the last line of stdout is one
+// JSON object with the result.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <thread>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "commands.hpp"
+
+namespace repopt_cifar {
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+#ifdef __APPLE__
+  return double(usage.ru_maxrss) / (1024 * 1024);
+#else
+  return double(usage.ru_maxrss) / 1024;
+#endif
+}
+
+void set_threads([[maybe_unused]] int threads) {
+#ifdef _OPENMP
+  omp_set_num_threads(threads > 0 ? threads : int(std::max(1U, std::thread::hardware_concurrency())));
+#endif
+}
+
+namespace {
+
+void add_train(CLI::App& app, TrainOptions& o) {
+  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--mode", o.mode,
+                 "rep: plain network, both rules, RepOptimizer; plain: the same network, ordinary training; csla: the "
+                 "CSLA blocks themselves; repvgg: RepVGG's blocks; hyper_search: CSLA blocks with trained scales")
+      ->capture_default_str();
+  app.add_option("--model", o.model, "cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1 or L2")->capture_default_str();
+  app.add_option("--epochs", o.epochs)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size)->capture_default_str();
+  app.add_option("--optimizer", o.optimizer, "sgd (Nesterov) or adamw")->capture_default_str();
+  app.add_option("--lr", o.lr, "learning rate after the warm-up [0.1; adamw: 1e-3]");
+  app.add_option("--momentum", o.momentum, "of sgd")->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay, "of kernels [5e-4; adamw: 5e-2]");
+  app.add_option("--label-smoothing", o.label_smoothing)->capture_default_str();
+  app.add_option("--warmup-epochs", o.warmup_epochs, "linear; then the learning rate falls as a cosine")
+      ->capture_default_str();
+  app.add_option("--scales", o.scales, "a scales file, 'sqrt' or 'ones'; modes rep, csla, hyper_search [sqrt]");
+  app.add_option("--identity-init", o.identity_init,
+                 "identities start at the file's scale_identity (searched) or at one")
+      ->capture_default_str();
+  app.add_option("--clip-grad-norm", o.clip_grad_norm, "clip by the CSLA model's global gradient norm");
+  app.add_option("--precision", o.precision, "float or double")->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+  app.add_option("--out", o.out,
+                 "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors "
+                 "[runs/MODEL-MODE]");
+  app.add_flag("--resume", o.resume, "go on from --out's checkpoint");
+  app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
+}
+
+void add_eval(CLI::App& app, EvalOptions& o) {
+  app.add_option("--weights", o.weights, "model.safetensors of a run")->required();
+  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--batch-size", o.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--limit", o.limit, "use at most so many test pictures; 0: all")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+}
+
+void add_plot(CLI::App& app, PlotOptions& o) {
+  app.add_option("runs", o.runs, "--out folders of runs")->required();
+  app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
+}
+
+/// Runs the chosen subcommand. The exit status is 1 for an error and 130 after Ctrl-C.
+int run(const std::function<Json()>& command) {
+  try {
+    std::printf("%s\n", command().dump().c_str());
+    return std::fflush(stdout) == 0 ? 0 : 1;
+  } catch (const Interrupted& interrupted) {
+    std::fprintf(stderr, "%s\n", interrupted.what());
+    return 130;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace
+
+}  // namespace repopt_cifar
+
+int main(int argc, char** argv) {
+  using namespace repopt_cifar;
+  CLI::App app("Trains RepOpt-VGG on CIFAR: a plain VGG with the training dynamics of a multi-branch network.");
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  TrainOptions train_options;
+  EvalOptions eval_options;
+  PlotOptions plot_options;
+  CLI::App* const train_command = app.add_subcommand("train", "train a network");
+  CLI::App* const eval_command = app.add_subcommand("eval", "measure a trained network on the test pictures");
+  CLI::App* const plot_command = app.add_subcommand("plot", "draw the curves of runs in one picture");
+  add_train(*train_command, train_options);
+  add_eval(*eval_command, eval_options);
+  add_plot(*plot_command, plot_options);
+  CLI11_PARSE(app, argc, argv);
+  if (*train_command) return run([&] { return train(train_options); });
+  if (*eval_command) return run([&] { return evaluate(eval_options); });
+  return run([&] { return plot(plot_options); });
+}

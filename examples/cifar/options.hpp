@@ -1,0 +1,47 @@
+// What the command line can say.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace repopt_cifar {
+
+/// `repopt-cifar train`. The defaults are the CIFAR recipe; what is empty gets its default from resolved().
+struct TrainOptions {
+  std::string data, mode = "rep", model = "cifar-deep";
+  std::size_t epochs = 8, batch_size = 128;
+  std::string optimizer = "sgd";
+  std::optional<double> lr;  ///< 0.1, with adamw 1e-3
+  double momentum = 0.9;
+  std::optional<double> weight_decay;  ///< 5e-4, with adamw 5e-2
+  double label_smoothing = 0.1, warmup_epochs = 0.5;
+  std::string scales;  ///< a file, "sqrt" or "ones"; modes rep, csla and hyper_search: sqrt
+  std::string identity_init = "searched";
+  std::optional<double> clip_grad_norm;
+  std::string precision = "float";
+  std::uint64_t seed = 0;
+  int threads = 0;  ///< 0: as many as there are cores
+  std::filesystem::path out;
+  bool resume = false;
+  std::size_t limit = 0;  ///< training and test pictures at most; 0: all
+};
+
+/// `repopt-cifar eval`.
+struct EvalOptions {
+  std::filesystem::path weights;
+  std::string data;
+  std::size_t batch_size = 256, limit = 0;
+  int threads = 0;
+};
+
+/// `repopt-cifar plot`.
+struct PlotOptions {
+  std::vector<std::filesystem::path> runs;
+  std::filesystem::path out = "curves.svg";
+};
+
+}  // namespace repopt_cifar

@@ -1,0 +1,55 @@
+// Pictures as a network wants them: normalised batches, shuffled and augmented reproducibly.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "repopt/io/cifar.hpp"
+#include "repopt/nn/random.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt_cifar {
+
+/// Training and test pictures, cut to at most `limit` each (0: all). `data` is a folder, or "synthetic".
+/// Throws std::runtime_error if the folder is not what it should be.
+struct PictureSets {
+  repopt::io::ImageDataset train, test;
+
+  static PictureSets load(const std::string& data, std::size_t limit);
+};
+
+/// The order of the pictures in an epoch: a permutation that depends on (seed, epoch) only.
+std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::size_t epoch);
+
+/// Which 32x32 window of the padded picture is taken, and whether it is mirrored.
+struct Augmentation {
+  std::ptrdiff_t shift_y = 0, shift_x = 0;
+  bool flip = false;
+
+  /// A shift of up to 4 pixels and a flip, by (seed, epoch, picture).
+  static Augmentation random(std::uint64_t seed, std::size_t epoch, std::size_t picture);
+};
+
+/// Writes one picture into a batch: (x / 255 - mean) / std, zero outside the picture.
+template <class T>
+void write_picture(const repopt::io::ImageDataset& pictures, std::size_t index,
+                   const repopt::io::ChannelStatistics& normalisation, const Augmentation& augmentation,
+                   repopt::nn::Tensor<T>& batch, std::size_t position) {
+  constexpr std::ptrdiff_t size = 32;
+  const std::uint8_t* const planes = pictures.pixels.data() + index * 3 * size * size;
+  for (std::ptrdiff_t y = 0; y < size; ++y)
+    for (std::ptrdiff_t x = 0; x < size; ++x) {
+      T* const to = batch.pixel((position * size + std::size_t(y)) * size + std::size_t(x));
+      const std::ptrdiff_t from_y = y + augmentation.shift_y;
+      const std::ptrdiff_t from_x = (augmentation.flip ? size - 1 - x : x) + augmentation.shift_x;
+      const bool inside = from_y >= 0 && from_y < size && from_x >= 0 && from_x < size;
+      for (std::size_t c = 0; c < 3; ++c) {
+        const double value = inside ? planes[(std::ptrdiff_t(c) * size + from_y) * size + from_x] / 255.0 : 0;
+        to[c] = inside ? T((value - normalisation.mean[c]) / normalisation.std[c]) : T(0);
+      }
+    }
+}
+
+}  // namespace repopt_cifar

@@ -1,0 +1,21 @@
+#include "commands.hpp"
+#include "metrics.hpp"
+#include "repopt/io/atomic_file.hpp"
+
+namespace repopt_cifar {
+
+Json plot(const PlotOptions& options) {
+  std::vector<Curve> curves;
+  for (const std::filesystem::path& run : options.runs)
+    curves.push_back({std::filesystem::absolute(run).lexically_normal().filename().string(), read_metrics(run)});
+  repopt::io::write_file(options.out, curves_svg(curves));
+  Json result{{"out", options.out.string()}, {"runs", Json::array()}};
+  for (const Curve& curve : curves)
+    result["runs"].push_back(
+        {{"name", curve.name},
+         {"epochs", curve.metrics.size()},
+         {"test_accuracy", curve.metrics.empty() ? Json() : Json(curve.metrics.back().test_accuracy)}});
+  return result;
+}
+
+}  // namespace repopt_cifar

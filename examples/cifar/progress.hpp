@@ -1,0 +1,34 @@
+// Progress on stderr: a line that rewrites itself on a terminal, else a whole line now and then.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+namespace repopt_cifar {
+
+/// Seconds since some fixed moment.
+inline double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Shows how far a run is, with images/s and the time left.
+class Progress {
+ public:
+  Progress();
+
+  /// Shows `label`, `done` of `total` images and their speed, at most ten times a second (20 seconds between whole
+  /// lines). `images_left` of the whole run give the time left.
+  void show(const std::string& label, std::size_t done, std::size_t total, double images_per_second,
+            std::size_t images_left);
+
+  /// Removes the line from the terminal, so that ordinary output can follow.
+  void clear();
+
+ private:
+  bool terminal_;
+  double last_shown_;
+  bool visible_ = false;
+};
+
+}  // namespace repopt_cifar

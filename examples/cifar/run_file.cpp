@@ -1,0 +1,104 @@
+#include "run_file.hpp"
+
+#include "repopt/core/error.hpp"
+
+namespace repopt_cifar {
+
+namespace {
+
+constexpr const char* format = "repopt-vgg";
+
+}  // namespace
+
+repopt::nn::Mode network_mode(const std::string& mode) {
+  using repopt::nn::Mode;
+  if (mode == "csla") return Mode::csla;
+  if (mode == "hyper_search") return Mode::hyper_search;
+  return mode == "repvgg" ? Mode::repvgg : Mode::target;
+}
+
+void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info) {
+  const Json json{{"mode", info.mode},
+                  {"model", info.model},
+                  {"data", info.data},
+                  {"classes", info.classes},
+                  {"epochs", info.epochs},
+                  {"train_loss", info.train_loss},
+                  {"mean", info.normalisation.mean},
+                  {"std", info.normalisation.std}};
+  writer.add_metadata("format", format);
+  writer.add_metadata("run", json.dump());
+}
+
+ModelInfo read_model_info(const repopt::io::Safetensors& file) {
+  if (!file.metadata().contains("format") || file.metadata("format") != format)
+    throw std::runtime_error(
+        file.name() + " is no network that `repopt-cifar train` wrote: its metadata have no format '" + format + "'");
+  try {
+    const Json json = Json::parse(file.metadata("run"));
+    ModelInfo info{.mode = json.at("mode"),
+                   .model = json.at("model"),
+                   .data = json.at("data"),
+                   .classes = json.at("classes"),
+                   .epochs = json.at("epochs"),
+                   .train_loss = json.at("train_loss"),
+                   .normalisation = {}};
+    info.normalisation.mean = json.at("mean");
+    info.normalisation.std = json.at("std");
+    return info;
+  } catch (const Json::exception& error) {
+    throw std::runtime_error(repopt::concat(file.name(), ": metadata 'run': ", error.what()));
+  }
+}
+
+std::map<std::string, std::string> binding_options(const TrainOptions& o, std::size_t train_images) {
+  using repopt::concat;
+  return {{"mode", o.mode},
+          {"model", o.model},
+          {"train_images", concat(train_images)},
+          {"epochs", concat(o.epochs)},
+          {"batch_size", concat(o.batch_size)},
+          {"optimizer", o.optimizer},
+          {"lr", concat(*o.lr)},
+          {"momentum", concat(o.momentum)},
+          {"weight_decay", concat(*o.weight_decay)},
+          {"label_smoothing", concat(o.label_smoothing)},
+          {"warmup_epochs", concat(o.warmup_epochs)},
+          {"clip_grad_norm", o.clip_grad_norm ? concat(*o.clip_grad_norm) : "none"},
+          {"seed", concat(o.seed)}};
+}
+
+void add_progress(std::map<std::string, std::string>& texts, const RunProgress& progress) {
+  texts["progress.loss_sum"] = repopt::concat(progress.loss_sum);
+  texts["progress.correct"] = repopt::concat(progress.correct);
+  texts["progress.metrics"] = to_csv(progress.metrics);
+}
+
+RunProgress take_progress(std::map<std::string, std::string>& texts, std::size_t step, const std::string& source) {
+  const auto take = [&](const char* name) {
+    const auto text = texts.extract(name);
+    if (text.empty()) throw std::runtime_error(repopt::concat(source, " lacks '", name, "'"));
+    return text.mapped();
+  };
+  try {
+    RunProgress progress{.step = step, .loss_sum = std::stod(take("progress.loss_sum")), .correct = 0, .metrics = {}};
+    progress.correct = std::stoul(take("progress.correct"));
+    progress.metrics = from_csv(take("progress.metrics"), source);
+    return progress;
+  } catch (const std::logic_error&) {
+    throw std::runtime_error(repopt::concat(source, ": its progress is not a number"));
+  }
+}
+
+void require_same_options(const std::map<std::string, std::string>& run,
+                          const std::map<std::string, std::string>& saved, const std::string& source) {
+  for (const auto& [name, value] : run) {
+    const auto found = saved.find(name);
+    const std::string other = found == saved.end() ? "not there" : found->second;
+    if (other != value)
+      throw std::runtime_error(
+          repopt::concat(source, " belongs to another run: its ", name, " is ", other, ", here it is ", value));
+  }
+}
+
+}  // namespace repopt_cifar

@@ -1,0 +1,98 @@
+// The files of a run: the trained network, and the checkpoint.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "commands.hpp"
+#include "metrics.hpp"
+#include "repopt/io/checkpoint.hpp"
+#include "repopt/io/cifar.hpp"
+#include "repopt/io/model_file.hpp"
+#include "repopt/io/safetensors.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/optim/rep_optimizer.hpp"
+
+namespace repopt_cifar {
+
+/// The network of a --mode: rep and plain train the target structure.
+repopt::nn::Mode network_mode(const std::string& mode);
+
+/// What model.safetensors says of its network.
+struct ModelInfo {
+  std::string mode, model, data;
+  std::size_t classes = 0, epochs = 0;
+  double train_loss = 0;
+  repopt::io::ChannelStatistics normalisation;
+};
+
+/// Reads the metadata. Throws std::runtime_error if they are not those of a run's network.
+ModelInfo read_model_info(const repopt::io::Safetensors& file);
+
+/// Writes the metadata.
+void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info);
+
+/// How far a run is: steps of the whole run, sums over the current epoch, and the finished epochs.
+struct RunProgress {
+  std::size_t step = 0;
+  double loss_sum = 0;
+  std::size_t correct = 0;
+  std::vector<EpochMetrics> metrics;
+};
+
+/// The options that decide how a run goes on, as text: what a checkpoint must agree with.
+std::map<std::string, std::string> binding_options(const TrainOptions& options, std::size_t train_images);
+
+/// `progress` as text beside the options, and back. Throws std::runtime_error, naming `source`, if it is damaged.
+void add_progress(std::map<std::string, std::string>& texts, const RunProgress& progress);
+RunProgress take_progress(std::map<std::string, std::string>& texts, std::size_t step, const std::string& source);
+
+/// Throws std::runtime_error that names the first option in which checkpoint and run differ, and both values.
+void require_same_options(const std::map<std::string, std::string>& run,
+                          const std::map<std::string, std::string>& saved, const std::string& source);
+
+/// Writes a checkpoint, in place of an older one only when it is whole.
+template <class Rule, class T>
+void write_checkpoint(const std::filesystem::path& path, std::map<std::string, std::string> options, std::uint64_t seed,
+                      std::size_t steps_per_epoch, repopt::nn::RepOptVgg<T>& model,
+                      const repopt::RepOptimizer<Rule, T>& optimizer, const RunProgress& progress) {
+  repopt::io::Checkpoint<T> checkpoint;
+  for (auto& [name, tensor] : repopt::io::model_tensors(model))
+    checkpoint.model[name] = {tensor.shape, checkpoint.keep(std::move(tensor.elements))};
+  checkpoint.optimizer = optimizer.state_dict();
+  checkpoint.progress = {.epoch = progress.step / steps_per_epoch, .step = progress.step};
+  checkpoint.random_state = {seed};
+  add_progress(options, progress);
+  checkpoint.options = std::move(options);
+  checkpoint.save(path);
+}
+
+/// Restores model, optimizer and progress; changes nothing if something does not fit. Throws std::runtime_error or
+/// std::invalid_argument that says what.
+template <class Rule, class T>
+RunProgress read_checkpoint(const std::filesystem::path& path, const std::map<std::string, std::string>& options,
+                            repopt::nn::RepOptVgg<T>& model, repopt::RepOptimizer<Rule, T>& optimizer) {
+  auto checkpoint = repopt::io::Checkpoint<T>::load(path);
+  RunProgress progress = take_progress(checkpoint.options, checkpoint.progress.step, path.string());
+  require_same_options(options, checkpoint.options, path.string());
+  std::map<std::string, repopt::io::ModelTensor<T>> tensors;
+  for (const auto& [name, tensor] : checkpoint.model)
+    tensors[name] = {tensor.shape, {tensor.elements.begin(), tensor.elements.end()}};
+  const auto before = repopt::io::model_tensors(model);
+  repopt::io::assign_model(model, tensors, path.string());
+  try {
+    optimizer.load_state_dict(checkpoint.optimizer);
+  } catch (const std::invalid_argument&) {
+    repopt::io::assign_model(model, before, path.string());
+    throw;
+  }
+  return progress;
+}
+
+}  // namespace repopt_cifar

@@ -1,0 +1,259 @@
+// Trainer: one training run, from options to files.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "classify.hpp"
+#include "commands.hpp"
+#include "interrupt.hpp"
+#include "metrics.hpp"
+#include "pictures.hpp"
+#include "progress.hpp"
+#include "repopt/io/atomic_file.hpp"
+#include "repopt/io/model_file.hpp"
+#include "repopt/io/scales_file.hpp"
+#include "repopt/repopt.hpp"
+#include "repopt/search/hyper_search.hpp"
+#include "run_file.hpp"
+
+namespace repopt_cifar {
+
+/// The constants of the run's CSLA blocks; empty for the modes without.
+template <class T>
+repopt::nn::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config) {
+  namespace search = repopt::search;
+  if (options.scales.empty()) return {};
+  if (options.scales == "sqrt") return search::sqrt_scales<T>(config);
+  if (options.scales == "ones") return search::ones_scales<T>(config);
+  const bool saved = options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
+  if (saved) return search::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
+  auto scales = repopt::io::load_scales<T>(options.scales, repopt::nn::scale_lengths(config));
+  return options.identity_init == "one" ? search::with_identity_one(config, std::move(scales)) : scales;
+}
+
+/// The network of a run, as it starts.
+template <class T>
+repopt::nn::RepOptVgg<T> initial_model(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config,
+                                       const repopt::nn::Scales<T>& scales) {
+  using repopt::nn::Mode;
+  if (options.mode == "rep") return repopt::nn::target_from_prior<T>(config, options.seed, scales);
+  return {config, network_mode(options.mode), options.seed, scales};
+}
+
+template <class Rule, class T>
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config,
+          const typename Rule::Options& rule_options, PictureSets pictures)
+      : options_(options),
+        pictures_(std::move(pictures)),
+        normalisation_(repopt::io::channel_statistics(pictures_.train)),
+        scales_(run_scales<T>(options, config)),
+        model_(initial_model(options, config, scales_)),
+        steps_per_epoch_((pictures_.train.labels.size() + options.batch_size - 1) / options.batch_size),
+        schedule_{.lr = rule_options.lr,
+                  .warmup_steps = std::size_t(std::lround(options.warmup_epochs * double(steps_per_epoch_))),
+                  .total_steps = options.epochs * steps_per_epoch_} {
+    const bool re_parameterized = options.mode == "rep";
+    repopt::nn::add_parameters(
+        optimizer_, model_, rule_options,
+        re_parameterized ? repopt::nn::prior_blocks(config, scales_) : std::map<std::string, repopt::CslaBlock<T>>{});
+    schedule_(0);  // throws, before anything is written, if the warm-up is too long
+  }
+
+  Json run() {
+    std::filesystem::create_directories(options_.out);
+    if (options_.resume) load_checkpoint();
+    const Interrupt interrupt;
+    while (progress_.step < schedule_.total_steps) {
+      train_epoch(interrupt);
+      finish_epoch();
+      if (interrupt.requested() && progress_.step < schedule_.total_steps) stop();
+    }
+    write_model();
+    return result();
+  }
+
+ private:
+  std::filesystem::path checkpoint_path() const { return options_.out / "checkpoint.safetensors"; }
+
+  /// The epoch's steps from where progress_ stands.
+  void train_epoch(const Interrupt& interrupt) {
+    const std::size_t count = pictures_.train.labels.size(), epoch = progress_.step / steps_per_epoch_;
+    const std::vector<std::size_t> order = shuffled(count, options_.seed, epoch);
+    epoch_start_ = seconds_now();
+    std::size_t images_now = 0;
+    while (progress_.step < (epoch + 1) * steps_per_epoch_) {
+      const std::size_t first = progress_.step % steps_per_epoch_ * options_.batch_size;
+      const std::size_t size = std::min(options_.batch_size, count - first);
+      train_step(order, epoch, first, size);
+      images_now += size;
+      images_per_second_ = double(images_now) / (seconds_now() - epoch_start_);
+      progress_line_.show(repopt::concat("epoch ", epoch + 1, "/", options_.epochs), first + size, count,
+                          images_per_second_, (options_.epochs - epoch) * count - first - size);
+      if (interrupt.requested() && progress_.step % steps_per_epoch_ != 0) {
+        save_checkpoint();
+        stop();
+      }
+    }
+    progress_line_.clear();
+  }
+
+  [[noreturn]] void stop() {
+    progress_line_.clear();
+    throw Interrupted(repopt::concat("stopped after step ", progress_.step, " of ", schedule_.total_steps,
+                                     "; --resume continues from ", checkpoint_path().string()));
+  }
+
+  void train_step(const std::vector<std::size_t>& order, std::size_t epoch, std::size_t first, std::size_t size) {
+    images_.resize({size, 32, 32, 3});
+    labels_.resize(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      const std::size_t picture = order[first + i];
+      labels_[i] = pictures_.train.labels[picture];
+      write_picture(pictures_.train, picture, normalisation_, Augmentation::random(options_.seed, epoch, picture),
+                    images_, i);
+    }
+    model_.zero_grad();
+    const repopt::nn::Tensor<T>& logits = model_.forward(images_, repopt::nn::Phase::train);
+    const double loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
+    if (!std::isfinite(loss))
+      throw std::runtime_error(repopt::concat("the loss is ", loss, " at step ", progress_.step, " (epoch ", epoch + 1,
+                                              "): a lower --lr may help; the last checkpoint is kept"));
+    model_.backward(grad_logits_);
+    optimizer_.set_lr(schedule_(progress_.step));
+    if (options_.clip_grad_norm) optimizer_.clip_grad_norm(*options_.clip_grad_norm);
+    optimizer_.step();
+    progress_.loss_sum += loss * double(size);
+    progress_.correct += repopt::nn::correct_predictions<T>(logits, labels_);
+    ++progress_.step;
+  }
+
+  /// Test, one line, and everything on disk.
+  void finish_epoch() {
+    const Classified test = classify(model_, pictures_.test, normalisation_, 256);
+    const double images = double(pictures_.train.labels.size());
+    const EpochMetrics m{.epoch = progress_.step / steps_per_epoch_,
+                         .lr = schedule_(progress_.step - 1),
+                         .train_loss = progress_.loss_sum / images,
+                         .train_accuracy = double(progress_.correct) / images,
+                         .test_loss = test.loss,
+                         .test_accuracy = test.accuracy,
+                         .images_per_second = images_per_second_,
+                         .seconds = seconds_now() - epoch_start_};
+    progress_.metrics.push_back(m);
+    progress_.loss_sum = 0;
+    progress_.correct = 0;
+    std::fprintf(stderr,
+                 "epoch %zu/%zu  lr %.4f  train loss %.4f  accuracy %.2f %%  test loss %.4f  accuracy %.2f %%  "
+                 "%.0f images/s  %.1f s\n",
+                 m.epoch, options_.epochs, m.lr, m.train_loss, 100 * m.train_accuracy, m.test_loss,
+                 100 * m.test_accuracy, m.images_per_second, m.seconds);
+    repopt::io::write_file(options_.out / "metrics.csv", to_csv(progress_.metrics));
+    repopt::io::write_file(options_.out / "curves.svg", curves_svg({{options_.mode, progress_.metrics}}));
+    save_checkpoint();
+  }
+
+  std::map<std::string, std::string> run_options() const {
+    return binding_options(options_, pictures_.train.labels.size());
+  }
+
+  void save_checkpoint() {
+    write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_per_epoch_, model_, optimizer_, progress_);
+  }
+
+  void load_checkpoint() {
+    progress_ = read_checkpoint(checkpoint_path(), run_options(), model_, optimizer_);
+    if (progress_.step > schedule_.total_steps)
+      throw std::runtime_error(repopt::concat(checkpoint_path().string(), " is at step ", progress_.step,
+                                              ", the run has ", schedule_.total_steps));
+    std::fprintf(stderr, "resumed at step %zu of %zu\n", progress_.step, schedule_.total_steps);
+  }
+
+  void write_model() {
+    repopt::io::SafetensorsWriter writer;
+    add_model_info(writer, {.mode = options_.mode,
+                            .model = options_.model,
+                            .data = pictures_.train.name,
+                            .classes = pictures_.train.classes,
+                            .epochs = options_.epochs,
+                            .train_loss = progress_.metrics.back().train_loss,
+                            .normalisation = normalisation_});
+    repopt::io::add_model(writer, model_);
+    writer.save(options_.out / "model.safetensors");
+    if (options_.mode != "hyper_search") return;
+    const repopt::nn::Scales<T> found = repopt::search::searched_scales(model_);
+    repopt::io::save_scales<T>(options_.out / "scales.safetensors", found,
+                               {{"model", options_.model}, {"data", pictures_.train.name}});
+    diagnostics_ = repopt::search::diagnose(found, scales_);
+    std::fprintf(stderr,
+                 "scales: %zu, mean %.3f; moved by %.3f on average, %.3f at most; %zu negative, %zu near zero\n",
+                 diagnostics_.count, diagnostics_.mean, diagnostics_.mean_movement, diagnostics_.largest_movement,
+                 diagnostics_.negative, diagnostics_.near_zero);
+    if (diagnostics_.mean_movement < 0.01)
+      std::fprintf(stderr, "warning: the scales hardly moved: a longer search would say more\n");
+  }
+
+  Json result() {
+    const auto& metrics = progress_.metrics;
+    double seconds = 0;
+    std::vector<double> speeds;
+    for (const EpochMetrics& m : metrics) {
+      seconds += m.seconds;
+      speeds.push_back(m.images_per_second);
+    }
+    std::ranges::nth_element(speeds, speeds.begin() + std::ptrdiff_t(speeds.size() / 2));
+    Json json{{"command", "train"},
+              {"mode", options_.mode},
+              {"model", options_.model},
+              {"data", pictures_.train.name},
+              {"optimizer", std::string(Rule::name)},
+              {"precision", options_.precision},
+              {"scales", options_.scales},
+              {"seed", options_.seed},
+              {"epochs", options_.epochs},
+              {"train_images", pictures_.train.labels.size()},
+              {"test_images", pictures_.test.labels.size()},
+              {"parameters", model_.parameter_count()},
+              {"test_accuracy", metrics.back().test_accuracy},
+              {"train_loss", metrics.back().train_loss},
+              {"images_per_second", speeds[speeds.size() / 2]},
+              {"seconds", seconds},
+              {"peak_rss_mb", peak_rss_mb()},
+              {"threads", repopt::thread_count()},
+              {"out", options_.out.string()}};
+    if (options_.mode == "hyper_search")
+      json["scale_diagnostics"] = {{"count", diagnostics_.count},
+                                   {"mean", diagnostics_.mean},
+                                   {"mean_movement", diagnostics_.mean_movement},
+                                   {"largest_movement", diagnostics_.largest_movement},
+                                   {"negative", diagnostics_.negative},
+                                   {"near_zero", diagnostics_.near_zero}};
+    return json;
+  }
+
+  TrainOptions options_;
+  PictureSets pictures_;
+  repopt::io::ChannelStatistics normalisation_;
+  repopt::nn::Scales<T> scales_;
+  repopt::nn::RepOptVgg<T> model_;
+  repopt::RepOptimizer<Rule, T> optimizer_;
+  std::size_t steps_per_epoch_;
+  repopt::WarmupCosineLr schedule_;
+  RunProgress progress_;
+  repopt::nn::Tensor<T> images_, grad_logits_;
+  std::vector<int> labels_;
+  Progress progress_line_;
+  double epoch_start_ = 0, images_per_second_ = 0;
+  repopt::search::ScaleDiagnostics diagnostics_;
+};
+
+}  // namespace repopt_cifar
