@@ -1,0 +1,112 @@
+#include "repopt/nn/batch_norm.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "repopt/nn/relu.hpp"
+#include "support/random.hpp"
+#include "support/relative_error.hpp"
+#include "support/tensors.hpp"
+
+using namespace repopt::nn;
+using namespace repopt::testing;
+
+namespace {
+
+/// One channel: 1, 2, 3, 4, of mean 2.5, biased variance 5/4, unbiased 5/3.
+Tensor<double> one_to_four() {
+  Tensor<double> x({1, 2, 2, 1});
+  for (std::size_t k = 0; k < 4; ++k) x.data()[k] = double(k + 1);
+  return x;
+}
+
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+}  // namespace
+
+TEST_CASE("Training normalises by the biased variance, the running variance gathers the unbiased one") {
+  BatchNorm2d<double> bn(1);
+  bn.weight.value = {3};
+  bn.bias.value = {-1};
+  const Tensor<double> x = one_to_four();
+  const Tensor<double>& y = bn.forward(x, Phase::train);
+  for (std::size_t k = 0; k < 4; ++k)
+    CHECK(y.data()[k] == doctest::Approx(3 * (double(k + 1) - 2.5) / std::sqrt(1.25 + 1e-5) - 1).epsilon(1e-14));
+  CHECK(bn.running_mean.value[0] == doctest::Approx(0.1 * 2.5).epsilon(1e-14));
+  CHECK(bn.running_var.value[0] == doctest::Approx(0.9 + 0.1 * 5 / 3).epsilon(1e-14));
+  bn.forward(x, Phase::train);
+  CHECK(bn.running_mean.value[0] == doctest::Approx(0.9 * 0.25 + 0.1 * 2.5).epsilon(1e-14));
+}
+
+TEST_CASE("Evaluation uses the running statistics and leaves them alone") {
+  BatchNorm2d<double> bn(1);
+  bn.weight.value = {2};
+  bn.bias.value = {0.5};
+  bn.running_mean.value = {3};
+  bn.running_var.value = {4};
+  const Tensor<double> x = one_to_four();
+  const Tensor<double>& y = bn.forward(x, Phase::eval);
+  for (std::size_t k = 0; k < 4; ++k)
+    CHECK(y.data()[k] == doctest::Approx(2 * (double(k + 1) - 3) / std::sqrt(4 + 1e-5) + 0.5).epsilon(1e-14));
+  CHECK(bn.running_mean.value[0] == 3);
+  CHECK(bn.running_var.value[0] == 4);
+  Tensor<double> lone({1, 1, 1, 1});
+  lone.data()[0] = 3;
+  CHECK(bn.forward(lone, Phase::eval).data()[0] == doctest::Approx(0.5));
+}
+
+TEST_CASE("affine() is the map that the last forward pass applied, eval_affine() that of evaluation") {
+  Random random(1);
+  const Tensor<double> x = random_tensor<double>(random, {2, 3, 3, 4});
+  BatchNorm2d<double> bn(4);
+  fill_random<double>(random, bn.weight.value);
+  const auto applied = [&](const ChannelAffine<double>& map) {
+    Tensor<double> y(x.shape());
+    for_each_pixel(x, [&](std::size_t p) { y.channels(p) = map.scale * x.channels(p) + map.shift; });
+    return y;
+  };
+  bn.forward(x, Phase::train);
+  CHECK(relative_error(bn.output().values(), applied(bn.affine()).values()) < 1e-15);
+  bn.forward(x, Phase::eval);
+  CHECK(relative_error(bn.output().values(), applied(bn.eval_affine()).values()) < 1e-15);
+}
+
+TEST_CASE("Moments that the convolution has measured give the same output") {
+  Random random(2);
+  const Tensor<double> x = random_tensor<double>(random, {2, 9, 9, 4});
+  const ChannelMoments moments = ChannelMoments::of(x);
+  BatchNorm2d<double> by_itself(4), helped(4);
+  by_itself.forward(x, Phase::train);
+  helped.forward(x, Phase::train, &moments);
+  CHECK(relative_error(helped.output().values(), by_itself.output().values()) == 0);
+  CHECK(helped.running_var.value == by_itself.running_var.value);
+}
+
+TEST_CASE("One value per channel is an error in training, and changes nothing") {
+  BatchNorm2d<float> bn(3);
+  CHECK_THROWS_WITH_AS(bn.forward(Tensor<float>({1, 1, 1, 3}), Phase::train),
+                       "batch norm needs more than 1 value per channel in training, it got 1x1x1x3",
+                       std::invalid_argument);
+  CHECK(bn.running_var.value == std::vector<float>(3, 1));
+  CHECK_THROWS_WITH_AS(bn.forward(Tensor<float>({2, 2, 2, 4}), Phase::train),
+                       "the images have 4 channels, the batch norm has 3", std::invalid_argument);
+}
+
+TEST_CASE("A NaN passes through ReLU, in its layer and in the batch norm's") {
+  Tensor<double> x = one_to_four();
+  x.data()[0] = -1;
+  x.data()[1] = not_a_number;
+  BatchNorm2d<double> bn(1, Activation::relu);
+  const Tensor<double>& y = bn.forward(x, Phase::eval);
+  CHECK(y.data()[0] == 0);
+  CHECK(std::isnan(y.data()[1]));
+  Relu<double>().forward(x);
+  CHECK(x.data()[0] == 0);
+  CHECK(std::isnan(x.data()[1]));
+  CHECK(x.data()[3] == 4);
+}

@@ -1,0 +1,55 @@
+#include "repopt/nn/channel_moments.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+#include "support/random.hpp"
+#include "support/tensors.hpp"
+
+using namespace repopt::nn;
+using namespace repopt::testing;
+
+TEST_CASE_TEMPLATE("The moments of a tensor whose mean is far above its deviation keep their digits", T, float,
+                   double) {
+  // The naive E[x^2] - E[x]^2 would lose all digits: the square of mean / deviation exceeds 1 / epsilon.
+  const double far = std::is_same_v<T, float> ? 1e4 : 1e9, tolerance = std::is_same_v<T, float> ? 1e-3 : 1e-6;
+  Random random(1);
+  Tensor<T> x({3, 17, 19, 5});
+  for (T& value : x.values()) value = T(far + random.real(-1, 1));
+  const ChannelMoments moments = ChannelMoments::of(x);
+  REQUIRE(moments.count() == 3 * 17 * 19);
+  for (std::size_t c = 0; c < 5; ++c) {
+    long double mean = 0, variance = 0;
+    for (std::size_t p = 0; p < moments.count(); ++p) mean += (long double)(x.pixel(p)[c]) / 969;
+    for (std::size_t p = 0; p < moments.count(); ++p) variance += std::pow(x.pixel(p)[c] - mean, 2) / 969;
+    CHECK(moments.mean(c) == doctest::Approx(double(mean)).epsilon(std::is_same_v<T, float> ? 1e-6 : 1e-14));
+    CHECK(moments.variance(c) == doctest::Approx(double(variance)).epsilon(tolerance));
+  }
+}
+
+TEST_CASE("Merged moments are those of the whole, whatever the blocks' sizes") {
+  Random random(2);
+  const Tensor<double> x = random_tensor<double>(random, {1, 10, 10, 3});
+  const ChannelMoments whole = ChannelMoments::of_block(x.data(), 100, 3);
+  ChannelMoments parts(3);
+  std::size_t first = 0;
+  for (const std::size_t rows : {1u, 60u, 2u, 37u}) {
+    parts.merge(ChannelMoments::of_block(x.pixel(first), rows, 3));
+    first += rows;
+  }
+  REQUIRE(parts.count() == 100);
+  for (std::size_t c = 0; c < 3; ++c) {
+    CHECK(parts.mean(c) == doctest::Approx(whole.mean(c)).epsilon(1e-14));
+    CHECK(parts.variance(c) == doctest::Approx(whole.variance(c)).epsilon(1e-14));
+  }
+}
+
+TEST_CASE("A single pixel has variance 0") {
+  const double pixel[] = {3, -4};
+  const ChannelMoments moments = ChannelMoments::of_block(pixel, 1, 2);
+  CHECK(moments.mean(1) == -4);
+  CHECK(moments.variance(1) == 0);
+}
