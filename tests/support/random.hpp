@@ -90,11 +90,12 @@ inline ConvShape random_branch_shape(Random& random, const ConvShape& target) {
   return branch;
 }
 
-/// Scales in [-1.5, 1.5], about one in ten of them 0.
+/// Scales in [-1.5, 1.5], about one in ten of them 0. They are multiples of 1/64, so that sums of their squares are
+/// exact and must agree bit by bit however they are computed, with fused multiply-adds or without.
 template <std::floating_point T>
 std::vector<T> random_scale(Random& random, std::size_t out_channels) {
   std::vector<T> scale(out_channels);
-  for (T& s : scale) s = random.integer(0, 9) == 0 ? T(0) : T(random.real(-1.5, 1.5));
+  for (T& s : scale) s = random.integer(0, 9) == 0 ? T(0) : T(random.integer(0, 192)) / 64 - T(1.5);
   return scale;
 }
 
