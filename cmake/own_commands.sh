@@ -1,6 +1,6 @@
 # Sourced by tests/run.sh and examples/run.sh, POSIX sh: installs what is missing, then configures and builds the
-# shellcheck shell=sh disable=SC2154
 # preset `release`. The caller sets `root`, the repository's folder, and `dry_run`, empty or yes.
+# shellcheck shell=sh disable=SC2154
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 fail() {
