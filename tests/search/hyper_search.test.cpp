@@ -1,0 +1,97 @@
+#include "repopt/search/hyper_search.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "repopt/nn/cross_entropy.hpp"
+#include "repopt/nn/rules.hpp"
+#include "support/random.hpp"
+#include "support/small_models.hpp"
+#include "support/tensors.hpp"
+
+using namespace repopt;
+using namespace repopt::nn;
+using namespace repopt::search;
+using namespace repopt::testing;
+
+TEST_CASE("ones_scales are 1, for every scale that the network has") {
+  const RepOptVggConfig config = tiny_config();
+  const Scales<float> scales = ones_scales<float>(config);
+  const auto lengths = scale_lengths(config);
+  CHECK(scales.size() == 6 * 2 + 2);  // stage1.0 and stage2.1 have an identity
+  REQUIRE(scales.size() == lengths.size());
+  for (const auto& [name, values] : scales) CHECK(values == std::vector<float>(lengths.at(name), 1));
+}
+
+TEST_CASE("sqrt_scales are 1, sqrt(2), sqrt(2/2), sqrt(2/3), ... within a stage, and 1 for the identities") {
+  const Scales<double> scales = sqrt_scales<double>(repopt_vgg_preset("B1"));
+  const auto scale = [&](const char* name) {
+    const std::vector<double>& values = scales.at(name);
+    for (const double value : values) CHECK(value == values.front());
+    return values.front();
+  };
+  CHECK(scale("stage0.scale_conv.weight") == 1);
+  CHECK(scale("stage1.0.scale_conv.weight") == 1);
+  CHECK(scale("stage1.1.scale_conv.weight") == std::sqrt(2.0));
+  CHECK(scale("stage1.2.scale_1x1.weight") == 1);
+  CHECK(scale("stage1.3.scale_1x1.weight") == std::sqrt(2.0 / 3));
+  CHECK(scale("stage3.15.scale_conv.weight") == std::sqrt(2.0 / 15));
+  CHECK(scale("stage3.15.scale_identity.weight") == 1);
+  CHECK(scales.at("stage3.15.scale_conv.weight").size() == 512);
+}
+
+TEST_CASE("searched_scales are the trained scales, and fit a network of constant ones") {
+  const RepOptVggConfig config = tiny_config();
+  const Scales<double> start = sqrt_scales<double>(config);
+  RepOptVgg<double> model(config, Mode::hyper_search, 1, start);
+  CHECK(searched_scales(model) == start);
+
+  Random random(1);
+  const Tensor<double> images = random_tensor<double>(random, {4, 8, 8, 3});
+  const std::vector<int> labels{0, 1, 2, 3};
+  RepSgd<double> optimizer;
+  add_parameters(optimizer, model, {.lr = 0.1});
+  Tensor<double> grad;
+  cross_entropy<double>(model.forward(images, Phase::train), labels, 0, grad);
+  model.backward(grad);
+  optimizer.step();
+  const Scales<double> found = searched_scales(model);
+  for (const auto& [name, values] : found) CHECK(values != start.at(name));
+  RepOptVgg<double>(config, Mode::csla, 1, found);
+
+  RepOptVgg<double> repvgg(config, Mode::repvgg, 1);
+  CHECK_THROWS_WITH_AS(searched_scales(repvgg), "mode repvgg has no scales", std::invalid_argument);
+}
+
+TEST_CASE("with_identity_one resets the identities alone") {
+  const RepOptVggConfig config = tiny_config();
+  const Scales<double> scales = mixed_sign_scales<double>(config, 1), reset = with_identity_one(config, scales);
+  REQUIRE(reset.size() == scales.size());
+  for (const auto& [name, values] : reset)
+    CHECK(values ==
+          (name.ends_with("scale_identity.weight") ? std::vector<double>(values.size(), 1) : scales.at(name)));
+}
+
+TEST_CASE("diagnose counts signs and near zeros and measures the movement") {
+  const Scales<double> start{{"a", {1, 1}}, {"b", {1, -0.5}}}, scales{{"a", {-1, 0.0005}}, {"b", {1, -0.75}}};
+  const ScaleDiagnostics found = diagnose(scales, start);
+  CHECK(found.count == 4);
+  CHECK(found.negative == 2);
+  CHECK(found.near_zero == 1);
+  CHECK(found.mean == doctest::Approx((-1 + 0.0005 + 1 - 0.75) / 4));
+  CHECK(found.mean_movement == doctest::Approx((2 + 0.9995 + 0 + 0.25) / 4));
+  CHECK(found.largest_movement == 2);
+  CHECK(diagnose(Scales<double>{}, Scales<double>{}).count == 0);
+}
+
+TEST_CASE("diagnose refuses scales of another network") {
+  const Scales<double> scales{{"a", {1, 1}}};
+  CHECK_THROWS_WITH_AS(diagnose(scales, {}), "there are 1 scales, the start has 0", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(diagnose(scales, {{"b", {1, 1}}}), "the start has no 'a' of 2 elements", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(diagnose(scales, {{"a", {1}}}), "the start has no 'a' of 2 elements", std::invalid_argument);
+}
