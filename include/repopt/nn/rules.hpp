@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +68,12 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, 
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
+  std::set<std::string> kernels;
+  model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
+    if (p.conv) kernels.insert(name);
+  });
+  for (const auto& [name, block] : blocks) require(kernels.contains(name), "the model has no kernel '", name, "'");
+
   auto& decayed = optimizer.add_param_group(options);
   auto not_decayed_options = options;
   not_decayed_options.weight_decay = 0;
@@ -81,7 +88,6 @@ void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const
     else
       group.add_param(name, p.value, p.grad);
   });
-  if (!blocks.empty()) require(false, "the model has no kernel '", blocks.begin()->first, "'");
 }
 
 }  // namespace repopt::nn
