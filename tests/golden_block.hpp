@@ -51,7 +51,7 @@ inline BlockShapes read_shapes(const GoldenFile& file) {
 
   BlockShapes shapes{target, {}};
   for (const nlohmann::json& entry : file.json("branches")) {
-    const std::string name = "branch." + std::to_string(shapes.branches.size());
+    const std::string name = concat("branch.", shapes.branches.size());
     Members branch(entry, name);
     ConvShape& shape = shapes.branches.emplace_back(target);
     shape.kernel_size = branch.take_pair("kernel_size", {0, 0});
@@ -87,7 +87,7 @@ Largest train_block(const GoldenFile& file, const BlockShapes& shapes, const typ
   std::vector<Branch<double>> branches;
   std::vector<std::vector<double>> kernels;
   for (const ConvShape& shape : shapes.branches) {
-    const std::string i = std::to_string(branches.size());
+    const std::string i = concat(branches.size());
     branches.emplace_back(shape, file.data("scale." + i));
     kernels.push_back(from_oihw(shape, file.data("branch." + i + ".init", shape.size())));
   }
@@ -105,7 +105,7 @@ Largest train_block(const GoldenFile& file, const BlockShapes& shapes, const typ
   optimizer.add_param_group(options).add_param("kernel", weight, grad, block);
   const auto iterations = file.value<std::size_t>("iterations");
   for (std::size_t t = 0; t < iterations; ++t) {
-    const std::string step = "." + std::to_string(t);
+    const std::string step = concat(".", t);
     const Images<double> x = read_images(file, "x" + step, target.in_channels);
     Images<double> y = conv(target, x, to_oihw(target, weight));
     Loss<double> objective = loss(y.data);

@@ -103,7 +103,7 @@ void train_model(nn::RepOptVgg<T>& model, RepOptimizer<Rule, T>& optimizer, cons
   const auto iterations = file.value<std::size_t>("iterations");
   const auto label_smoothing = file.value<double>("label_smoothing");
   for (std::size_t t = 0; t < iterations; ++t) {
-    const std::string step = "." + std::to_string(t);
+    const std::string step = concat(".", t);
     const nn::Tensor<T> x = read_nhwc<T>(file, "x" + step);
     const std::vector<double>& recorded_labels = file.data("labels" + step, x.shape().batch);
     const std::vector<int> labels(recorded_labels.begin(), recorded_labels.end());
