@@ -3,11 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
-#include <map>
+#include <cstdint>
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
