@@ -1,6 +1,10 @@
 // golden_test: checks every *.safetensors in $REPOPT_GOLDEN_DIR, by default the project's own, by each file's metadata
 // alone. One line a file, with its largest error as max|a - b| / max|b| per tensor. Whole models are trained in float
 // too; that error is shown but decides nothing, since rounding alone drives float models apart from step to step.
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -52,6 +56,9 @@ bool report(const std::filesystem::path& path) {
 }  // namespace
 
 int main() {
+#ifdef _OPENMP
+  omp_set_num_threads(1);  // the networks are too small: on a busy machine threads would only wait for each other
+#endif
   const char* const chosen = std::getenv("REPOPT_GOLDEN_DIR");
   const std::filesystem::path folder = chosen ? chosen : REPOPT_GOLDEN_DEFAULT_DIR;
   std::vector<std::filesystem::path> files;
