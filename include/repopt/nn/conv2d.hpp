@@ -15,7 +15,7 @@ namespace repopt::nn {
 template <class T>
 class Conv2d {
  public:
-  Parameter<T> weight;              ///< zero at first; see init.hpp
+  Parameter<T> weight;              ///< zero at first; see random.hpp
   bool requires_input_grad = true;  ///< a network's first layer does without
 
   /// Any layout in `shape` is replaced by HWIO. Throws std::invalid_argument for an impossible shape.
