@@ -46,9 +46,9 @@ std::map<std::string, ModelTensor<T>> model_tensors(nn::RepOptVgg<T>& model) {
   return tensors;
 }
 
-/// Fills `model` from what model_tensors() gave. PyTorch's num_batches_tracked is passed over. Throws std::runtime_error,
-/// which begins with `source` and names the tensor that is missing, of another shape or left over, and leaves the model
-/// as it was.
+/// Fills `model` from what model_tensors() gave. PyTorch's num_batches_tracked is passed over. Throws
+/// std::runtime_error, which begins with `source` and names the tensor that is missing, of another shape or left over,
+/// and leaves the model as it was.
 template <class T>
 void assign_model(nn::RepOptVgg<T>& model, const std::map<std::string, ModelTensor<T>>& tensors,
                   const std::string& source) {

@@ -60,16 +60,10 @@ class BatchNorm2d {
   const Tensor<T>& output() const { return y_; }
 
   /// The affine map that the last forward pass applied: scale = weight / std, shift = bias - mean * scale.
-  ChannelAffine<T> affine() const {
-    const Vector<double> scale = as_double(weight) * inv_std_;
-    return {scale.template cast<T>(), (as_double(bias) - mean_ * scale).template cast<T>()};
-  }
+  ChannelAffine<T> affine() const { return affine(mean_, inv_std_); }
 
   /// The affine map of evaluation: from the running statistics.
-  ChannelAffine<T> eval_affine() {
-    use_running_statistics();
-    return affine();
-  }
+  ChannelAffine<T> eval_affine() const { return affine(as_double(running_mean), running_inv_std()); }
 
   /// dL/dx for a forward pass in training, in the memory of `grad_y`. Adds to weight.grad and bias.grad.
   Tensor<T>& backward(Tensor<T>& grad_y) {
@@ -125,7 +119,14 @@ class BatchNorm2d {
 
   void use_running_statistics() {
     mean_ = as_double(running_mean);
-    inv_std_ = 1 / (as_double(running_var) + eps).sqrt();
+    inv_std_ = running_inv_std();
+  }
+
+  Vector<double> running_inv_std() const { return 1 / (as_double(running_var) + eps).sqrt(); }
+
+  ChannelAffine<T> affine(const Vector<double>& mean, const Vector<double>& inv_std) const {
+    const Vector<double> scale = as_double(weight) * inv_std;
+    return {scale.template cast<T>(), (as_double(bias) - mean * scale).template cast<T>()};
   }
 
   void apply(const ChannelAffine<T>& map, const Tensor<T>& x) {

@@ -11,8 +11,16 @@
 
 namespace repopt::nn {
 
-/// conv, bn, ReLU. The convolution measures the batch statistics while its output is in the cache; the batch norm
-/// applies the ReLU on its way.
+/// bn(conv(x)); in training the convolution measures the batch's moments while its output is in the cache.
+template <class T>
+const Tensor<T>& conv_bn(Conv2d<T>& conv, BatchNorm2d<T>& bn, const Tensor<T>& x, Phase phase) {
+  if (phase == Phase::eval) return bn.forward(conv.forward(x), phase);
+  ChannelMoments moments;
+  const Tensor<T>& y = conv.forward(x, &moments);
+  return bn.forward(y, phase, &moments);
+}
+
+/// conv, bn, ReLU; the batch norm applies the ReLU on its way.
 template <class T>
 class ConvBnRelu final : public Block<T> {
  public:
@@ -24,12 +32,7 @@ class ConvBnRelu final : public Block<T> {
     conv.requires_input_grad = requires_input_grad;
   }
 
-  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override {
-    if (phase == Phase::eval) return bn.forward(conv.forward(x), phase);
-    ChannelMoments moments;
-    const Tensor<T>& y = conv.forward(x, &moments);
-    return bn.forward(y, phase, &moments);
-  }
+  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override { return conv_bn(conv, bn, x, phase); }
 
   Tensor<T>& backward(Tensor<T>& grad_y) override { return conv.backward(bn.backward(grad_y)); }
 

@@ -11,8 +11,8 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
-#include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/relu.hpp"
 
 namespace repopt::nn {
@@ -43,9 +43,8 @@ class RepVggBlock final : public Block<T> {
   }
 
   const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override {
-    ChannelMoments moments_3x3, moments_1x1;
-    const Tensor<T>& a = bn_3x3.forward(conv_3x3.forward(x, &moments_3x3), phase, &moments_3x3);
-    const Tensor<T>& b = bn_1x1.forward(conv_1x1.forward(x, &moments_1x1), phase, &moments_1x1);
+    const Tensor<T>& a = conv_bn(conv_3x3, bn_3x3, x, phase);
+    const Tensor<T>& b = conv_bn(conv_1x1, bn_1x1, x, phase);
     const Tensor<T>* c = bn_identity ? &bn_identity->forward(x, phase) : nullptr;
     y_.resize(a.shape());
     for_each_pixel(a, [&](std::size_t p) {
@@ -79,7 +78,7 @@ class RepVggBlock final : public Block<T> {
 
   /// The one convolution with bias that computes the same in evaluation. In evaluation a batch norm is an affine map,
   /// so the block is a CSLA block whose scales are those of its batch norms.
-  FusedConv<T> fused() {
+  FusedConv<T> fused() const {
     const ChannelAffine<T> a = bn_3x3.eval_affine(), b = bn_1x1.eval_affine();
     std::vector<Branch<T>> branches{{conv_3x3.shape(), to_vector(a.scale)}, {conv_1x1.shape(), to_vector(b.scale)}};
     std::vector<std::span<const T>> weights{conv_3x3.weight.value, conv_1x1.weight.value};

@@ -1,14 +1,17 @@
 // RepOptVgg: the network in its four modes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "repopt/core/error.hpp"
+#include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
 #include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/csla_conv2d.hpp"
@@ -94,9 +97,18 @@ class RepOptVgg {
   std::unique_ptr<Block<T>> make_block(const BlockSpec& spec, const Scales<T>& scales) const {
     const bool first = spec.name == "stage0";
     switch (mode_) {
-      case Mode::target: return std::make_unique<ConvBnRelu<T>>(spec.shape, !first);
-      case Mode::repvgg:
-        return std::make_unique<RepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), !first);
+      case Mode::target: {
+        auto block = std::make_unique<ConvBnRelu<T>>(spec.shape, !first);
+        configure(block->bn);
+        return block;
+      }
+      case Mode::repvgg: {
+        auto block = std::make_unique<RepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), !first);
+        configure(block->bn_3x3);
+        configure(block->bn_1x1);
+        if (block->bn_identity) configure(*block->bn_identity);
+        return block;
+      }
       case Mode::csla:
       case Mode::hyper_search: break;
     }
@@ -106,7 +118,14 @@ class RepOptVgg {
     conv.add_branch("conv_1x1", "scale_1x1", spec.shape_1x1(), scale_of(scales, spec, "scale_1x1"), trained);
     if (spec.has_identity()) conv.add_identity("scale_identity", scale_of(scales, spec, "scale_identity"));
     conv.set_requires_input_grad(!first);
-    return std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
+    auto block = std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
+    configure(block->bn);
+    return block;
+  }
+
+  void configure(BatchNorm2d<T>& bn) const {
+    bn.eps = config_.bn_eps;
+    bn.momentum = config_.bn_momentum;
   }
 
   RepOptVggConfig config_;

@@ -43,6 +43,7 @@ struct RepOptVggConfig {
   std::array<std::size_t, 4> blocks{};                ///< number of blocks of stages 1 to 4
   std::array<std::size_t, 5> strides{1, 1, 2, 2, 2};  ///< of the first block of stages 0 to 4
   std::size_t classes = 10, in_channels = 3;
+  double bn_eps = 1e-5, bn_momentum = 0.1;  ///< of every batch norm
 
   /// The blocks from input to output. Throws std::invalid_argument if a dimension is zero.
   std::vector<BlockSpec> block_specs() const {
