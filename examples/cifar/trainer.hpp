@@ -70,8 +70,8 @@ class Trainer {
   }
 
   Json run() {
-    std::filesystem::create_directories(options_.out);
     if (options_.resume) load_checkpoint();
+    std::filesystem::create_directories(options_.out);
     const Interrupt interrupt;
     while (progress_.step < schedule_.total_steps) {
       train_epoch(interrupt);

@@ -1,0 +1,83 @@
+# Uses repopt-cifar as a person would: train, stop, resume, evaluate, plot, and mistakes.
+# Usage: sh cifar_program_test.sh PROGRAM
+set -eu
+
+program=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+failures=0
+check() {
+  if ! eval "$2"; then
+    echo "FAILED: $1"
+    failures=$((failures + 1))
+  fi
+}
+
+# refuses NAME TEXT ARGUMENT...: the program must exit with 1 and say TEXT.
+refuses() {
+  name=$1 text=$2
+  shift 2
+  status=0
+  "$program" "$@" >out.txt 2>err.txt || status=$?
+  check "$name: exit status $status" '[ "$status" -eq 1 ]'
+  check "$name: says '$text'" 'grep -qF "$text" err.txt'
+  check "$name: no result" '[ ! -s out.txt ]'
+}
+
+# train MODE FOLDER ARGUMENT...: a short training; its result goes to FOLDER.json.
+train() {
+  mode=$1 folder=$2
+  shift 2
+  "$program" train --data synthetic --model cifar-small --mode "$mode" --epochs 2 --limit 160 --batch-size 32 \
+    --threads 1 --seed 3 --out "$folder" "$@" >"$folder.txt" 2>>log.txt
+  tail -n 1 "$folder.txt" >"$folder.json"
+}
+
+train rep whole
+for key in mode model data epochs test_accuracy train_loss images_per_second peak_rss_mb; do
+  check "the result names $key" 'grep -q "\"$key\":" whole.json'
+done
+for file in metrics.csv curves.svg checkpoint.safetensors model.safetensors; do
+  check "train writes $file" '[ -s "whole/$file" ]'
+done
+
+# A run that SIGINT stops in the middle saves a checkpoint, exits with 130 and ends as the undisturbed one did.
+status=0
+"$program" train --data synthetic --model cifar-small --mode rep --epochs 2 --limit 160 --batch-size 32 --threads 1 \
+  --seed 3 --out stopped >out.txt 2>>log.txt &
+child=$!
+sleep 0.5
+kill -INT "$child" 2>/dev/null || true
+wait "$child" || status=$?
+if [ "$status" -ne 0 ]; then
+  check "a stopped run exits with 130, not $status" '[ "$status" -eq 130 ]'
+  train rep stopped --resume
+fi
+check "a resumed run ends with the same network" 'cmp -s whole/model.safetensors stopped/model.safetensors'
+
+"$program" eval --weights whole/model.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
+check "eval finds the accuracy that train saw" \
+  '[ "$(grep -o "\"test_accuracy\":[0-9.e-]*" whole.json)" = "$(grep -o "\"test_accuracy\":[0-9.e-]*" eval.txt)" ]'
+
+train hyper_search search
+check "hyper_search writes scales" '[ -s search/scales.safetensors ]'
+train rep searched --scales search/scales.safetensors --optimizer adamw --clip-grad-norm 5 --precision double
+rm search/scales.safetensors
+train rep searched --scales search/scales.safetensors --optimizer adamw --clip-grad-norm 5 --precision double --resume
+
+"$program" plot whole search --out both.svg >plot.txt 2>>log.txt
+check "plot draws both runs" 'grep -q ">whole: " both.svg && grep -q ">search: " both.svg'
+
+head -c 100000 whole/model.safetensors >torn.safetensors
+refuses "a truncated network" "torn.safetensors" eval --weights torn.safetensors --data synthetic
+refuses "a missing folder" "nowhere" train --data nowhere
+refuses "another run's checkpoint" "lr is 0.1, here it is 0.2" train --data synthetic --model cifar-small --mode rep \
+  --epochs 2 --limit 160 --batch-size 32 --seed 3 --out whole --resume --lr 0.2
+refuses "LAMB" "no equivalent multiplier" train --data synthetic --optimizer lamb
+refuses "scales for a plain network" "takes no --scales" train --data synthetic --mode plain --scales ones
+refuses "an unknown model" "cifar-deep" train --data synthetic --model nothing
+refuses "a folder without a run" "metrics.csv" plot nowhere
+
+[ "$failures" -eq 0 ] || { cat log.txt && exit 1; }
