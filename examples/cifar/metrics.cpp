@@ -48,6 +48,8 @@ std::vector<EpochMetrics> from_csv(const std::string& text, const std::string& s
     }
     if (count != columns)
       throw std::runtime_error(concat(source, ", line ", number, " has ", count, " fields, not ", columns));
+    if (!(v[0] >= 1 && v[0] <= 1e9 && v[0] == std::floor(v[0])))
+      throw std::runtime_error(concat(source, ", line ", number, ": epoch ", v[0], " is no whole number from 1 on"));
     metrics.push_back({static_cast<std::size_t>(v[0]), v[1], v[2], v[3], v[4], v[5], v[6], v[7]});
   }
   return metrics;

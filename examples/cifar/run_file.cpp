@@ -1,5 +1,7 @@
 #include "run_file.hpp"
 
+#include <stdexcept>
+
 #include "repopt/core/error.hpp"
 
 namespace repopt_cifar {
@@ -14,7 +16,9 @@ repopt::nn::Mode network_mode(const std::string& mode) {
   using repopt::nn::Mode;
   if (mode == "csla") return Mode::csla;
   if (mode == "hyper_search") return Mode::hyper_search;
-  return mode == "repvgg" ? Mode::repvgg : Mode::target;
+  if (mode == "repvgg") return Mode::repvgg;
+  repopt::require(mode == "rep" || mode == "plain", "there is no mode '", mode, "'");
+  return Mode::target;
 }
 
 void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info) {
@@ -51,10 +55,14 @@ ModelInfo read_model_info(const repopt::io::Safetensors& file) {
   }
 }
 
-std::map<std::string, std::string> binding_options(const TrainOptions& o, std::size_t train_images) {
+std::map<std::string, std::string> binding_options(const TrainOptions& o, const std::string& data,
+                                                   std::size_t train_images) {
   using repopt::concat;
   return {{"mode", o.mode},
           {"model", o.model},
+          {"data", data},
+          {"scales", o.scales},
+          {"identity_init", o.identity_init},
           {"train_images", concat(train_images)},
           {"epochs", concat(o.epochs)},
           {"batch_size", concat(o.batch_size)},

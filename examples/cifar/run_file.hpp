@@ -21,7 +21,7 @@
 
 namespace repopt_cifar {
 
-/// The network of a --mode: rep and plain train the target structure.
+/// The network of a --mode: rep and plain train the target structure. Throws std::invalid_argument for any other word.
 repopt::nn::Mode network_mode(const std::string& mode);
 
 /// What model.safetensors says of its network.
@@ -47,7 +47,8 @@ struct RunProgress {
 };
 
 /// The options that decide how a run goes on, as text: what a checkpoint must agree with.
-std::map<std::string, std::string> binding_options(const TrainOptions& options, std::size_t train_images);
+std::map<std::string, std::string> binding_options(const TrainOptions& options, const std::string& data,
+                                                   std::size_t train_images);
 
 /// `progress` as text beside the options, and back. Throws std::runtime_error, naming `source`, if it is damaged.
 void add_progress(std::map<std::string, std::string>& texts, const RunProgress& progress);
@@ -88,7 +89,7 @@ RunProgress read_checkpoint(const std::filesystem::path& path, const std::map<st
   repopt::io::assign_model(model, tensors, path.string());
   try {
     optimizer.load_state_dict(checkpoint.optimizer);
-  } catch (const std::invalid_argument&) {
+  } catch (...) {
     repopt::io::assign_model(model, before, path.string());
     throw;
   }

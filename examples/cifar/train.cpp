@@ -43,6 +43,11 @@ TrainOptions resolved(TrainOptions options) {
   require(options.epochs > 0, "--epochs must be positive");
   require(options.batch_size > 1, "--batch-size must be at least 2, it is ", options.batch_size);
   require(options.warmup_epochs >= 0, "--warmup-epochs must be >= 0, it is ", options.warmup_epochs);
+  require(options.label_smoothing >= 0 && options.label_smoothing <= 1, "--label-smoothing must be in [0, 1], it is ",
+          options.label_smoothing);
+  require(!options.clip_grad_norm || *options.clip_grad_norm > 0, "--clip-grad-norm must be > 0, it is ",
+          options.clip_grad_norm.value_or(0));
+  require(options.threads >= 0, "--threads must be >= 0, it is ", options.threads);
   const bool has_scales = options.mode == "rep" || options.mode == "csla" || options.mode == "hyper_search";
   require(has_scales || options.scales.empty(), "--mode ", options.mode, " takes no --scales, it has no CSLA blocks");
   if (has_scales && options.scales.empty()) options.scales = "sqrt";

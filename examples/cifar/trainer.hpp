@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,6 +67,9 @@ class Trainer {
     repopt::nn::add_parameters(
         optimizer_, model_, rule_options,
         re_parameterized ? repopt::nn::prior_blocks(config, scales_) : std::map<std::string, repopt::CslaBlock<T>>{});
+    repopt::require(pictures_.train.labels.size() % options.batch_size != 1, "--batch-size ", options.batch_size,
+                    " leaves a last batch of 1 of ", pictures_.train.labels.size(),
+                    " pictures, which batch norm cannot train on");
     schedule_(0);  // throws, before anything is written, if the warm-up is too long
   }
 
@@ -163,7 +167,7 @@ class Trainer {
   }
 
   std::map<std::string, std::string> run_options() const {
-    return binding_options(options_, pictures_.train.labels.size());
+    return binding_options(options_, pictures_.train.name, pictures_.train.labels.size());
   }
 
   void save_checkpoint() {
@@ -172,6 +176,9 @@ class Trainer {
 
   void load_checkpoint() {
     progress_ = read_checkpoint(checkpoint_path(), run_options(), model_, optimizer_);
+    if (progress_.metrics.size() != progress_.step / steps_per_epoch_)
+      throw std::runtime_error(repopt::concat(checkpoint_path().string(), " holds ", progress_.metrics.size(),
+                                              " finished epochs, its step says ", progress_.step / steps_per_epoch_));
     if (progress_.step > schedule_.total_steps)
       throw std::runtime_error(repopt::concat(checkpoint_path().string(), " is at step ", progress_.step,
                                               ", the run has ", schedule_.total_steps));

@@ -85,7 +85,7 @@ struct ConvShape {
   }
 
   /// Throws std::invalid_argument if a dimension is zero, the groups do not divide the channels, or the number of
-  /// weights does not fit std::size_t.
+  /// weights, the padding or the dilation leaves the range of std::ptrdiff_t.
   void validate() const;
 
   constexpr bool operator==(const ConvShape&) const = default;
@@ -113,6 +113,10 @@ inline void ConvShape::validate() const {
   }
   require(positive, "channels and kernel_size must be positive: ", describe(*this));
   require(fits, "more weights than memory can hold: ", describe(*this));
+  constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / 4;
+  for (std::size_t axis = 0; axis < 2; ++axis)
+    require(padding[axis] <= most && dilation[axis] <= most / kernel_size[axis],
+            "padding or dilation is too large: ", describe(*this));
   require(stride[0] > 0 && stride[1] > 0 && dilation[0] > 0 && dilation[1] > 0,
           "stride and dilation must be positive: ", describe(*this));
   require(groups > 0 && in_channels % groups == 0 && out_channels % groups == 0,

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <initializer_list>
 #include <numeric>
 #include <span>
@@ -18,6 +19,13 @@
 #include "repopt/core/parallel.hpp"
 
 namespace repopt {
+
+/// Whether two buffers share memory.
+template <class T>
+bool overlap(std::span<const T> a, std::span<const T> b) {
+  const std::less<const T*> before;
+  return before(a.data(), b.data() + b.size()) && before(b.data(), a.data() + a.size());
+}
 
 /// One branch of a CSLA block: one trainable linear operator, then one constant scale per output channel.
 template <std::floating_point T>
@@ -56,8 +64,9 @@ class CslaBlock {
               "]: ", obstacle);
       require(branch.scale.size() == target_.out_channels, "scale has ", branch.scale.size(),
               " elements, out_channels is ", target_.out_channels, "; branch [", describe(branch.shape), "]");
-      for (const T s : branch.scale)
-        require(std::isfinite(s), "scale holds ", s, ", it must be finite; branch [", describe(branch.shape), "]");
+      const auto bad = std::ranges::find_if_not(branch.scale, [](T s) { return std::isfinite(s); });
+      if (bad != branch.scale.end())
+        require(false, "scale holds ", *bad, ", it must be finite; branch [", describe(branch.shape), "]");
       placements_.emplace_back(branch.shape, target_);
     }
   }
@@ -70,13 +79,15 @@ class CslaBlock {
 
   /// Rule of Initialization: weight = sum_i embed_i(s_i * W_i). `branch_weights` holds each branch's kernel,
   /// (out_channels, in_channels / groups, kh, kw) in the layout of its shape, in the order of branches(); `weight` gets
-  /// the target's. Throws std::invalid_argument if a number of elements is wrong.
+  /// the target's. Throws std::invalid_argument if a number of elements is wrong or `weight` overlaps a kernel.
   void equivalent_kernel(std::span<const std::span<const T>> branch_weights, std::span<T> weight) const {
     require(branch_weights.size() == branches_.size(), "the block has ", branches_.size(), " branches, ",
             branch_weights.size(), " kernels were given");
     for (std::size_t i = 0; i < branches_.size(); ++i)
       require(branch_weights[i].size() == branches_[i].shape.size(), "kernel ", i, " has ", branch_weights[i].size(),
               " weights, branch [", describe(branches_[i].shape), "] has ", branches_[i].shape.size());
+    for (std::size_t i = 0; i < branches_.size(); ++i)
+      require(!overlap<T>(weight, branch_weights[i]), "weight and kernel ", i, " overlap in memory");
     require(weight.size() == target_.size(), "weight has ", weight.size(), " elements, target [", describe(target_),
             "] has ", target_.size());
     sum(weight, [&](T s, std::size_t i, std::size_t index) { return s * branch_weights[i][index]; });

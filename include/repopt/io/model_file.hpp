@@ -1,6 +1,7 @@
 // A network's numbers in a safetensors file, under PyTorch's names and in PyTorch's order (OIHW).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <span>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
 #include "repopt/io/file.hpp"
 #include "repopt/io/safetensors.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
@@ -59,6 +61,8 @@ void assign_model(nn::RepOptVgg<T>& model, const std::map<std::string, ModelTens
     require_file(found != tensors.end(), source, " lacks '", name, "' of ", what);
     require_file(found->second.shape == parameter.dims, source, ": '", name, "' has shape ",
                  describe(found->second.shape), ", in ", what, " it has ", describe(parameter.dims));
+    require_file(found->second.elements.size() == parameter.value.size(), source, ": '", name, "' has ",
+                 found->second.elements.size(), " elements, its shape says ", parameter.value.size());
     parameters[name] = &parameter;
   });
   for (const auto& [name, tensor] : tensors)
@@ -69,7 +73,7 @@ void assign_model(nn::RepOptVgg<T>& model, const std::map<std::string, ModelTens
     if (parameter->conv)
       copy_weight<T>(detail::in_oihw(*parameter->conv), elements, *parameter->conv, std::span<T>(parameter->value));
     else
-      parameter->value = elements;
+      std::ranges::copy(elements, parameter->value.begin());
   }
 }
 

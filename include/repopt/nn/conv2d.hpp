@@ -43,6 +43,8 @@ class Conv2d {
     if (requires_input_grad) {
       grad_x_.resize(x_->shape());
       conv_backward_data<T>(shape_, grad_y, weight.value, grad_x_);
+    } else {
+      grad_x_.resize({});
     }
     return grad_x_;
   }

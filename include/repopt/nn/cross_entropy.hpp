@@ -14,8 +14,8 @@ namespace detail {
 
 template <class T>
 void require_labels(const Tensor<T>& logits, std::span<const int> labels) {
-  require(labels.size() == logits.shape().batch, "there are ", labels.size(), " labels for ", logits.shape().batch,
-          " images");
+  require(!labels.empty() && labels.size() == logits.shape().pixels(), "there are ", labels.size(), " labels for ",
+          describe(logits.shape()), " logits");
   for (const int label : labels)
     require(label >= 0 && std::size_t(label) < logits.shape().channels, "label ", label, " of ",
             logits.shape().channels, " classes");
@@ -39,7 +39,8 @@ double cross_entropy(const Tensor<T>& logits, std::span<const int> labels, doubl
     const Vector<double> log_softmax = z - (z.maxCoeff() + std::log((z - z.maxCoeff()).exp().sum()));
     Vector<double> q = Vector<double>::Constant(z.size(), label_smoothing / classes);
     q[labels[n]] += 1 - label_smoothing;
-    loss -= (q * log_softmax).sum() / batch;
+    const double smoothed = label_smoothing > 0 ? label_smoothing / classes * log_softmax.sum() : 0;
+    loss -= ((1 - label_smoothing) * log_softmax[labels[n]] + smoothed) / batch;
     grad_logits.channels(n) = ((log_softmax.exp() - q) / batch).template cast<T>();
   }
   return loss;

@@ -10,6 +10,7 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
+#include "repopt/core/error.hpp"
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
 #include "repopt/nn/conv2d.hpp"
@@ -40,6 +41,7 @@ class CslaConv2d {
     CslaBlock<T>(target_, {{shape, scale}});
     branches_.push_back(
         {std::move(conv_name), std::move(scale_name), Conv2d<T>(shape), Scale<T>(std::move(scale), trained)});
+    branches_.back().conv->requires_input_grad = requires_input_grad_;
   }
 
   /// Adds a trained scale of each channel, starting at `weight`. It decays like the kernels: it is a branch's weight.
@@ -70,13 +72,16 @@ class CslaConv2d {
     return kernel;
   }
 
+  /// Whether backward() computes dL/dx; for all branches, those added later too.
   void set_requires_input_grad(bool required) {
+    requires_input_grad_ = required;
     for (Branch& branch : branches_)
       if (branch.conv) branch.conv->requires_input_grad = required;
   }
 
-  /// `x` must live until backward().
+  /// `x` must live until backward(). Throws std::invalid_argument if there is no branch, or x does not fit.
   const Tensor<T>& forward(const Tensor<T>& x) {
+    require(!branches_.empty(), "a CSLA layer needs a branch; target: ", describe(target_));
     bool first = true;
     for (Branch& branch : branches_) {
       const Tensor<T>& part = branch.scale.forward(branch.conv ? branch.conv->forward(x) : x);
@@ -92,12 +97,13 @@ class CslaConv2d {
     return y_;
   }
 
-  /// Adds to the gradients of kernels and trained scales; returns dL/dx.
+  /// Adds to the gradients of kernels and trained scales; returns dL/dx, empty if it is not wanted.
   Tensor<T>& backward(const Tensor<T>& grad_y) {
-    Tensor<T>* sum = nullptr;
+    Tensor<T>* sum = requires_input_grad_ ? nullptr : &no_grad_;
     for (Branch& branch : branches_) {
       Tensor<T>& of_scale = branch.scale.backward(grad_y);
       Tensor<T>& part = branch.conv ? branch.conv->backward(of_scale) : of_scale;
+      if (!requires_input_grad_) continue;
       if (sum)
         for_each_pixel(part, [&](std::size_t p) { sum->channels(p) += part.channels(p); });
       else
@@ -116,7 +122,8 @@ class CslaConv2d {
  private:
   ConvShape target_;
   std::vector<Branch> branches_;
-  Tensor<T> y_;
+  bool requires_input_grad_ = true;
+  Tensor<T> y_, no_grad_;
 };
 
 /// CslaConv2d, bn, ReLU: the block of modes csla and hyper_search.

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,15 +63,22 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, 
 /// Adds every trained parameter of `model` to `optimizer`, in two groups: with options.weight_decay what decays,
 /// without it the rest. `blocks` gives kernels the CSLA blocks that they stand for; without any, training is the plain
 /// network's. The model must outlive the optimizer. Throws std::invalid_argument if a block names no kernel of the
-/// model.
+/// model or is for another shape, or the model computes its CSLA blocks itself.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
-  std::set<std::string> kernels;
+  require(blocks.empty() || model.mode() == Mode::target || model.mode() == Mode::repvgg, "mode ",
+          to_string(model.mode()), " trains the branches of its blocks one by one: it takes no blocks");
+  std::map<std::string, ConvShape> kernels;
   model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
-    if (p.conv) kernels.insert(name);
+    if (p.conv) kernels[name] = *p.conv;
   });
-  for (const auto& [name, block] : blocks) require(kernels.contains(name), "the model has no kernel '", name, "'");
+  for (const auto& [name, block] : blocks) {
+    const auto kernel = kernels.find(name);
+    require(kernel != kernels.end(), "the model has no kernel '", name, "'");
+    require(block.target() == kernel->second, "the block of '", name, "' is for [", describe(block.target()),
+            "], the kernel is [", describe(kernel->second), "]");
+  }
 
   auto& decayed = optimizer.add_param_group(options);
   auto not_decayed_options = options;

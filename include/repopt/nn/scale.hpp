@@ -1,6 +1,7 @@
 // Scale: one factor for each channel.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <utility>

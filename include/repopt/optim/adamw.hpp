@@ -56,6 +56,7 @@ struct AdamW {
     if (options.amsgrad) state.max_exp_avg_sq.resize(weight.size());
     const double step = double(++state.step);
     const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
+    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as torch does
     const T decay = T(1 - options.lr * options.weight_decay);
     const T step_size = T(options.lr / (1 - std::pow(options.betas[0], step)));
     const T root_correction = T(1 / std::sqrt(1 - std::pow(options.betas[1], step)));
@@ -66,8 +67,8 @@ struct AdamW {
       const T* __restrict g = grad.data() + first;
       for (std::size_t k = 0; k < chunk.size(); ++k) {
         const T scaled = grad_scale * g[k];
-        m[k] = beta1 * m[k] + (1 - beta1) * scaled;
-        v[k] = beta2 * v[k] + (1 - beta2) * (scaled * scaled);
+        m[k] = beta1 * m[k] + new_part1 * scaled;
+        v[k] = beta2 * v[k] + new_part2 * (scaled * scaled);
       }
       const T* __restrict second_moment = v;
       if (options.amsgrad) {
@@ -82,6 +83,13 @@ struct AdamW {
       T* __restrict w = weight.data() + first;
       for (std::size_t k = 0; k < chunk.size(); ++k) w[k] = decay * w[k] - step_size * chunk[k];
     });
+  }
+
+  /// Throws std::invalid_argument for a state that no number of steps leaves, e.g. from a damaged file.
+  template <class T>
+  static void validate_state(const State<T>& state) {
+    require(state.exp_avg.empty() == (state.step == 0) && state.exp_avg_sq.empty() == (state.step == 0), "step is ",
+            state.step, ", exp_avg has ", state.exp_avg.size(), " elements, exp_avg_sq has ", state.exp_avg_sq.size());
   }
 
   static constexpr void visit_options(auto& options, auto visit) {

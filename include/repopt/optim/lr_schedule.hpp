@@ -28,7 +28,7 @@ struct StepLr {
   }
 };
 
-/// Linear warm-up, then a half cosine. The step counted s + 1 of the warm-up runs at lr * (s + 1) / warmup_steps; the
+/// Linear warm-up, then a half cosine. Step s of the warm-up runs at lr * (s + 1) / warmup_steps; the
 /// rest falls from `lr` towards `final_lr`, which total_steps and every later step gets.
 struct WarmupCosineLr {
   double lr = 0.1;

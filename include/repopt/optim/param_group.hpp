@@ -3,7 +3,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -18,8 +17,9 @@
 
 namespace repopt {
 
-/// The parameters that an optimizer holds, so that none is added twice: name -> first and last byte of its weight.
-using ParamRegistry = std::map<std::string, std::pair<const void*, const void*>>;
+/// The weights that an optimizer holds, by name, so that none is added twice.
+template <std::floating_point T>
+using ParamRegistry = std::map<std::string, std::span<const T>>;
 
 /// A parameter: the user's buffers, the block that the weight stands for, and the rule's state.
 template <class Rule, std::floating_point T>
@@ -49,7 +49,7 @@ class ParamGroup {
  public:
   using Options = typename Rule::Options;
 
-  ParamGroup(const Options& options, ParamRegistry* registry) : options_(options), registry_(registry) {}
+  ParamGroup(const Options& options, ParamRegistry<T>* registry) : options_(options), registry_(registry) {}
   ParamGroup(const ParamGroup&) = delete;
   ParamGroup& operator=(const ParamGroup&) = delete;
 
@@ -62,15 +62,10 @@ class ParamGroup {
             describe(block.target()), "] has ", size);
     require(grad.size() == size, "grad of '", name, "' has ", grad.size(), " elements, its weight has ", size);
     require(!registry_->contains(name), "there is already a parameter '", name, "'");
-    const auto overlap = [](const void* begin, const void* end, const void* other_begin, const void* other_end) {
-      return std::less<>()(begin, other_end) && std::less<>()(other_begin, end);
-    };
-    const void *begin = weight.data(), *end = weight.data() + size;
-    require(!overlap(begin, end, grad.data(), grad.data() + size), "weight and grad of '", name, "' overlap in memory");
+    require(!overlap<T>(weight, grad), "weight and grad of '", name, "' overlap in memory");
     for (const auto& [other, memory] : *registry_)
-      require(!overlap(begin, end, memory.first, memory.second), "weights of '", name, "' and '", other,
-              "' overlap in memory");
-    registry_->emplace(name, std::pair(begin, end));
+      require(!overlap<T>(weight, memory), "weights of '", name, "' and '", other, "' overlap in memory");
+    registry_->emplace(name, weight);
     params_.push_back({std::move(name), weight, grad, std::move(block)});
   }
 
@@ -106,7 +101,7 @@ class ParamGroup {
   friend class RepOptimizer;
 
   Options options_;
-  ParamRegistry* registry_;
+  ParamRegistry<T>* registry_;
   std::vector<Param<Rule, T>> params_;
 };
 

@@ -44,6 +44,7 @@ class RepOptimizer {
   /// it is moved. Throws std::invalid_argument if an option is out of range.
   ParamGroup& add_param_group(const Options& options = {}) {
     Rule::validate(options);
+    if (!registry_) registry_ = std::make_unique<ParamRegistry<T>>();  // this one was moved from
     return param_groups_.emplace_back(options, registry_.get());
   }
 
@@ -101,7 +102,7 @@ class RepOptimizer {
   void load_state_dict(const StateDict<T>& saved);
 
  private:
-  std::unique_ptr<ParamRegistry> registry_ = std::make_unique<ParamRegistry>();
+  std::unique_ptr<ParamRegistry<T>> registry_ = std::make_unique<ParamRegistry<T>>();
   std::deque<ParamGroup> param_groups_;
   double grad_scale_ = 1;
   double clip_coef_ = 1;     ///< of the next step()

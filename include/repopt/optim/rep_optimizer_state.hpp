@@ -1,12 +1,11 @@
 // RepOptimizer's state_dict() and load_state_dict(). Included by rep_optimizer.hpp.
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <map>
-#include <set>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -83,6 +82,13 @@ LoadedParam<Rule, T> load_param(const Param<Rule, T>& param, const ParamState<T>
     }
     ++known;
   });
+  if constexpr (requires { Rule::validate_state(loaded.state); }) {
+    try {
+      Rule::validate_state(loaded.state);
+    } catch (const std::invalid_argument& error) {
+      require(false, "saved state of '", param.name, "': ", error.what());
+    }
+  }
   require(known == saved.buffers.size() + saved.counters.size(), "saved state of '", param.name, "' has ",
           saved.buffers.size() + saved.counters.size(), " members, rule ", Rule::name, " knows ", known, " of them");
   return loaded;

@@ -29,8 +29,8 @@ struct Sgd {
 
   static constexpr std::string_view name = "sgd";
 
-  /// Throws std::invalid_argument for what torch.optim.SGD refuses, and for anything not finite. lr = 0 is legal: a
-  /// warm-up may start there.
+  /// Throws std::invalid_argument for what torch.optim.SGD refuses, momentum >= 1 and anything not finite. lr = 0 is
+  /// legal: a warm-up may start there.
   static void validate(const Options& options) {
     require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
     require(options.momentum >= 0 && options.momentum < 1, "momentum must be in [0, 1), it is ", options.momentum);
@@ -48,7 +48,7 @@ struct Sgd {
     const GradMult<T> grad_mult(block);
     const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
     const bool first_step = state.momentum_buffer.empty();  // torch: the buffer starts as the gradient, undampened
-    const T dampening = first_step ? T(0) : T(options.dampening);
+    const T new_part = T(1 - (first_step ? 0 : options.dampening));
     if (momentum != 0 && first_step) state.momentum_buffer.resize(weight.size());
 
     block.for_each_chunk([&](std::size_t first, std::span<T> chunk) {
@@ -64,7 +64,7 @@ struct Sgd {
       const T gradient_part = options.nesterov ? T(1) : T(0), buffer_part = options.nesterov ? momentum : T(1);
       for (std::size_t k = 0; k < chunk.size(); ++k) {
         const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
-        b[k] = momentum * b[k] + (1 - dampening) * d;
+        b[k] = momentum * b[k] + new_part * d;
         w[k] -= lr * (gradient_part * d + buffer_part * b[k]);
       }
     });

@@ -18,6 +18,7 @@ namespace repopt {
 ///
 /// - `Rule::name`: identifies saved state.
 /// - `Rule::validate(options)`: throws std::invalid_argument that names the option and its value.
+/// - `Rule::validate_state(state)`, optional: throws std::invalid_argument if a loaded state contradicts itself.
 /// - `Rule::update(weight, grad, grad_scale, block, state, options)`: one step; `grad_scale` multiplies the gradient
 ///   before everything else; allocates the state on its first call; does not throw.
 /// - `Rule::visit_options(options, visit)`: visit(name, option&) for each option, a double or a bool.

@@ -1,6 +1,7 @@
 // Hyper-Search: constant scales for an architecture, by hand or from a training run with trained scales.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>

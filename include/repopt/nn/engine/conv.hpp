@@ -29,6 +29,8 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
 template <class T>
 void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input = nullptr, ChannelMoments* moments = nullptr) {
+  require(shape.layout == WeightLayout::hwio && weight.size() == shape.size(), "the kernel must be HWIO and have ",
+          shape.size(), " weights, it has ", weight.size(), " in ", to_string(shape.layout));
   y.resize(conv_output_shape(shape, x.shape()));
   if (engine::is_depthwise(shape))
     engine::depthwise_forward(shape, x, weight, y, input, moments);

@@ -13,7 +13,7 @@ struct InputAffine {
 
   T operator()(T x, std::size_t channel) const {
     const T z = scale[channel] * x + shift[channel];
-    return z > 0 ? z : T(0);
+    return z < 0 ? T(0) : z;  // a NaN stays one
   }
 };
 
