@@ -52,7 +52,7 @@ TEST_CASE("What cannot be a CSLA block is refused, with both shapes and the reas
   refuses(conv3x3, {{impossible, 1.0}}, reason);
 }
 
-TEST_CASE("A block remembers its target and branches; a plain one is the kernel itself") {
+TEST_CASE("A block remembers its target and branches, a plain one is the kernel itself") {
   const ConvShape conv3x3 = square(4, 4, 3);
   const std::vector<Branch<double>> branches{{conv3x3, 0.5}, Branch<double>::identity(4)};
   const CslaBlock<double> block(conv3x3, branches);
@@ -135,4 +135,22 @@ TEST_CASE("The streamed sum is the scattered sum, for random blocks and terms of
     });
     CHECK(relative_error(streamed, scattered) < 1e-14);
   }
+}
+
+TEST_CASE("The equivalent kernel cannot be written over a branch's") {
+  const ConvShape shape;
+  const CslaBlock<double> block(shape, {{shape, 0.5}, Branch<double>::identity(1)});
+  std::vector<double> weight(9, 1.0);
+  const std::vector<double> one{1}, before = weight;
+  CHECK_THROWS_WITH_AS(block.equivalent_kernel({weight, one}, weight), "weight and kernel 0 overlap in memory",
+                       std::invalid_argument);
+  CHECK(weight == before);
+}
+
+TEST_CASE("Paddings and dilations that wrap round are refused") {
+  constexpr std::size_t huge = std::size_t(1) << 63;
+  const ConvShape target;
+  CHECK_THROWS_AS(CslaBlock<double>(target, {{ConvShape{.kernel_size = {1, 1}, .padding = {huge, huge}}, 1.0}}),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(CslaBlock<double>(target, {{ConvShape{.dilation = {huge + 1, 1}}, 1.0}}), std::invalid_argument);
 }

@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -180,6 +182,25 @@ TEST_CASE("A block without input gradient has the same gradients of its paramete
   check(gradients(ConvBnRelu<double>(shape)), gradients(ConvBnRelu<double>(shape, false)));
   check(gradients(RepVggBlock<double>(shape, shape_1x1, false)),
         gradients(RepVggBlock<double>(shape, shape_1x1, false, false)));
+}
+
+TEST_CASE("A CSLA layer with an identity does without input gradient, and not without a branch") {
+  Random random(13);
+  const Tensor<double> x = random_tensor<double>(random, {1, 4, 4, 3});
+  CslaConv2d<double> layer(square(3, 3, 3));
+  CHECK_THROWS_AS(layer.forward(x), std::invalid_argument);
+  layer.set_requires_input_grad(false);
+  layer.add_branch("conv", "scale_conv", square(3, 3, 3), {1, 2, 3}, false);
+  layer.add_identity("scale_identity", {1, 1, 1});
+  layer.forward(x);
+  CHECK(layer.backward(random_tensor<double>(random, {1, 4, 4, 3})).size() == 0);
+}
+
+TEST_CASE("Cross entropy of a masked class is finite without smoothing") {
+  Tensor<double> logits({1, 1, 1, 3}), grad;
+  logits.values()[0] = logits.values()[1] = 0;
+  logits.values()[2] = -std::numeric_limits<double>::infinity();
+  CHECK(cross_entropy<double>(logits, std::vector<int>{0}, 0, grad) == doctest::Approx(std::log(2.0)));
 }
 
 TEST_CASE("RepOptVgg has the gradients of all parameters in all four modes") {

@@ -100,7 +100,7 @@ TEST_CASE("Parameters carry the published names in every mode") {
   CHECK(!csla.contains("stage2.0.scale_identity.weight"));
 }
 
-TEST_CASE("The same seed makes the same network; in csla and hyper_search alike") {
+TEST_CASE("The same seed makes the same network, in csla and hyper_search alike") {
   const RepOptVggConfig config = tiny_config();
   const auto scales = mixed_sign_scales<double>(config, 2);
   Random random(3);

@@ -86,7 +86,7 @@ TEST_CASE("prior_block is the block whose branches the CSLA network has") {
                        std::invalid_argument);
 }
 
-TEST_CASE("Kernels, the linear weight and the identity's scale decay; batch norms, biases and trained scales do not") {
+TEST_CASE("Kernels, the linear weight and the identity's scale decay, batch norms, biases and trained scales do not") {
   const Sgd::Options options{.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true};
   using Kinds = std::set<std::string>;
   const auto check = [&](RepOptVgg<double> model, const Kinds& decayed, const Kinds& not_decayed) {
@@ -138,4 +138,19 @@ TEST_CASE("A block for a kernel that the network lacks is refused, and the optim
                          concat("the model has no kernel '", name, "'").c_str(), std::invalid_argument);
     CHECK(optimizer.param_groups().empty());
   }
+}
+
+TEST_CASE("A block of another layout, or for a network that trains its branches itself, is refused") {
+  const Scales<double> scales = mixed_sign_scales<double>(tiny_config(), 2);
+  auto blocks = prior_blocks(tiny_config(), scales);
+  RepSgd<double> optimizer;
+  RepOptVgg<double> csla = scaled_model(Mode::csla), target(tiny_config(), Mode::target, 1);
+  CHECK_THROWS_WITH_AS(add_parameters(optimizer, csla, {.lr = 0.1}, blocks),
+                       "mode csla trains the branches of its blocks one by one: it takes no blocks",
+                       std::invalid_argument);
+  ConvShape oihw = blocks.begin()->second.target();
+  oihw.layout = WeightLayout::oihw;
+  blocks.begin()->second = CslaBlock<double>::plain(oihw);
+  CHECK_THROWS_AS(add_parameters(optimizer, target, {.lr = 0.1}, blocks), std::invalid_argument);
+  CHECK(optimizer.param_groups().empty());
 }

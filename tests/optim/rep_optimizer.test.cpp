@@ -47,7 +47,7 @@ struct Model {
 
 }  // namespace
 
-TEST_CASE("Groups have options of their own; set_lr sets every group's") {
+TEST_CASE("Groups have options of their own, set_lr sets every group's") {
   std::vector<double> a{1}, b{1};
   const std::vector<double> grad{1};
   RepSgd<double> optimizer;

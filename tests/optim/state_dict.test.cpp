@@ -211,6 +211,8 @@ TEST_CASE("Whatever does not match is refused, and leaves everything as it was")
           "scale has 3 elements, out_channels is 4; branch [" + describe(conv1x1) + "]");
   refuses([](Dict& d) { d.params[0].branches[1].scale[2] = std::numeric_limits<double>::infinity(); },
           "scale holds inf, it must be finite; branch [" + describe(conv1x1) + "]");
+  refuses([](Dict& d) { d.params[1].buffers.erase("exp_avg_sq"); },
+          "saved state of 'bias': step is 3, exp_avg has 4 elements, exp_avg_sq has 0");
   refuses([&](Dict& d) { d.params[1].buffers["exp_avg"] = too_short; },
           "exp_avg of 'bias' has 4 elements, saved are 3");
   refuses([&](Dict& d) { d.params[1].buffers["momentum_buffer"] = too_short; },
