@@ -1,5 +1,7 @@
+#!/bin/sh
 # Uses repopt-cifar as a person would: train, stop, resume, evaluate, plot, and mistakes.
 # Usage: sh cifar_program_test.sh PROGRAM
+# shellcheck disable=SC2016  # check() evaluates its condition itself
 set -eu
 
 program=$1
