@@ -71,6 +71,8 @@ train() {
 }
 
 field() { printf '%s' "$1" | sed -n "s/.*\"$2\": *\"\{0,1\}\([^,\"}]*\).*/\1/p"; }
+speed() { field "$1" images_per_second | LC_ALL=C awk '{ printf "%.0f images/s", $1 }'; }
+accuracy() { field "$1" test_accuracy | LC_ALL=C awk '{ printf "%.1f %%", 100 * $1 }'; }
 
 build repopt-cifar
 find_data "$@"
@@ -84,11 +86,11 @@ run "$program" plot "$runs/plain" "$runs/rep" --out "$runs/compare.svg"
 cat <<REPORT
 
 What to look at:
-- The same network. Both runs train one 3x3 convolution per block; no branch is ever computed.
-- The same cost per step: plain $(field "$plain" images_per_second) images/s, rep $(field "$rep" images_per_second) images/s.
-- What the prior does, after $epochs epochs on $limit pictures of $data:
-    plain  test accuracy $(field "$plain" test_accuracy)
-    rep    test accuracy $(field "$rep" test_accuracy)
-  It pays with depth, and early: cifar-deep has 28 blocks.
+- The same network: both runs train one 3x3 convolution per block, and no branch is ever computed.
+- The same cost per step: plain $(speed "$plain"), rep $(speed "$rep").
+- What the prior does. Test accuracy after training on $limit pictures of $(field "$plain" data), $epochs time(s) over:
+    plain  $(accuracy "$plain")
+    rep    $(accuracy "$rep")
+  It pays with depth: cifar-deep has 28 blocks.
 - Both curves: $runs/compare.svg
 REPORT
