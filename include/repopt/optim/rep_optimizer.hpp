@@ -92,13 +92,13 @@ class RepOptimizer {
   }
 
   /// The state by parameter name: options of the groups, blocks with their scales, buffers. The buffers are spans into
-  /// this optimizer. Weights are not part of it.
+  /// this optimizer. Weights, grad_scale and a waiting clip are not part of it.
   StateDict<T> state_dict() const;
 
   /// Takes over options, scales and buffers from `saved`, which may be in other layouts. Parameters are matched by
-  /// name. Throws std::invalid_argument, and changes nothing, if the rule, the set of names, a parameter's group, a
-  /// shape, a branch or a buffer's size differs, or an option or scale is not valid; the message names the parameter
-  /// and both values.
+  /// name; a waiting clip is forgotten. Throws std::invalid_argument, and changes nothing, if the rule, the set of
+  /// names, a parameter's group, a shape, a branch or a buffer's size differs, or an option or scale is not valid; the
+  /// message names the parameter and both values.
   void load_state_dict(const StateDict<T>& saved);
 
  private:

@@ -97,8 +97,8 @@ LoadedParam<Rule, T> load_param(const Param<Rule, T>& param, const ParamState<T>
 }  // namespace detail
 
 template <class Rule, std::floating_point T>
-  requires UpdateRule<Rule, T> StateDict<T> RepOptimizer<Rule, T>::state_dict()
-const {
+  requires UpdateRule<Rule, T>
+auto RepOptimizer<Rule, T>::state_dict() const -> StateDict<T> {
   StateDict<T> dict{.rule = std::string(Rule::name), .param_groups = {}, .params = {}};
   for (std::size_t group = 0; group < param_groups_.size(); ++group) {
     auto& options = dict.param_groups.emplace_back();
@@ -144,6 +144,8 @@ void RepOptimizer<Rule, T>::load_state_dict(const StateDict<T>& saved) {
   }
   if (!by_name.empty()) require(false, "the optimizer lacks '", by_name.begin()->first, "' of the saved state");
 
+  clip_coef_ = 1;  // a clip that waited was for another state
+  clip_waits_ = false;
   auto next = loaded.begin();
   for (std::size_t group = 0; group < param_groups_.size(); ++group) {
     param_groups_[group].options_ = options[group];

@@ -58,10 +58,10 @@ Scales<T> searched_scales(nn::RepOptVgg<T>& model) {
   return scales;
 }
 
-/// What a search did to the scales.
+/// What a search did to the scales, the identities' weights among them.
 struct ScaleDiagnostics {
   std::size_t count = 0, negative = 0;
-  std::size_t near_zero = 0;  ///< below 1e-3 in size: the branch hardly trains
+  std::size_t near_zero = 0;  ///< below 1e-3 in size: a constant scale that small hardly lets its branch train
   double mean = 0;
   double mean_movement = 0;  ///< mean of |scale - start|
   double largest_movement = 0;
