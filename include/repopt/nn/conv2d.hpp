@@ -17,6 +17,7 @@ class Conv2d {
  public:
   Parameter<T> weight;              ///< zero at first; see random.hpp
   bool requires_input_grad = true;  ///< a network's first layer does without
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;
 
   /// Any layout in `shape` is replaced by HWIO. Throws std::invalid_argument for an impossible shape.
   explicit Conv2d(ConvShape shape) : shape_(shape) {
@@ -31,7 +32,7 @@ class Conv2d {
   /// of y. Throws std::invalid_argument if x does not fit.
   const Tensor<T>& forward(const Tensor<T>& x, ChannelMoments* moments = nullptr) {
     x_ = &x;
-    conv_forward<T>(shape_, x, weight.value, y_, nullptr, moments);
+    conv_forward<T>(shape_, x, weight.value, y_, nullptr, moments, algorithm);
     return y_;
   }
 
@@ -39,10 +40,10 @@ class Conv2d {
 
   /// Adds to weight.grad; returns dL/dx, which is empty if requires_input_grad is false.
   Tensor<T>& backward(const Tensor<T>& grad_y) {
-    conv_backward_weight<T>(shape_, *x_, grad_y, weight.grad);
+    conv_backward_weight<T>(shape_, *x_, grad_y, weight.grad, nullptr, algorithm);
     if (requires_input_grad) {
       grad_x_.resize(x_->shape());
-      conv_backward_data<T>(shape_, grad_y, weight.value, grad_x_);
+      conv_backward_data<T>(shape_, grad_y, weight.value, grad_x_, algorithm);
     } else {
       grad_x_.resize({});
     }

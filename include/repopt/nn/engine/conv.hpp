@@ -3,13 +3,17 @@
 
 #include <cstddef>
 #include <span>
+#include <type_traits>
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/error.hpp"
 #include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/engine/adjoint_conv.hpp"
 #include "repopt/nn/engine/depthwise_conv.hpp"
 #include "repopt/nn/engine/gemm_conv.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
+#include "repopt/nn/engine/scratch.hpp"
+#include "repopt/nn/engine/winograd_conv.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
@@ -23,15 +27,36 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
   return {x.batch, height, width, shape.out_channels};
 }
 
+/// How convolutions are computed.
+enum class ConvAlgorithm {
+  fastest,  ///< Winograd where it pays, which rounds a little more than `plain` does: see is_winograd_faster()
+  plain,    ///< always a sum of products in the order of the definition, if not one by one
+};
+
+/// Winograd's rounding, at most 1e-5 of the largest element in float, is accepted there only: double remains exact.
+template <class T>
+inline constexpr bool has_winograd = std::is_same_v<T, float>;
+
+/// Whether Winograd's F(4x4, 3x3) computes the passes of this convolution under ConvAlgorithm::fastest. With fewer
+/// channels its transforms cost more than they save.
+template <class T>
+constexpr bool is_winograd_faster(const ConvShape& shape) {
+  return has_winograd<T> && engine::is_winograd_shape(shape) && shape.in_channels >= 16 && shape.out_channels >= 16;
+}
+
 /// y = conv(x, weight); `y` is resized. `weight` is (kh, kw, in_channels / groups, out_channels), HWIO.
 /// `input`, if given, is applied to every pixel of x on the way in: relu(scale * x + shift), the padding stays zero.
 /// `moments`, if given, gets mean and variance of each channel of y.
 template <class T>
 void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
-                  const InputAffine<T>* input = nullptr, ChannelMoments* moments = nullptr) {
+                  const InputAffine<T>* input = nullptr, ChannelMoments* moments = nullptr,
+                  ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
   require(shape.layout == WeightLayout::hwio && weight.size() == shape.size(), "the kernel must be HWIO and have ",
           shape.size(), " weights, it has ", weight.size(), " in ", to_string(shape.layout));
   y.resize(conv_output_shape(shape, x.shape()));
+  if constexpr (has_winograd<T>)
+    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape) && !input)
+      return engine::winograd_forward<4>(shape, x, weight, y, moments);
   if (engine::is_depthwise(shape))
     engine::depthwise_forward(shape, x, weight, y, input, moments);
   else
@@ -40,18 +65,27 @@ void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
 
 /// grad_x = dL/dx, for grad_y = dL/dy; `grad_x` must have the shape of x.
 template <class T>
-void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x) {
-  if (engine::is_depthwise(shape))
+void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x,
+                        ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
+  if (engine::is_depthwise(shape)) {
     engine::depthwise_backward_data(shape, grad_y, weight, grad_x);
-  else
+  } else if (engine::has_adjoint(shape)) {
+    const std::span<T> turned(engine::scratch<engine::Scratch::turned_kernel, T>(weight.size()), weight.size());
+    engine::turn_kernel(shape, weight, turned);
+    conv_forward<T>(engine::adjoint_shape(shape), grad_y, turned, grad_x, nullptr, nullptr, algorithm);
+  } else {
     engine::gemm_backward_data(shape, grad_y, weight, grad_x);
+  }
 }
 
-/// grad_weight += dL/dweight. `input` as in the forward pass. The sum over the batch is cut into one part for each
-/// thread, so its rounding, and nothing else in the engine, depends on their number.
+/// grad_weight += dL/dweight. `input` as in the forward pass. The plain algorithm cuts the sum over the batch into one
+/// part for each thread, so its rounding, and nothing else in the engine, depends on their number.
 template <class T>
 void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
-                          const InputAffine<T>* input = nullptr) {
+                          const InputAffine<T>* input = nullptr, ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
+  if constexpr (has_winograd<T>)
+    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape) && !input)
+      return engine::winograd_backward_weight<4>(shape, x, grad_y, grad_weight);
   if (engine::is_depthwise(shape))
     engine::depthwise_backward_weight(shape, x, grad_y, grad_weight, input);
   else

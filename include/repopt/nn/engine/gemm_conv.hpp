@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
@@ -13,6 +14,7 @@
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/gemm.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
+#include "repopt/nn/engine/scratch.hpp"
 #include "repopt/nn/engine/taps.hpp"
 #include "repopt/nn/tensor.hpp"
 
@@ -32,14 +34,13 @@ constexpr bool is_pointwise(const ConvShape& shape) {
 }
 
 /// Patches of output pixels [first, first + count) for one group, as a matrix (count, taps * in_channels / groups).
-/// They are gathered in `memory`, or lie in the image already.
+/// They are gathered in the thread's memory, or lie in the image already.
 template <class T>
 Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const ImageShape& y, std::size_t group,
-                         std::size_t first, std::size_t count, const InputAffine<T>* input, std::vector<T>& memory) {
+                         std::size_t first, std::size_t count, const InputAffine<T>* input) {
   const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels, offset = group * channels;
   if (is_pointwise(shape) && !input) return {x.pixel(first) + offset, x.shape().channels, 1};
-  memory.resize(std::max(memory.size(), count * length));
-  T* const rows = memory.data();
+  T* const rows = scratch<Scratch::patches, T>(count * length);
   for_each_tap(
       shape, x.shape(), y, first, count,
       [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
@@ -62,38 +63,55 @@ Strided<T> group_kernel(const ConvShape& shape, T* weight, std::size_t group) {
   return {weight + group * shape.out_per_group(), shape.out_channels, 1};
 }
 
+/// All groups' kernels in panels, or their transposes.
+template <class T>
+class KernelPanels {
+ public:
+  KernelPanels(const ConvShape& shape, std::span<const T> weight, bool transposed)
+      : depth_(shape.taps() * shape.in_per_group()), columns_(shape.out_per_group()) {
+    if (transposed) std::swap(depth_, columns_);
+    data_ = scratch<Scratch::packed_kernel, T>(shape.groups * Panels<T>::size(depth_, columns_));
+    for (std::size_t group = 0; group < shape.groups; ++group) {
+      const Strided<const T> kernel = group_kernel(shape, weight.data(), group);
+      (*this)[group].pack(transposed ? kernel.transposed() : kernel);
+    }
+  }
+
+  Panels<T> operator[](std::size_t group) const {
+    return {data_ + group * Panels<T>::size(depth_, columns_), depth_, columns_};
+  }
+
+ private:
+  std::size_t depth_, columns_;
+  T* data_;
+};
+
 template <class T>
 void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input, ChannelMoments* moments) {
-  std::vector<Panels<T>> kernels(shape.groups);
-  for (std::size_t group = 0; group < shape.groups; ++group)
-    kernels[group].pack(group_kernel(shape, weight.data(), group), shape.taps() * shape.in_per_group(),
-                        shape.out_per_group());
+  const KernelPanels<T> kernels(shape, weight, false);
   const PixelBlocks blocks(0, y.shape().pixels(), patch_block_size<T>(shape));
   std::vector<ChannelMoments> parts(moments ? blocks.count() : 0);
   parallel_for(blocks.count(), y.size() * shape.taps() * shape.in_per_group(), [&](std::size_t block) {
-    thread_local std::vector<T> memory;
     const std::size_t first = blocks.first(block), count = blocks.size(block);
     for (std::size_t group = 0; group < shape.groups; ++group)
-      multiply(patches(shape, x, y.shape(), group, first, count, input, memory), count, kernels[group],
+      multiply(patches(shape, x, y.shape(), group, first, count, input), count, kernels[group],
                y.pixel(first) + group * shape.out_per_group(), shape.out_channels, false);
     if (moments) parts[block] = ChannelMoments::of_block(y.pixel(first), count, shape.out_channels);
   });
   if (moments) *moments = ChannelMoments::merged(parts);
 }
 
-/// In parallel over sets of images, since the patches of one image overlap.
+/// For every stride: each patch's gradient is added to the pixels below it. In parallel over sets of images, since the
+/// patches of one image overlap.
 template <class T>
 void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x) {
   const ImageShape &x = grad_x.shape(), &y = grad_y.shape();
   const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels;
-  std::vector<Panels<T>> kernels(shape.groups);
-  for (std::size_t group = 0; group < shape.groups; ++group)
-    kernels[group].pack(group_kernel(shape, weight.data(), group).transposed(), shape.out_per_group(), length);
+  const KernelPanels<T> kernels(shape, weight, true);
   const std::size_t images_per_set = std::max<std::size_t>(1, patch_block_size<T>(shape) / (y.height * y.width));
   const std::size_t sets = (x.batch + images_per_set - 1) / images_per_set;
   parallel_for(sets, grad_y.size() * length, [&](std::size_t set) {
-    thread_local std::vector<T> memory;
     const std::size_t image = set * images_per_set, images = std::min(images_per_set, x.batch - image);
     const std::size_t pixels = x.height * x.width;
     std::fill_n(grad_x.pixel(image * pixels), images * pixels * x.channels, T(0));
@@ -101,13 +119,13 @@ void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
     for (std::size_t block = 0; block < blocks.count(); ++block)
       for (std::size_t group = 0; group < shape.groups; ++group) {
         const std::size_t first = blocks.first(block), count = blocks.size(block);
-        memory.resize(std::max(memory.size(), count * length));
+        T* const rows = scratch<Scratch::patches, T>(count * length);
         multiply({grad_y.pixel(first) + group * shape.out_per_group(), shape.out_channels, 1}, count, kernels[group],
-                 memory.data(), length, false);
+                 rows, length, false);
         for_each_tap(
             shape, x, y, first, count,
             [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
-              const T* __restrict from = memory.data() + patch * length + tap * channels;
+              const T* __restrict from = rows + patch * length + tap * channels;
               T* __restrict to = grad_x.pixel(pixel) + group * channels;
               for (std::size_t c = 0; c < channels; ++c) to[c] += from[c];
             },
@@ -122,13 +140,11 @@ void gemm_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tens
   const std::size_t length = shape.taps() * shape.in_per_group();
   const PixelBlocks blocks(0, grad_y.shape().pixels(), patch_block_size<T>(shape));
   sum_in_parts<T>(blocks.count(), grad_y.size() * length, grad_weight, [&](std::size_t block, std::span<T> part) {
-    thread_local std::vector<T> memory;
-    thread_local Panels<T> grad;
-    const std::size_t first = blocks.first(block), count = blocks.size(block);
+    const std::size_t first = blocks.first(block), count = blocks.size(block), columns = shape.out_per_group();
+    const Panels<T> grad{scratch<Scratch::packed_grad, T>(Panels<T>::size(count, columns)), count, columns};
     for (std::size_t group = 0; group < shape.groups; ++group) {
-      grad.pack({grad_y.pixel(first) + group * shape.out_per_group(), shape.out_channels, 1}, count,
-                shape.out_per_group());
-      multiply(patches(shape, x, grad_y.shape(), group, first, count, input, memory).transposed(), length, grad,
+      grad.pack({grad_y.pixel(first) + group * columns, shape.out_channels, 1});
+      multiply(patches(shape, x, grad_y.shape(), group, first, count, input).transposed(), length, grad,
                group_kernel(shape, part.data(), group).data, shape.out_channels, true);
     }
   });

@@ -1,0 +1,35 @@
+// Working memory of the convolutions, allocated once.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+#include <vector>
+
+namespace repopt::nn::engine {
+
+/// What a convolution needs memory for; one pass uses several at a time.
+enum class Scratch {
+  patches,                ///< rows of im2col
+  packed_kernel,          ///< the kernel in panels
+  packed_grad,            ///< dL/dy in panels
+  turned_kernel,          ///< the kernel of backward data
+  kernel_at_points,       ///< Winograd's U
+  input_at_points,        ///< V
+  products_at_points,     ///< V * U
+  grad_at_points,         ///< D
+  kernel_grad_at_points,  ///< dL/dU
+};
+
+/// The calling thread's memory for one purpose, at least `size` elements of unspecified contents. It grows to the
+/// largest size asked for and stays until the thread ends, so a training step after the first allocates none.
+template <Scratch purpose, class T>
+T* scratch(std::size_t size) {
+  thread_local std::vector<T, Eigen::aligned_allocator<T>> memory;
+  if (memory.size() < size) {
+    memory.clear();
+    memory.resize(size);
+  }
+  return memory.data();
+}
+
+}  // namespace repopt::nn::engine

@@ -1,0 +1,44 @@
+// Simd: the target machine's vectors, by Eigen's packets, and loops over channels in them.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+
+/// Before a short loop of a constant count: unroll it, so that arrays indexed by its variable stay in registers.
+#if defined(__clang__)
+#define REPOPT_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define REPOPT_UNROLL _Pragma("GCC unroll 16")
+#else
+#define REPOPT_UNROLL
+#endif
+
+namespace repopt::nn::engine {
+
+template <class T>
+struct Simd {
+  using Packet = typename Eigen::internal::packet_traits<T>::type;
+  static constexpr std::size_t width = Eigen::internal::unpacket_traits<Packet>::size;
+  /// A tile of `tile_rows` x (2 packets) fills the registers, with three left for the operands.
+  static constexpr std::size_t tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 12 : 6;
+  static constexpr std::size_t tile_columns = 2 * width;
+};
+
+/// visit.operator()<Packet>(channel): a packet of channels at a time, then with T for Packet each that is left.
+template <class T>
+void for_each_packet(std::size_t channels, auto visit) {
+  std::size_t channel = 0;
+  for (; channel + Simd<T>::width <= channels; channel += Simd<T>::width)
+    visit.template operator()<typename Simd<T>::Packet>(channel);
+  for (; channel < channels; ++channel) visit.template operator()<T>(channel);
+}
+
+/// Asks for memory that is needed soon; any address will do.
+template <class T>
+void prefetch([[maybe_unused]] const T* address) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(address);
+#endif
+}
+
+}  // namespace repopt::nn::engine

@@ -1,0 +1,103 @@
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <type_traits>
+#include <vector>
+
+#include "repopt/nn/engine/conv.hpp"
+#include "support/block_kinds.hpp"
+#include "support/naive_conv.hpp"
+#include "support/random.hpp"
+#include "support/relative_error.hpp"
+#include "support/tensors.hpp"
+
+using namespace repopt;
+using namespace repopt::nn;
+using namespace repopt::testing;
+
+namespace {
+
+/// Images that fit no tiles, channels that fill no vector, one image, one pixel, much and no padding.
+std::vector<std::pair<ConvShape, ImageShape>> winograd_shapes(Random& random) {
+  std::vector<std::pair<ConvShape, ImageShape>> shapes{
+      {square(16, 16, 3), {1, 1, 1, 16}},   {square(1, 1, 3), {1, 5, 6, 1}},      {square(3, 40, 3), {3, 4, 4, 3}},
+      {square(64, 64, 3), {4, 32, 32, 64}}, {square(130, 70, 3), {7, 8, 8, 130}},
+  };
+  while (shapes.size() < 60) {
+    ConvShape shape = square(random.integer(1, 37), random.integer(1, 37), 3);
+    shape.padding = {random.integer(0, 2), random.integer(0, 2)};
+    shapes.push_back({shape, {random.integer(1, 5), random.integer(3, 19), random.integer(3, 19), shape.in_channels}});
+  }
+  for (auto& [shape, image] : shapes) shape.layout = WeightLayout::hwio;
+  return shapes;
+}
+
+/// Largest error of forward, backward data and backward weight against the plain convolution of the same T.
+template <std::size_t m, class T>
+double winograd_error(Random& random, const ConvShape& shape, const ImageShape& image) {
+  const auto x = random_tensor<T>(random, image);
+  const auto grad_y = random_tensor<T>(random, conv_output_shape(shape, image));
+  const std::vector<T> weight = random.numbers<T>(shape.size());
+  std::vector<T> turned(weight.size()), grad(weight.size(), T(1)), expected_grad(weight.size(), T(1));
+  Tensor<T> y(grad_y.shape()), expected_y(grad_y.shape()), grad_x(image), expected_grad_x(image);
+
+  engine::winograd_forward<m, T>(shape, x, weight, y, nullptr);
+  engine::gemm_forward<T>(shape, x, weight, expected_y, nullptr, nullptr);
+  engine::turn_kernel<T>(shape, weight, turned);
+  engine::winograd_forward<m, T>(engine::adjoint_shape(shape), grad_y, turned, grad_x, nullptr);
+  engine::gemm_backward_data<T>(shape, grad_y, weight, expected_grad_x);
+  engine::winograd_backward_weight<m, T>(shape, x, grad_y, grad);
+  engine::gemm_backward_weight<T>(shape, x, grad_y, expected_grad, nullptr);
+  return std::max({relative_error(y.values(), expected_y.values()),
+                   relative_error(grad_x.values(), expected_grad_x.values()), relative_error(grad, expected_grad)});
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's matrices multiply polynomials exactly") {
+  using namespace repopt::nn::engine;
+  // y_i = sum_j g_j x_(i+j), for unit vectors g and x
+  const auto check = [](const auto& input, const auto& kernel, const auto& output) {
+    const std::size_t points = input.size(), m = output[0].size();
+    for (std::size_t i = 0; i < m; ++i)
+      for (std::size_t g = 0; g < 3; ++g)
+        for (std::size_t x = 0; x < points; ++x) {
+          double y = 0;
+          for (std::size_t k = 0; k < points; ++k) y += output[k][i] * kernel[k][g] * input[k][x];
+          CHECK(y == doctest::Approx(x == i + g ? 1 : 0).epsilon(1e-14));
+        }
+  };
+  check(winograd_input<2>, winograd_kernel<2>, winograd_output<2>);
+  check(winograd_input<4>, winograd_kernel<4>, winograd_output<4>);
+}
+
+TEST_CASE_TEMPLATE("Winograd's convolution agrees with the plain one in all three passes", T, float, double) {
+  Random random(11);
+  constexpr bool is_float = std::is_same_v<T, float>;
+  for (const auto& [shape, image] : winograd_shapes(random)) {
+    CAPTURE(describe(shape));
+    CAPTURE(describe(image));
+    CHECK(winograd_error<2, T>(random, shape, image) < (is_float ? 4e-6 : 1e-14));
+    CHECK(winograd_error<4, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
+  }
+}
+
+TEST_CASE("The algorithm is chosen by shape and type, and can be forced") {
+  CHECK(is_winograd_faster<float>(square(64, 64, 3)));
+  CHECK_FALSE(is_winograd_faster<double>(square(64, 64, 3)));
+  CHECK_FALSE(is_winograd_faster<float>(square(3, 64, 3)));
+  CHECK_FALSE(is_winograd_faster<float>(strided(square(64, 64, 3), {2, 2})));
+  CHECK_FALSE(is_winograd_faster<float>(square(64, 64, 3, 1, 2)));
+
+  Random random(12);
+  ConvShape shape = square(16, 16, 3);
+  shape.layout = WeightLayout::hwio;
+  const auto x = random_tensor<float>(random, {2, 8, 8, 16});
+  const std::vector<float> weight = random.numbers<float>(shape.size());
+  Tensor<float> fastest, plain, expected({2, 8, 8, 16});
+  conv_forward<float>(shape, x, weight, fastest);
+  conv_forward<float>(shape, x, weight, plain, nullptr, nullptr, ConvAlgorithm::plain);
+  engine::gemm_forward<float>(shape, x, weight, expected, nullptr, nullptr);
+  CHECK(relative_error(plain.values(), expected.values()) == 0);
+  CHECK(relative_error(fastest.values(), expected.values()) > 0);
+}
