@@ -57,6 +57,8 @@ void add_train(CLI::App& app, TrainOptions& o) {
       ->capture_default_str();
   app.add_option("--clip-grad-norm", o.clip_grad_norm, "clip by the CSLA model's global gradient norm");
   app.add_option("--precision", o.precision, "float or double")->capture_default_str();
+  app.add_option("--conv-algorithm", o.conv_algorithm, "fastest (in float: Winograd where it pays) or plain")
+      ->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
   app.add_option("--out", o.out,

@@ -22,7 +22,7 @@ struct TrainOptions {
   std::string scales;  ///< a file, "sqrt" or "ones"; modes rep, csla and hyper_search: sqrt
   std::string identity_init = "searched";
   std::optional<double> clip_grad_norm;
-  std::string precision = "float";
+  std::string precision = "float", conv_algorithm = "fastest";
   std::uint64_t seed = 0;
   int threads = 0;  ///< 0: as many as there are cores
   std::filesystem::path out;

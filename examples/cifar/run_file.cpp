@@ -73,6 +73,7 @@ std::map<std::string, std::string> binding_options(const TrainOptions& o, const 
           {"label_smoothing", concat(o.label_smoothing)},
           {"warmup_epochs", concat(o.warmup_epochs)},
           {"clip_grad_norm", o.clip_grad_norm ? concat(*o.clip_grad_norm) : "none"},
+          {"conv_algorithm", o.conv_algorithm},
           {"seed", concat(o.seed)}};
 }
 

@@ -37,6 +37,7 @@ void require_one_of(std::string_view what, std::string_view value, std::initiali
 TrainOptions resolved(TrainOptions options) {
   require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "hyper_search"});
   require_one_of("--precision", options.precision, {"float", "double"});
+  require_one_of("--conv-algorithm", options.conv_algorithm, {"fastest", "plain"});
   require_one_of("--identity-init", options.identity_init, {"searched", "one"});
   require(options.optimizer == "sgd" || options.optimizer == "adamw", "--optimizer ", options.optimizer, ": ",
           refusal(options.optimizer));
@@ -81,6 +82,7 @@ Json train(TrainOptions options) {
   repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(options.model);
   PictureSets pictures = PictureSets::load(options.data, options.limit);
   config.classes = pictures.train.classes;
+  if (options.conv_algorithm == "plain") config.algorithm = repopt::nn::ConvAlgorithm::plain;
   std::fprintf(stderr, "%s, mode %s, on %zu pictures of %s (%zu for the test)\n", options.model.c_str(),
                options.mode.c_str(), pictures.train.labels.size(), pictures.train.name.c_str(),
                pictures.test.labels.size());

@@ -13,6 +13,7 @@
 #include "repopt/core/error.hpp"
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
+#include "repopt/nn/conv2d.hpp"
 #include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/csla_conv2d.hpp"
 #include "repopt/nn/linear.hpp"
@@ -100,6 +101,7 @@ class RepOptVgg {
       case Mode::target: {
         auto block = std::make_unique<ConvBnRelu<T>>(spec.shape, !first);
         configure(block->bn);
+        configure(block->conv);
         return block;
       }
       case Mode::repvgg: {
@@ -107,6 +109,8 @@ class RepOptVgg {
         configure(block->bn_3x3);
         configure(block->bn_1x1);
         if (block->bn_identity) configure(*block->bn_identity);
+        configure(block->conv_3x3);
+        configure(block->conv_1x1);
         return block;
       }
       case Mode::csla:
@@ -118,6 +122,8 @@ class RepOptVgg {
     conv.add_branch("conv_1x1", "scale_1x1", spec.shape_1x1(), scale_of(scales, spec, "scale_1x1"), trained);
     if (spec.has_identity()) conv.add_identity("scale_identity", scale_of(scales, spec, "scale_identity"));
     conv.set_requires_input_grad(!first);
+    for (auto& branch : conv.branches())
+      if (branch.conv) configure(*branch.conv);
     auto block = std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
     configure(block->bn);
     return block;
@@ -127,6 +133,8 @@ class RepOptVgg {
     bn.eps = config_.bn_eps;
     bn.momentum = config_.bn_momentum;
   }
+
+  void configure(Conv2d<T>& conv) const { conv.algorithm = config_.algorithm; }
 
   RepOptVggConfig config_;
   Mode mode_;

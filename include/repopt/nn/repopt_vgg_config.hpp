@@ -11,6 +11,7 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/error.hpp"
+#include "repopt/nn/engine/conv_algorithm.hpp"
 
 namespace repopt::nn {
 
@@ -43,7 +44,8 @@ struct RepOptVggConfig {
   std::array<std::size_t, 4> blocks{};                ///< number of blocks of stages 1 to 4
   std::array<std::size_t, 5> strides{1, 1, 2, 2, 2};  ///< of the first block of stages 0 to 4
   std::size_t classes = 10, in_channels = 3;
-  double bn_eps = 1e-5, bn_momentum = 0.1;  ///< of every batch norm
+  double bn_eps = 1e-5, bn_momentum = 0.1;           ///< of every batch norm
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of every convolution
 
   /// The blocks from input to output. Throws std::invalid_argument if a dimension is zero.
   std::vector<BlockSpec> block_specs() const {

@@ -9,6 +9,7 @@
 #include "repopt/core/error.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/adjoint_conv.hpp"
+#include "repopt/nn/engine/conv_algorithm.hpp"
 #include "repopt/nn/engine/depthwise_conv.hpp"
 #include "repopt/nn/engine/gemm_conv.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
@@ -26,12 +27,6 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
   const auto [height, width] = shape.output_size(x.height, x.width);
   return {x.batch, height, width, shape.out_channels};
 }
-
-/// How convolutions are computed.
-enum class ConvAlgorithm {
-  fastest,  ///< Winograd where it pays, which rounds a little more than `plain` does: see is_winograd_faster()
-  plain,    ///< always a sum of products in the order of the definition, if not one by one
-};
 
 /// Winograd's rounding, at most 1e-5 of the largest element in float, is accepted there only: double remains exact.
 template <class T>

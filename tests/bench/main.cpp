@@ -1,0 +1,101 @@
+// repopt-bench: how long the library takes. Medians; tests/bench/run.sh sets them beside PyTorch's.
+#include "bench.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace repopt_bench {
+
+void print(const Options& options, const Json& object) {
+  if (options.json) {
+    std::printf("%s\n", object.dump().c_str());
+  } else {
+    for (const auto& [key, value] : object.items())
+      std::printf("%s %s  ", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+    std::printf("\n");
+  }
+  std::fflush(stdout);
+}
+
+double rss_mb() {
+  std::size_t total = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return double(resident) * double(sysconf(_SC_PAGESIZE)) / (1024 * 1024);
+}
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return double(usage.ru_maxrss) / 1024;
+}
+
+namespace {
+
+CLI::App* add_benchmark(CLI::App& app, const char* name, const char* description, Options& o) {
+  CLI::App* const command = app.add_subcommand(name, description);
+  command->add_option("--threads", o.threads)->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--rounds", o.rounds, "measurements, of which the median counts")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--json", o.json, "one JSON object a line");
+  return command;
+}
+
+void add_conv_options(CLI::App* command, Options& o) {
+  command->add_option("--batch", o.batch, "pictures")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--conv-algorithm", o.conv_algorithm)
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fastest", "plain"}));
+}
+
+}  // namespace
+
+}  // namespace repopt_bench
+
+int main(int argc, char** argv) {
+  using namespace repopt_bench;
+  CLI::App app("Measures repopt: whole training steps, optimizer steps, convolutions.");
+  app.require_subcommand(1);
+  Options options;
+
+  CLI::App* const step = add_benchmark(app, "step", "training steps of a network", options);
+  step->add_option("--model", options.model, "a preset [cifar-vgg]");
+  step->add_option("--mode", options.mode, "rep, plain, csla, repvgg or hyper_search")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"rep", "plain", "csla", "repvgg", "hyper_search"}));
+  add_conv_options(step, options);
+
+  CLI::App* const optimizer = add_benchmark(app, "optimizer", "optimizer steps", options);
+  optimizer->add_option("--model", options.model, "a preset [B1]");
+  optimizer->add_option("--layout", options.layout, "of the kernels")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"oihw", "ohwi", "hwio"}));
+
+  CLI::App* const conv = add_benchmark(app, "conv", "3x3 convolutions in three passes", options);
+  add_conv_options(conv, options);
+  CLI11_PARSE(app, argc, argv);
+
+#ifdef _OPENMP
+  omp_set_num_threads(options.threads);
+#else
+  if (options.threads > 1) std::fprintf(stderr, "built without OpenMP: one thread\n");
+#endif
+  try {
+    if (*step) bench_step(options);
+    if (*optimizer) bench_optimizer(options);
+    if (*conv) bench_conv(options);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

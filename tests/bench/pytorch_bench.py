@@ -1,0 +1,212 @@
+"""The same measurements as repopt-bench, by PyTorch: one JSON object a line.
+
+step:       whole training steps of cifar-vgg's plain network with gradients multiplied by a dense GradMult (what the
+            method costs in PyTorch), or of the same network with RepVGG's blocks
+optimizer:  optimizer steps on RepOpt-VGG-B1's kernels
+conv:       single 3x3 convolutions, pass by pass
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+
+import torch
+from torch import nn
+
+WIDTHS, BLOCKS, STRIDES, STEM = (64, 128, 256, 512), (2, 4, 6, 1), (1, 2, 2, 2), 64
+B1_WIDTHS, B1_BLOCKS, B1_STEM = (128, 256, 512, 2048), (4, 6, 16, 1), 64
+
+
+def block_shapes(stem, widths, blocks, strides):
+    """(in_channels, out_channels, stride) of every 3x3 convolution."""
+    shapes, channels = [(3, stem, 1)], stem
+    for width, count, stride in zip(widths, blocks, strides):
+        for index in range(count):
+            shapes.append((channels, width, stride if index == 0 else 1))
+            channels = width
+    return shapes
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x):
+        return torch.relu_(self.bn(self.conv(x)))
+
+
+class RepVggBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv_3x3 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn_3x3 = nn.BatchNorm2d(outputs)
+        self.conv_1x1 = nn.Conv2d(inputs, outputs, 1, stride, 0, bias=False)
+        self.bn_1x1 = nn.BatchNorm2d(outputs)
+        self.bn_identity = nn.BatchNorm2d(outputs) if inputs == outputs and stride == 1 else None
+
+    def forward(self, x):
+        y = self.bn_3x3(self.conv_3x3(x)) + self.bn_1x1(self.conv_1x1(x))
+        if self.bn_identity is not None:
+            y = y + self.bn_identity(x)
+        return torch.relu_(y)
+
+
+def make_model(block):
+    shapes = block_shapes(STEM, WIDTHS, BLOCKS, STRIDES)
+    return nn.Sequential(
+        *[block(*shape) for shape in shapes], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], 10)
+    )
+
+
+def grad_mult(weight):
+    """s^2 everywhere, t^2 more at the centre, 1 more on its diagonal, with the scales of the second block."""
+    mult = torch.full_like(weight, 1.0)
+    mult[:, :, 1, 1] += 1.0
+    if weight.shape[0] == weight.shape[1]:
+        mult[:, :, 1, 1] += torch.eye(weight.shape[0])
+    return mult
+
+
+def milliseconds(run):
+    start = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def peak_rss_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(**values):
+    print(json.dumps({**values, "threads": torch.get_num_threads()}), flush=True)
+
+
+def bench_step(options):
+    # A first small step loads what PyTorch loads lazily: that is start-up, not training.
+    make_model(PlainBlock)(torch.randn(2, 3, 32, 32)).sum().backward()
+    start_mb = peak_rss_mb()
+    memory_format = torch.channels_last if options.format == "nhwc" else torch.contiguous_format
+    model = make_model(RepVggBlock if options.mode == "repvgg" else PlainBlock).to(memory_format=memory_format)
+    kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
+    masks = [grad_mult(k.detach()) for k in kernels] if options.mode == "rep" else []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    images = torch.randn(options.batch, 3, 32, 32).to(memory_format=memory_format)
+    labels = torch.arange(options.batch) * 7 % 10
+
+    def step():
+        optimizer.zero_grad(set_to_none=False)
+        nn.functional.cross_entropy(model(images), labels).backward()
+        if masks:
+            torch._foreach_mul_([k.grad for k in kernels], masks)
+        optimizer.step()
+
+    step()
+    times = [milliseconds(step) for _ in range(options.rounds)]
+    median = statistics.median(times)
+    report(
+        bench="step",
+        mode=options.mode,
+        format=options.format,
+        batch=options.batch,
+        images_per_second=1e3 * options.batch / median,
+        milliseconds_median=median,
+        peak_rss_mb=peak_rss_mb() - start_mb,
+    )
+
+
+def bench_optimizer(options):
+    shapes = block_shapes(B1_STEM, B1_WIDTHS, B1_BLOCKS, (2, 2, 2, 2))
+    parameters = [nn.Parameter(torch.full((o, i, 3, 3), 0.01)) for i, o, _ in shapes]
+    for p in parameters:
+        p.grad = torch.full_like(p, 0.01)
+    masks = [grad_mult(p.detach()) for p in parameters]
+    settings = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 4e-5, "nesterov": True}
+    loop = torch.optim.SGD(parameters, foreach=False, **settings)
+    foreach = torch.optim.SGD(parameters, foreach=True, **settings)
+    adamw = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=4e-5, foreach=True)
+
+    def with_loop():
+        for p, mask in zip(parameters, masks):
+            p.grad.mul_(mask)
+        loop.step()
+
+    def with_foreach():
+        torch._foreach_mul_([p.grad for p in parameters], masks)
+        foreach.step()
+
+    def with_adamw():
+        torch._foreach_mul_([p.grad for p in parameters], masks)
+        adamw.step()
+
+    variants = {"mul_ and SGD": with_loop, "_foreach_mul_ and SGD": with_foreach, "_foreach_mul_ and AdamW": with_adamw}
+    times = {name: [] for name in variants}
+    for round_ in range(options.rounds + 1):
+        for name, run in variants.items():
+            ms = milliseconds(run)
+            if round_ > 0:
+                times[name].append(ms)
+    for name, values in times.items():
+        report(bench="optimizer", variant=name, milliseconds_median=statistics.median(values))
+
+
+def bench_conv(options):
+    memory_format = torch.channels_last if options.format == "nhwc" else torch.contiguous_format
+    backward = torch.ops.aten.convolution_backward
+    for inputs, outputs, size, stride in (
+        (64, 64, 32, 1),
+        (128, 128, 16, 1),
+        (256, 256, 8, 1),
+        (512, 512, 4, 1),
+        (64, 128, 32, 2),
+        (128, 256, 16, 2),
+        (256, 512, 8, 2),
+    ):
+        x = torch.randn(options.batch, inputs, size, size).to(memory_format=memory_format)
+        weight = torch.randn(outputs, inputs, 3, 3).to(memory_format=memory_format)
+        grad_y = torch.randn(options.batch, outputs, size // stride, size // stride).to(memory_format=memory_format)
+
+        def gradient(mask):
+            return backward(grad_y, x, weight, [0], [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, mask)
+
+        passes = {
+            "forward": lambda: nn.functional.conv2d(x, weight, None, stride, 1),
+            "backward_data": lambda: gradient([True, False, False]),
+            "backward_weight": lambda: gradient([False, True, False]),
+        }
+        with torch.no_grad():
+            for name, run in passes.items():
+                run()
+                median = statistics.median(milliseconds(run) for _ in range(options.rounds))
+                report(
+                    bench="conv",
+                    in_channels=inputs,
+                    out_channels=outputs,
+                    size=size,
+                    stride=stride,
+                    **{"pass": name},
+                    format=options.format,
+                    batch=options.batch,
+                    milliseconds_median=median,
+                    gigaflops_per_second=2e-6 * grad_y.numel() * 9 * inputs / median,
+                )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", choices=("step", "optimizer", "conv"))
+    parser.add_argument("--mode", choices=("rep", "plain", "repvgg"), default="rep")
+    parser.add_argument("--format", choices=("nchw", "nhwc"), default="nhwc")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    {"step": bench_step, "optimizer": bench_optimizer, "conv": bench_conv}[options.bench](options)
+
+
+if __name__ == "__main__":
+    main()

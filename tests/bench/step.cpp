@@ -1,0 +1,71 @@
+// `repopt-bench step`: whole training steps, from pictures to changed weights.
+#include <map>
+#include <string>
+
+#include "bench.hpp"
+#include "repopt/repopt.hpp"
+#include "repopt/search/hyper_search.hpp"
+
+namespace repopt_bench {
+
+namespace {
+
+using namespace repopt;
+using namespace repopt::nn;
+
+RepOptVgg<float> make_model(const RepOptVggConfig& config, const std::string& mode, const Scales<float>& scales) {
+  if (mode == "rep") return target_from_prior<float>(config, 0, scales);
+  if (mode == "csla") return {config, Mode::csla, 0, scales};
+  if (mode == "hyper_search") return {config, Mode::hyper_search, 0, scales};
+  return {config, mode == "repvgg" ? Mode::repvgg : Mode::target, 0};
+}
+
+}  // namespace
+
+void bench_step(const Options& options) {
+  const double start_mb = rss_mb();
+  RepOptVggConfig config = repopt_vgg_preset(options.model.empty() ? "cifar-vgg" : options.model);
+  if (options.conv_algorithm == "plain") config.algorithm = ConvAlgorithm::plain;
+  const std::size_t size = config.name.starts_with("cifar") ? 32 : 224;
+  const Scales<float> scales = search::sqrt_scales<float>(config);
+  RepOptVgg<float> model = make_model(config, options.mode, scales);
+  RepSgd<float> optimizer;
+  const Sgd::Options rule{.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true};
+  add_parameters(optimizer, model, rule,
+                 options.mode == "rep" ? prior_blocks(config, scales) : std::map<std::string, CslaBlock<float>>{});
+
+  Tensor<float> images({options.batch, size, size, config.in_channels}), grad_logits;
+  fill_random(images.values());
+  std::vector<int> labels(options.batch);
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = int(i * 7 % config.classes);
+
+  double first_loss = 0, loss = 0;
+  std::vector<double> times;
+  for (std::size_t round = 0; round <= options.rounds; ++round) {
+    const double ms = milliseconds([&] {
+      model.zero_grad();
+      loss = cross_entropy<float>(model.forward(images, Phase::train), labels, 0, grad_logits);
+      model.backward(grad_logits);
+      optimizer.step();
+    });
+    if (round == 0)
+      first_loss = loss;  // the first step allocates: it does not count
+    else
+      times.push_back(ms);
+  }
+  const double ms = median(times);
+  print(options, {{"bench", "step"},
+                  {"model", config.name},
+                  {"mode", options.mode},
+                  {"batch", options.batch},
+                  {"threads", thread_count()},
+                  {"conv_algorithm", options.conv_algorithm},
+                  {"parameters", model.parameter_count()},
+                  {"images_per_second", 1e3 * double(options.batch) / ms},
+                  {"milliseconds_median", ms},
+                  {"peak_rss_mb", peak_rss_mb() - start_mb},
+                  {"first_loss", first_loss},
+                  {"last_loss", loss}});
+}
+
+}  // namespace repopt_bench
