@@ -14,6 +14,10 @@
 #include <omp.h>
 #endif
 
+#include "repopt/nn/batch_norm.hpp"
+#include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/linear.hpp"
+#include "repopt/nn/scale.hpp"
 #include "support/block_kinds.hpp"
 #include "support/naive_conv.hpp"
 #include "support/random.hpp"
@@ -218,4 +222,20 @@ TEST_CASE("Images that do not fit are refused with both numbers") {
                        "the images have 4 channels, in_channels is 3", std::invalid_argument);
   CHECK_THROWS_WITH_AS(conv_forward<float>(shape, Tensor<float>({1, 8, 2, 3}), weight, y),
                        "the padded image has 2 pixels along axis 1, the kernel spans 3", std::invalid_argument);
+
+  const Tensor<float> x({1, 8, 8, 3}), wrong({1, 8, 8, 4});
+  std::vector<float> grad_weight(shape.size());
+  Tensor<float> grad_x(x.shape());
+  const char* const message = "grad_y is 1x8x8x4, the convolution's output is 1x6x6x4";
+  CHECK_THROWS_WITH_AS(conv_backward_data<float>(shape, wrong, weight, grad_x), message, std::invalid_argument);
+  CHECK_THROWS_WITH_AS(conv_backward_weight<float>(shape, x, wrong, grad_weight), message, std::invalid_argument);
+}
+
+TEST_CASE("A layer refuses backward() before forward()") {
+  Tensor<float> grad({1, 1, 1, 4});
+  const auto refuses = [&](auto layer) { CHECK_THROWS_AS(layer.backward(grad), std::invalid_argument); };
+  refuses(Conv2d<float>(square(4, 4, 1)));
+  refuses(BatchNorm2d<float>(4));
+  refuses(Linear<float>(4, 4));
+  refuses(Scale<float>(std::vector<float>(4, 1.0f), true));
 }

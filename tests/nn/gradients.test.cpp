@@ -49,13 +49,33 @@ double layer_error(Random& random, auto& layer, const ImageShape& image) {
       [&](Tensor<double> & grad_y) -> auto& { return layer.backward(grad_y); }, trained_parameters(layer));
 }
 
-/// The same in training, of a batch norm or a block.
-double training_error(Random& random, auto& layer, const ImageShape& image) {
+/// The same in training, of a batch norm.
+double training_error(Random& random, BatchNorm2d<double>& layer, const ImageShape& image) {
   Tensor<double> x = random_tensor<double>(random, image);
   randomize(random, layer);
   return gradient_error(
       random, x, [&]() -> auto& { return layer.forward(x, Phase::train); },
       [&](Tensor<double> & grad_y) -> auto& { return layer.backward(grad_y); }, trained_parameters(layer));
+}
+
+/// The same of a block, for a tensor or, if `lazy`, for the batch norm with ReLU of one.
+double training_error(Random& random, Block<double>& block, const ImageShape& image, bool lazy = false) {
+  Tensor<double> x = random_tensor<double>(random, image), y, grad_x;
+  GradScratch<double> scratch;
+  randomize(random, block);
+  BatchNorm2d<double> before(image.channels, Activation::relu);
+  randomize(random, before);
+  return gradient_error(
+      random, x,
+      [&]() -> auto& {
+        const LazyTensor<double> in = lazy ? before.forward_lazily(x, Phase::train) : LazyTensor<double>(x);
+        return block.forward(in, Phase::train).evaluate(y);
+      },
+      [&](Tensor<double> & grad_y) -> auto& {
+        block.backward(grad_y, grad_x, scratch);
+        return lazy ? before.backward(grad_x) : grad_x;
+      },
+      trained_parameters(block));
 }
 
 /// 3x3, 1x1 and identity, mixed-sign scales.
@@ -116,10 +136,11 @@ TEST_CASE("Linear has the gradients of weight, bias and input") {
 TEST_CASE("GlobalAveragePooling has the gradient of its input") {
   Random random(6);
   Tensor<double> x = random_tensor<double>(random, {3, 4, 5, 2});
+  Tensor<double> grad_x;
   GlobalAveragePooling<double> pooling;
   CHECK(gradient_error(
             random, x, [&]() -> auto& { return pooling.forward(x); },
-            [&](Tensor<double> & grad_y) -> auto& { return pooling.backward(grad_y); }) < tolerance);
+            [&](Tensor<double> & grad_y) -> auto& { return pooling.backward(grad_y, grad_x); }) < tolerance);
 }
 
 TEST_CASE("cross_entropy has the gradient of the logits, with and without label smoothing") {
@@ -148,6 +169,8 @@ TEST_CASE("The target's block and the CSLA block have the gradients of parameter
   CHECK(training_error(random, target, {2, 6, 7, 3}) < tolerance);
   CslaBnRelu<double> csla(csla_conv(random, true), 4);
   CHECK(training_error(random, csla, {2, 5, 4, 4}) < tolerance);
+  CHECK(training_error(random, target, {2, 6, 7, 3}, true) < tolerance);
+  CHECK(training_error(random, csla, {2, 5, 4, 4}, true) < tolerance);
 }
 
 TEST_CASE("RepVggBlock has the gradients of parameters and input, with and without identity") {
@@ -156,6 +179,7 @@ TEST_CASE("RepVggBlock has the gradients of parameters and input, with and witho
   CHECK(training_error(random, with_identity, {2, 5, 4, 4}) < tolerance);
   RepVggBlock<double> without(strided(square(3, 5, 3), {2, 2}), strided(square(3, 5, 1), {2, 2}), false);
   CHECK(training_error(random, without, {2, 6, 7, 3}) < tolerance);
+  CHECK(training_error(random, without, {2, 6, 7, 3}, true) < tolerance);
 }
 
 TEST_CASE("A block without input gradient has the same gradients of its parameters") {
@@ -167,7 +191,10 @@ TEST_CASE("A block without input gradient has the same gradients of its paramete
     randomize(same, block);
     block.forward(x, Phase::train);
     Tensor<double> grad_y = r;
-    const std::size_t size = block.backward(grad_y).size();
+    Tensor<double> grad_x;
+    GradScratch<double> scratch;
+    block.backward(grad_y, grad_x, scratch);
+    const std::size_t size = grad_x.size();
     std::vector<double> all;
     for (const Parameter<double>* parameter : trained_parameters(block))
       all.insert(all.end(), parameter->grad.begin(), parameter->grad.end());

@@ -41,12 +41,12 @@ double winograd_error(Random& random, const ConvShape& shape, const ImageShape& 
   std::vector<T> turned(weight.size()), grad(weight.size(), T(1)), expected_grad(weight.size(), T(1));
   Tensor<T> y(grad_y.shape()), expected_y(grad_y.shape()), grad_x(image), expected_grad_x(image);
 
-  engine::winograd_forward<m, T>(shape, x, weight, y, nullptr);
+  engine::winograd_forward<m, T>(shape, x, weight, y, nullptr, nullptr);
   engine::gemm_forward<T>(shape, x, weight, expected_y, nullptr, nullptr);
   engine::turn_kernel<T>(shape, weight, turned);
-  engine::winograd_forward<m, T>(engine::adjoint_shape(shape), grad_y, turned, grad_x, nullptr);
+  engine::winograd_forward<m, T>(engine::adjoint_shape(shape), grad_y, turned, grad_x, nullptr, nullptr);
   engine::gemm_backward_data<T>(shape, grad_y, weight, expected_grad_x);
-  engine::winograd_backward_weight<m, T>(shape, x, grad_y, grad);
+  engine::winograd_backward_weight<m, T>(shape, x, grad_y, grad, nullptr);
   engine::gemm_backward_weight<T>(shape, x, grad_y, expected_grad, nullptr);
   return std::max({relative_error(y.values(), expected_y.values()),
                    relative_error(grad_x.values(), expected_grad_x.values()), relative_error(grad, expected_grad)});

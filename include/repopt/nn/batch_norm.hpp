@@ -4,11 +4,13 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "repopt/core/error.hpp"
 #include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
@@ -42,35 +44,41 @@ class BatchNorm2d {
   /// y, like x. `x` must live until backward(). `moments` of x spare a pass over it.
   /// Throws std::invalid_argument in training if there is only one value for each channel.
   const Tensor<T>& forward(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
-    require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
-            " channels, the batch norm has ", weight.value.size());
-    x_ = &x;
-    if (phase == Phase::train) {
-      require(x.shape().pixels() > 1, "batch norm needs more than 1 value per channel in training, it got ",
-              describe(x.shape()));
-      use_batch_statistics(moments ? *moments : ChannelMoments::of(x));
-    } else {
-      use_running_statistics();
-    }
+    measure(x, phase, moments);
     y_.resize(x.shape());
-    apply(affine(), x);
+    for_each_pixel(x, [&](std::size_t p) {
+      auto y = y_.channels(p);
+      y = affine_.scale * x.channels(p) + affine_.shift;
+      if (activation_ == Activation::relu) y = (y < T(0)).select(T(0), y);  // a NaN stays one
+    });
     return y_;
+  }
+
+  /// The same for a batch norm with ReLU, but y is left to its readers; it holds until the next forward pass.
+  LazyTensor<T> forward_lazily(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
+    require(activation_ == Activation::relu, "only a batch norm with ReLU can be lazy");
+    measure(x, phase, moments);
+    const auto view = [](const Vector<T>& values) {
+      return std::span<const T>(values.data(), std::size_t(values.size()));
+    };
+    return {x, {view(affine_.scale), view(affine_.shift)}};
   }
 
   const Tensor<T>& output() const { return y_; }
 
   /// The affine map that the last forward pass applied: scale = weight / std, shift = bias - mean * scale.
-  ChannelAffine<T> affine() const { return affine(mean_, inv_std_); }
+  const ChannelAffine<T>& affine() const { return affine_; }
 
   /// The affine map of evaluation: from the running statistics.
   ChannelAffine<T> eval_affine() const { return affine(as_double(running_mean), running_inv_std()); }
 
   /// dL/dx for a forward pass in training, in the memory of `grad_y`. Adds to weight.grad and bias.grad.
   Tensor<T>& backward(Tensor<T>& grad_y) {
+    require(x_ != nullptr, "backward() needs a forward() before it");
     const Vector<T> mean = mean_.template cast<T>();
     const auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, std::array<Vector<T>, 2>& sums) {
       auto g = grad_y.channels(p);
-      if (activation_ == Activation::relu) g = (y_.channels(p) > T(0)).select(g, T(0));
+      if (activation_ == Activation::relu) g = (affine_.scale * x_->channels(p) + affine_.shift > T(0)).select(g, T(0));
       sums[0] += g;
       sums[1] += g * (x_->channels(p) - mean);
     });
@@ -106,6 +114,21 @@ class BatchNorm2d {
     Eigen::Map<Vector<T>>(grad.data(), sum.size()) += sum.template cast<T>();
   }
 
+  /// Sets the statistics that belong to x, and affine_.
+  void measure(const Tensor<T>& x, Phase phase, const ChannelMoments* moments) {
+    require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
+            " channels, the batch norm has ", weight.value.size());
+    if (phase == Phase::train) {
+      require(x.shape().pixels() > 1, "batch norm needs more than 1 value per channel in training, it got ",
+              describe(x.shape()));
+      use_batch_statistics(moments ? *moments : ChannelMoments::of(x));
+    } else {
+      use_running_statistics();
+    }
+    x_ = &x;
+    affine_ = affine(mean_, inv_std_);
+  }
+
   void use_batch_statistics(const ChannelMoments& moments) {
     const double unbiased = double(moments.count()) / double(moments.count() - 1);
     for (std::size_t c = 0; c < weight.value.size(); ++c) {
@@ -129,18 +152,11 @@ class BatchNorm2d {
     return {scale.template cast<T>(), (as_double(bias) - mean * scale).template cast<T>()};
   }
 
-  void apply(const ChannelAffine<T>& map, const Tensor<T>& x) {
-    for_each_pixel(x, [&](std::size_t p) {
-      auto y = y_.channels(p);
-      y = map.scale * x.channels(p) + map.shift;
-      if (activation_ == Activation::relu) y = (y < T(0)).select(T(0), y);  // a NaN stays one
-    });
-  }
-
   Activation activation_;
   const Tensor<T>* x_ = nullptr;
   Tensor<T> y_;
   Vector<double> mean_, inv_std_;
+  ChannelAffine<T> affine_;
 };
 
 }  // namespace repopt::nn

@@ -1,11 +1,17 @@
 // Block: what a VGG-style network is a sequence of.
 #pragma once
 
+#include <array>
 #include <string>
 
+#include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
+
+/// Memory for the gradients of branches.
+template <class T>
+using GradScratch = std::array<Tensor<T>, 2>;
 
 /// A convolution of some structure, batch norm and ReLU.
 template <class T>
@@ -14,11 +20,12 @@ class Block {
   virtual ~Block() = default;
 
   /// `x` must live, unchanged, until backward(). Throws std::invalid_argument if it does not fit.
-  virtual const Tensor<T>& forward(const Tensor<T>& x, Phase phase) = 0;
+  virtual LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) = 0;
 
-  /// For a forward pass in training: adds to the gradients of the parameters and returns dL/dx, which is empty if the
-  /// block was built without input gradient. Overwrites `grad_y`.
-  virtual Tensor<T>& backward(Tensor<T>& grad_y) = 0;
+  /// For a forward pass in training: adds to the gradients of the parameters and writes dL/dx to `grad_x`, which is
+  /// empty if the block was built without input gradient. Overwrites `grad_y`. The memory is the caller's, so that all
+  /// blocks of a network can share it.
+  virtual void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) = 0;
 
   /// Visits parameters, constants and running statistics, named "prefix.layer.weight".
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) = 0;

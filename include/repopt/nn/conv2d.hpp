@@ -5,8 +5,10 @@
 #include <string>
 
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/conv.hpp"
+#include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
@@ -30,25 +32,26 @@ class Conv2d {
 
   /// y = conv(x), (batch, height, width, out_channels). `x` must live until backward(). `moments`, if given, gets those
   /// of y. Throws std::invalid_argument if x does not fit.
-  const Tensor<T>& forward(const Tensor<T>& x, ChannelMoments* moments = nullptr) {
-    x_ = &x;
-    conv_forward<T>(shape_, x, weight.value, y_, nullptr, moments, algorithm);
+  const Tensor<T>& forward(const LazyTensor<T>& x, ChannelMoments* moments = nullptr) {
+    x_ = x;
+    conv_forward<T>(shape_, *x.values, weight.value, y_, x.affine_or_null(), moments, algorithm);
     return y_;
   }
 
   const Tensor<T>& output() const { return y_; }
 
-  /// Adds to weight.grad; returns dL/dx, which is empty if requires_input_grad is false.
-  Tensor<T>& backward(const Tensor<T>& grad_y) {
-    conv_backward_weight<T>(shape_, *x_, grad_y, weight.grad, nullptr, algorithm);
-    if (requires_input_grad) {
-      grad_x_.resize(x_->shape());
-      conv_backward_data<T>(shape_, grad_y, weight.value, grad_x_, algorithm);
-    } else {
-      grad_x_.resize({});
-    }
-    return grad_x_;
+  /// Adds to weight.grad; returns dL/dx in `grad_x`, which is empty if requires_input_grad is false. For a lazy x it is
+  /// the gradient of what was read.
+  Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
+    require(x_.values != nullptr, "backward() needs a forward() before it");
+    conv_backward_weight<T>(shape_, *x_.values, grad_y, weight.grad, x_.affine_or_null(), algorithm);
+    grad_x.resize(requires_input_grad ? x_.shape() : ImageShape{});
+    if (requires_input_grad) conv_backward_data<T>(shape_, grad_y, weight.value, grad_x, algorithm);
+    return grad_x;
   }
+
+  /// The same, in memory of its own.
+  Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_); }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
@@ -56,7 +59,7 @@ class Conv2d {
 
  private:
   ConvShape shape_;
-  const Tensor<T>* x_ = nullptr;
+  LazyTensor<T> x_;
   Tensor<T> y_, grad_x_;
 };
 

@@ -11,16 +11,22 @@
 
 namespace repopt::nn {
 
-/// bn(conv(x)); in training the convolution measures the batch's moments while its output is in the cache.
+/// conv(x), and the moments that bn needs: in training the convolution measures them while its output is in the cache.
 template <class T>
-const Tensor<T>& conv_bn(Conv2d<T>& conv, BatchNorm2d<T>& bn, const Tensor<T>& x, Phase phase) {
-  if (phase == Phase::eval) return bn.forward(conv.forward(x), phase);
-  ChannelMoments moments;
-  const Tensor<T>& y = conv.forward(x, &moments);
-  return bn.forward(y, phase, &moments);
+const ChannelMoments* measured_conv(Conv2d<T>& conv, const LazyTensor<T>& x, Phase phase, ChannelMoments& moments) {
+  conv.forward(x, phase == Phase::train ? &moments : nullptr);
+  return phase == Phase::train ? &moments : nullptr;
 }
 
-/// conv, bn, ReLU; the batch norm applies the ReLU on its way.
+/// bn(conv(x)).
+template <class T>
+const Tensor<T>& conv_bn(Conv2d<T>& conv, BatchNorm2d<T>& bn, const LazyTensor<T>& x, Phase phase) {
+  ChannelMoments moments;
+  const ChannelMoments* const measured = measured_conv(conv, x, phase, moments);
+  return bn.forward(conv.output(), phase, measured);
+}
+
+/// conv, bn, ReLU. Only the convolution's output is stored: the next block applies batch norm and ReLU as it reads.
 template <class T>
 class ConvBnRelu final : public Block<T> {
  public:
@@ -32,9 +38,15 @@ class ConvBnRelu final : public Block<T> {
     conv.requires_input_grad = requires_input_grad;
   }
 
-  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override { return conv_bn(conv, bn, x, phase); }
+  LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) override {
+    ChannelMoments moments;
+    const ChannelMoments* const measured = measured_conv(conv, x, phase, moments);
+    return bn.forward_lazily(conv.output(), phase, measured);
+  }
 
-  Tensor<T>& backward(Tensor<T>& grad_y) override { return conv.backward(bn.backward(grad_y)); }
+  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>&) override {
+    conv.backward(bn.backward(grad_y), grad_x);
+  }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
     conv.visit_parameters(prefix + ".conv", visit);

@@ -97,20 +97,23 @@ class CslaConv2d {
     return y_;
   }
 
-  /// Adds to the gradients of kernels and trained scales; returns dL/dx, empty if it is not wanted.
-  Tensor<T>& backward(const Tensor<T>& grad_y) {
-    Tensor<T>* sum = requires_input_grad_ ? nullptr : &no_grad_;
+  /// Adds to the gradients of kernels and trained scales; returns dL/dx in `grad_x`, empty if it is not wanted.
+  Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) {
+    grad_x.resize({});
     for (Branch& branch : branches_) {
-      Tensor<T>& of_scale = branch.scale.backward(grad_y);
-      Tensor<T>& part = branch.conv ? branch.conv->backward(of_scale) : of_scale;
+      Tensor<T>& of_scale = branch.scale.backward(grad_y, scratch[0]);
+      Tensor<T>& part = branch.conv ? branch.conv->backward(of_scale, scratch[1]) : of_scale;
       if (!requires_input_grad_) continue;
-      if (sum)
-        for_each_pixel(part, [&](std::size_t p) { sum->channels(p) += part.channels(p); });
+      if (grad_x.size() == 0)
+        std::swap(grad_x, part);
       else
-        sum = &part;
+        for_each_pixel(part, [&](std::size_t p) { grad_x.channels(p) += part.channels(p); });
     }
-    return *sum;
+    return grad_x;
   }
+
+  /// The same, in memory of its own.
+  Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_, scratch_); }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     for (Branch& branch : branches_) {
@@ -123,7 +126,8 @@ class CslaConv2d {
   ConvShape target_;
   std::vector<Branch> branches_;
   bool requires_input_grad_ = true;
-  Tensor<T> y_, no_grad_;
+  Tensor<T> y_, grad_x_;
+  GradScratch<T> scratch_;
 };
 
 /// CslaConv2d, bn, ReLU: the block of modes csla and hyper_search.
@@ -136,14 +140,21 @@ class CslaBnRelu final : public Block<T> {
   explicit CslaBnRelu(CslaConv2d<T> csla_conv, std::size_t out_channels)
       : conv(std::move(csla_conv)), bn(out_channels, Activation::relu) {}
 
-  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override { return bn.forward(conv.forward(x), phase); }
+  LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) override {
+    return bn.forward_lazily(conv.forward(x.evaluate(x_)), phase);
+  }
 
-  Tensor<T>& backward(Tensor<T>& grad_y) override { return conv.backward(bn.backward(grad_y)); }
+  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) override {
+    conv.backward(bn.backward(grad_y), grad_x, scratch);
+  }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
     conv.visit_parameters(prefix, visit);
     bn.visit_parameters(prefix + ".bn", visit);
   }
+
+ private:
+  Tensor<T> x_;
 };
 
 }  // namespace repopt::nn

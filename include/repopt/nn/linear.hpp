@@ -41,6 +41,7 @@ class Linear {
 
   /// Adds to weight.grad and bias.grad; returns dL/dx.
   Tensor<T>& backward(const Tensor<T>& grad_y) {
+    require(x_ != nullptr, "backward() needs a forward() before it");
     weights(weight.grad.data()).noalias() += grad_y.matrix().transpose() * x_->matrix();
     for (std::size_t p = 0; p < grad_y.shape().pixels(); ++p)
       Eigen::Map<Vector<T>>(bias.grad.data(), Eigen::Index(bias.grad.size())) += grad_y.channels(p);

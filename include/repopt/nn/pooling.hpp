@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "repopt/core/parallel.hpp"
+#include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
@@ -13,7 +14,8 @@ template <class T>
 class GlobalAveragePooling {
  public:
   /// (batch, height, width, channels) -> (batch, 1, 1, channels).
-  const Tensor<T>& forward(const Tensor<T>& x) {
+  const Tensor<T>& forward(const LazyTensor<T>& lazy_x) {
+    const Tensor<T>& x = lazy_x.evaluate(x_);
     x_shape_ = x.shape();
     y_.resize({x_shape_.batch, 1, 1, x_shape_.channels});
     parallel_for(x_shape_.batch, x.size(), [&](std::size_t n) {
@@ -25,18 +27,18 @@ class GlobalAveragePooling {
     return y_;
   }
 
-  /// dL/dx.
-  Tensor<T>& backward(const Tensor<T>& grad_y) {
-    grad_x_.resize(x_shape_);
-    for_each_pixel(grad_x_, [&](std::size_t p) { grad_x_.channels(p) = grad_y.channels(p / area()) / T(area()); });
-    return grad_x_;
+  /// dL/dx, in `grad_x`.
+  Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) const {
+    grad_x.resize(x_shape_);
+    for_each_pixel(grad_x, [&](std::size_t p) { grad_x.channels(p) = grad_y.channels(p / area()) / T(area()); });
+    return grad_x;
   }
 
  private:
   std::size_t area() const { return x_shape_.height * x_shape_.width; }
 
   ImageShape x_shape_;
-  Tensor<T> y_, grad_x_;
+  Tensor<T> x_, y_;
 };
 
 }  // namespace repopt::nn

@@ -42,9 +42,10 @@ class RepVggBlock final : public Block<T> {
     conv_3x3.requires_input_grad = conv_1x1.requires_input_grad = requires_input_grad;
   }
 
-  const Tensor<T>& forward(const Tensor<T>& x, Phase phase) override {
-    const Tensor<T>& a = conv_bn(conv_3x3, bn_3x3, x, phase);
-    const Tensor<T>& b = conv_bn(conv_1x1, bn_1x1, x, phase);
+  LazyTensor<T> forward(const LazyTensor<T>& lazy_x, Phase phase) override {
+    const Tensor<T>& x = lazy_x.evaluate(x_);
+    const Tensor<T>& a = conv_bn(conv_3x3, bn_3x3, {x}, phase);
+    const Tensor<T>& b = conv_bn(conv_1x1, bn_1x1, {x}, phase);
     const Tensor<T>* c = bn_identity ? &bn_identity->forward(x, phase) : nullptr;
     y_.resize(a.shape());
     for_each_pixel(a, [&](std::size_t p) {
@@ -54,18 +55,19 @@ class RepVggBlock final : public Block<T> {
     return relu_.forward(y_);
   }
 
-  Tensor<T>& backward(Tensor<T>& grad_y) override {
+  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) override {
     relu_.backward(grad_y);
-    grad_1x1_ = grad_y;
-    if (bn_identity) grad_identity_ = grad_y;
-    Tensor<T>& sum = conv_3x3.backward(bn_3x3.backward(grad_y));
-    const Tensor<T>& of_1x1 = conv_1x1.backward(bn_1x1.backward(grad_1x1_));
-    const Tensor<T>* of_identity = bn_identity ? &bn_identity->backward(grad_identity_) : nullptr;
-    for_each_pixel(sum, [&](std::size_t p) {
-      sum.channels(p) += of_1x1.channels(p);
-      if (of_identity) sum.channels(p) += of_identity->channels(p);
-    });
-    return sum;
+    auto& [grad_branch, part] = scratch;
+    grad_branch = grad_y;
+    conv_1x1.backward(bn_1x1.backward(grad_branch), grad_x);
+    const auto add = [&](const Tensor<T>& grad) {
+      for_each_pixel(grad_x, [&](std::size_t p) { grad_x.channels(p) += grad.channels(p); });
+    };
+    if (bn_identity) {
+      grad_branch = grad_y;
+      add(bn_identity->backward(grad_branch));
+    }
+    add(conv_3x3.backward(bn_3x3.backward(grad_y), part));
   }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
@@ -99,7 +101,7 @@ class RepVggBlock final : public Block<T> {
   static std::vector<T> to_vector(const Vector<T>& values) { return {values.begin(), values.end()}; }
 
   Relu<T> relu_;
-  Tensor<T> y_, grad_1x1_, grad_identity_;
+  Tensor<T> x_, y_;
 };
 
 }  // namespace repopt::nn

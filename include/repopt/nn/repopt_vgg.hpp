@@ -16,6 +16,7 @@
 #include "repopt/nn/conv2d.hpp"
 #include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/csla_conv2d.hpp"
+#include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/linear.hpp"
 #include "repopt/nn/pooling.hpp"
 #include "repopt/nn/random.hpp"
@@ -65,15 +66,18 @@ class RepOptVgg {
   /// Logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels), which must live until backward().
   /// Throws std::invalid_argument if the images do not fit.
   const Tensor<T>& forward(const Tensor<T>& images, Phase phase) {
-    const Tensor<T>* x = &images;
-    for (const auto& block : blocks_) x = &block->forward(*x, phase);
-    return linear.forward(pooling_.forward(*x));
+    LazyTensor<T> x = images;
+    for (const auto& block : blocks_) x = block->forward(x, phase);
+    return linear.forward(pooling_.forward(x));
   }
 
   /// Adds to the gradients of all parameters, after a forward pass in training.
   void backward(const Tensor<T>& grad_logits) {
-    Tensor<T>* grad = &pooling_.backward(linear.backward(grad_logits));
-    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) grad = &(*block)->backward(*grad);
+    pooling_.backward(linear.backward(grad_logits), grad_);
+    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
+      (*block)->backward(grad_, next_grad_, grad_scratch_);
+      std::swap(grad_, next_grad_);
+    }
   }
 
   void zero_grad() {
@@ -140,6 +144,8 @@ class RepOptVgg {
   Mode mode_;
   std::vector<std::unique_ptr<Block<T>>> blocks_;
   GlobalAveragePooling<T> pooling_;
+  Tensor<T> grad_, next_grad_;  ///< dL/dx of the block that backward() is at, and of the one before
+  GradScratch<T> grad_scratch_;
 };
 
 }  // namespace repopt::nn

@@ -63,7 +63,8 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, 
 /// Adds every trained parameter of `model` to `optimizer`, in two groups: with options.weight_decay what decays,
 /// without it the rest. `blocks` gives kernels the CSLA blocks that they stand for; without any, training is the plain
 /// network's. The model must outlive the optimizer. Throws std::invalid_argument if a block names no kernel of the
-/// model or is for another shape, or the model computes its CSLA blocks itself.
+/// model or is for another shape, the model computes its CSLA blocks itself, or the optimizer has one of the names
+/// already; then the optimizer is as before.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
@@ -79,6 +80,11 @@ void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const
     require(block.target() == kernel->second, "the block of '", name, "' is for [", describe(block.target()),
             "], the kernel is [", describe(kernel->second), "]");
   }
+  for (const auto& group : std::as_const(optimizer).param_groups())
+    for (const auto& param : group.params())
+      model.visit_parameters([&](const std::string& name, Parameter<T>&) {
+        require(param.name != name, "the optimizer already has a parameter '", name, "'");
+      });
 
   auto& decayed = optimizer.add_param_group(options);
   auto not_decayed_options = options;

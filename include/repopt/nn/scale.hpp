@@ -35,17 +35,21 @@ class Scale {
     return y_;
   }
 
-  /// Adds to weight.grad if it is trained; returns dL/dx.
-  Tensor<T>& backward(const Tensor<T>& grad_y) {
+  /// Adds to weight.grad if it is trained; returns dL/dx in `grad_x`.
+  Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
+    require(x_ != nullptr, "backward() needs a forward() before it");
     if (weight.requires_grad) {
       const auto [sum] = channel_sums<1>(grad_y, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
         sums[0] += grad_y.channels(p) * x_->channels(p);
       });
       for (std::size_t c = 0; c < weight.grad.size(); ++c) weight.grad[c] += T(sum[Eigen::Index(c)]);
     }
-    scale_into(grad_x_, grad_y);
-    return grad_x_;
+    scale_into(grad_x, grad_y);
+    return grad_x;
   }
+
+  /// The same, in memory of its own.
+  Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_); }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);

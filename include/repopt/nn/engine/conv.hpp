@@ -39,6 +39,18 @@ constexpr bool is_winograd_faster(const ConvShape& shape) {
   return has_winograd<T> && engine::is_winograd_shape(shape) && shape.in_channels >= 16 && shape.out_channels >= 16;
 }
 
+/// Throws std::invalid_argument unless a kernel of `size` weights is one of `shape`, in the engine's layout.
+inline void require_kernel(const ConvShape& shape, std::size_t size) {
+  require(shape.layout == WeightLayout::hwio && size == shape.size(), "the kernel must be HWIO and have ", shape.size(),
+          " weights, it has ", size, " in ", to_string(shape.layout));
+}
+
+/// Throws std::invalid_argument unless grad_y has the shape of conv(x).
+inline void require_output(const ConvShape& shape, const ImageShape& x, const ImageShape& grad_y) {
+  const ImageShape y = conv_output_shape(shape, x);
+  require(grad_y == y, "grad_y is ", describe(grad_y), ", the convolution's output is ", describe(y));
+}
+
 /// y = conv(x, weight); `y` is resized. `weight` is (kh, kw, in_channels / groups, out_channels), HWIO.
 /// `input`, if given, is applied to every pixel of x on the way in: relu(scale * x + shift), the padding stays zero.
 /// `moments`, if given, gets mean and variance of each channel of y.
@@ -46,22 +58,24 @@ template <class T>
 void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input = nullptr, ChannelMoments* moments = nullptr,
                   ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
-  require(shape.layout == WeightLayout::hwio && weight.size() == shape.size(), "the kernel must be HWIO and have ",
-          shape.size(), " weights, it has ", weight.size(), " in ", to_string(shape.layout));
+  require_kernel(shape, weight.size());
   y.resize(conv_output_shape(shape, x.shape()));
   if constexpr (has_winograd<T>)
-    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape) && !input)
-      return engine::winograd_forward<4>(shape, x, weight, y, moments);
+    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
+      return engine::winograd_forward<4>(shape, x, weight, y, input, moments);
   if (engine::is_depthwise(shape))
     engine::depthwise_forward(shape, x, weight, y, input, moments);
   else
     engine::gemm_forward(shape, x, weight, y, input, moments);
 }
 
-/// grad_x = dL/dx, for grad_y = dL/dy; `grad_x` must have the shape of x.
+/// grad_x = dL/dx, for grad_y = dL/dy; `grad_x` must have the shape of x. Throws std::invalid_argument if a shape is
+/// wrong.
 template <class T>
 void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x,
                         ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
+  require_kernel(shape, weight.size());
+  require_output(shape, grad_x.shape(), grad_y.shape());
   if (engine::is_depthwise(shape)) {
     engine::depthwise_backward_data(shape, grad_y, weight, grad_x);
   } else if (engine::has_adjoint(shape)) {
@@ -74,13 +88,16 @@ void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
 }
 
 /// grad_weight += dL/dweight. `input` as in the forward pass. The plain algorithm cuts the sum over the batch into one
-/// part for each thread, so its rounding, and nothing else in the engine, depends on their number.
+/// part for each thread, so its rounding, and nothing else in the engine, depends on their number. Throws
+/// std::invalid_argument if a shape is wrong.
 template <class T>
 void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input = nullptr, ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
+  require_kernel(shape, grad_weight.size());
+  require_output(shape, x.shape(), grad_y.shape());
   if constexpr (has_winograd<T>)
-    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape) && !input)
-      return engine::winograd_backward_weight<4>(shape, x, grad_y, grad_weight);
+    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
+      return engine::winograd_backward_weight<4>(shape, x, grad_y, grad_weight, input);
   if (engine::is_depthwise(shape))
     engine::depthwise_backward_weight(shape, x, grad_y, grad_weight, input);
   else

@@ -47,7 +47,7 @@ Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const Image
         const T* from = x.pixel(pixel) + offset;
         T* to = rows + patch * length + tap * channels;
         if (input)
-          for (std::size_t c = 0; c < channels; ++c) to[c] = (*input)(from[c], offset + c);
+          input->apply(from, to, offset, channels);
         else
           std::copy_n(from, channels, to);
       },

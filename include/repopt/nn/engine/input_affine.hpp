@@ -1,8 +1,11 @@
 // InputAffine: what a convolution may apply to its input on the way in, so that an activation need not be stored.
 #pragma once
 
+#include <Eigen/Core>
 #include <cstddef>
 #include <span>
+
+#include "repopt/nn/engine/simd.hpp"
 
 namespace repopt::nn {
 
@@ -14,6 +17,22 @@ struct InputAffine {
   T operator()(T x, std::size_t channel) const {
     const T z = scale[channel] * x + shift[channel];
     return z < 0 ? T(0) : z;  // a NaN stays one
+  }
+
+  /// The same for a packet of channels from `channel` on.
+  template <class Packet>
+  EIGEN_ALWAYS_INLINE Packet apply(const Packet& x, std::size_t channel) const {
+    namespace packet = Eigen::internal;
+    const Packet z = packet::pmadd(packet::ploadu<Packet>(scale.data() + channel), x,
+                                   packet::ploadu<Packet>(shift.data() + channel));
+    return packet::pmax<Eigen::PropagateNaN>(z, packet::pset1<Packet>(T(0)));
+  }
+
+  /// to[0..channels) = the same for x[0..channels), channels `first`, first + 1, ...
+  void apply(const T* x, T* to, std::size_t first, std::size_t channels) const {
+    engine::for_each_packet<T>(channels, [&]<class Packet>(std::size_t c) {
+      Eigen::internal::pstoreu(to + c, apply(Eigen::internal::ploadu<Packet>(x + c), first + c));
+    });
   }
 };
 

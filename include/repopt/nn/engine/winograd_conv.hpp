@@ -20,6 +20,7 @@
 #include "repopt/core/parallel.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/gemm.hpp"
+#include "repopt/nn/engine/input_affine.hpp"
 #include "repopt/nn/engine/scratch.hpp"
 #include "repopt/nn/engine/winograd_tiles.hpp"
 #include "repopt/nn/tensor.hpp"
@@ -58,7 +59,7 @@ void fill_up_panels(const PointMatrices<m, T>& matrices, std::size_t depth, std:
 
 template <std::size_t m, class T>
 void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
-                      ChannelMoments* moments) {
+                      const InputAffine<T>* input, ChannelMoments* moments) {
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const auto u = point_scratch<Scratch::kernel_at_points, m, T>(Panels<T>::size(in_channels, out_channels));
   parallel_for(in_channels, weight.size(),
@@ -71,7 +72,8 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
     const TileBlock<m> block = blocks[index];
     const auto v = point_scratch<Scratch::input_at_points, m, T>(blocks.most_tiles() * in_channels);
     const auto products = point_scratch<Scratch::products_at_points, m, T>(blocks.most_tiles() * out_channels);
-    for (std::size_t tile = 0; tile < block.tiles(); ++tile) transform_input(shape, x, block.tile(tile), tile, v);
+    for (std::size_t tile = 0; tile < block.tiles(); ++tile)
+      transform_input(shape, x, input, block.tile(tile), tile, v);
     for (std::size_t point = 0; point < u.count; ++point)
       multiply<T>({v[point], in_channels, 1}, block.tiles(), {u[point], in_channels, out_channels}, products[point],
                   out_channels, false);
@@ -84,7 +86,7 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
 /// The sum over the batch is shared among threads by points, so that its rounding does not depend on their number.
 template <std::size_t m, class T>
 void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
-                              std::span<T> grad_weight) {
+                              std::span<T> grad_weight, const InputAffine<T>* input) {
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const TileBlocks<m> blocks = winograd_blocks<m>(shape, grad_y.shape());
   const auto v = point_scratch<Scratch::input_at_points, m, T>(blocks.most_tiles() * in_channels);
@@ -94,7 +96,7 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
     const TileBlock<m> block = blocks[index];
     const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels;
     parallel_for(tiles, work, [&](std::size_t tile) {
-      transform_input(shape, x, block.tile(tile), tile, v);
+      transform_input(shape, x, input, block.tile(tile), tile, v);
       transform_grad(grad_y, block.tile(tile), tile, tiles, d);
     });
     fill_up_panels(d, tiles, out_channels);

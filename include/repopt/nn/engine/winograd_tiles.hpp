@@ -5,10 +5,10 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
-#include <vector>
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/nn/engine/gemm.hpp"
+#include "repopt/nn/engine/input_affine.hpp"
 #include "repopt/nn/engine/simd.hpp"
 #include "repopt/nn/engine/winograd_transform.hpp"
 #include "repopt/nn/tensor.hpp"
@@ -99,38 +99,43 @@ class PointMatrices {
   std::size_t distance_;
 };
 
-/// A pixel outside of the image: `channels` zeros.
-template <class T>
-const T* zero_pixel(std::size_t channels) {
-  thread_local std::vector<T> zeros;
-  if (zeros.size() < channels) zeros.assign(channels, T(0));
-  return zeros.data();
-}
-
-/// Row `index` of V, matrices (tiles, channels): a tile of x with its border, at the points.
-template <std::size_t m, class T>
-void transform_input(const ConvShape& shape, const Tensor<T>& x, const Tile& tile, std::size_t index,
-                     const PointMatrices<m, T>& v) {
+/// Row `index` of V, matrices (tiles, channels): a tile of x, as `input` makes it, with its border, at the points.
+template <bool has_input, std::size_t m, class T>
+void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input, const Tile& tile,
+                     std::size_t index, const PointMatrices<m, T>& v) {
   constexpr std::size_t points = m + 2;
   const ImageShape& image = x.shape();
-  const T* pixels[points * points];
+  const T* pixels[points * points];  // null: outside of the image
   for (std::size_t i = 0; i < points; ++i)
     for (std::size_t j = 0; j < points; ++j) {
       // Unsigned: what lies above or left of the image wraps around to far below or right of it.
       const std::size_t row = tile.top + i - shape.padding[0], column = tile.left + j - shape.padding[1];
       pixels[i * points + j] = row < image.height && column < image.width
                                    ? x.pixel((tile.image * image.height + row) * image.width + column)
-                                   : zero_pixel<T>(image.channels);
+                                   : nullptr;
     }
   for_each_packet<T>(image.channels, [&]<class Packet>(std::size_t c) {
     to_points_2d<winograd_input<m>, Packet>(
         [&](std::size_t i, std::size_t j) {
+          if (!pixels[i * points + j]) return zero<Packet>();
           const T* const from = pixels[i * points + j] + c;
           if (j >= points - m) prefetch(from + m * image.channels);  // the next tile's, which share the others
-          return Eigen::internal::ploadu<Packet>(from);
+          const Packet value = Eigen::internal::ploadu<Packet>(from);
+          if constexpr (has_input) return input->apply(value, c);
+          return value;
         },
         v.store_at(index * image.channels + c));
   });
+}
+
+/// The same, with `input` or, if it is null, without.
+template <std::size_t m, class T>
+void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input, const Tile& tile,
+                     std::size_t index, const PointMatrices<m, T>& v) {
+  if (input)
+    transform_input<true>(shape, x, input, tile, index, v);
+  else
+    transform_input<false>(shape, x, input, tile, index, v);
 }
 
 /// Row `index` of D, matrices (tiles, channels) in panels of depth `tiles`: a tile of dL/dy at the points.

@@ -1,0 +1,79 @@
+#!/bin/sh
+# Runs repopt-bench and PyTorch in turn, several rounds, and prints tables of medians and ratios.
+set -eu
+
+usage() {
+  cat <<'USAGE'
+Usage: sh tests/bench/run.sh [--rounds N] [--quick] [--out FILE]
+
+Builds repopt-bench in build/release, then runs it and PyTorch (python3-torch of Debian, by /usr/bin/python3) in turn,
+both with 1 and 2 threads, and prints tables with this machine's name and flags. An idle machine is needed.
+
+  --rounds N   rounds of the whole list [5]
+  --quick      whole steps with 1 thread only, one step each: to see that everything runs
+  --out FILE   where the JSON lines go [build/bench.jsonl]
+USAGE
+}
+
+rounds=5 quick='' out=''
+while [ $# -gt 0 ]; do
+  case $1 in
+    --rounds) rounds=$2 && shift 2 ;;
+    --quick) quick=yes && shift ;;
+    --out) out=$2 && shift 2 ;;
+    --help | -h) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+done
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+dry_run=''
+. "$root/cmake/own_commands.sh"
+build repopt-bench
+bench=$root/build/release/tests/repopt-bench
+out=${out:-$root/build/bench.jsonl}
+: >"$out"
+
+# Without these PyTorch gives memory back to the system after each step and faults it in again: several times slower.
+export MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184
+pytorch=yes
+/usr/bin/python3 -c 'import torch' 2>/dev/null || pytorch=''
+[ -n "$pytorch" ] || say "no PyTorch for /usr/bin/python3 (Debian: python3-torch); measuring repopt alone"
+
+# Each prints its JSON lines to $out, marked with where they come from.
+ours() { "$bench" "$@" --json | sed 's/^{/{"source":"repopt",/' >>"$out"; }
+theirs() {
+  [ -n "$pytorch" ] || return 0
+  threads=$1 && shift
+  OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
+    sed 's/^{/{"source":"pytorch",/' >>"$out"
+}
+
+one_round() {
+  for threads in $1; do
+    for mode in rep repvgg; do
+      ours step --mode $mode --threads "$threads" --rounds "$steps"
+      for format in nchw nhwc; do theirs "$threads" step --mode $mode --format $format --rounds "$steps"; done
+    done
+    [ -z "$quick" ] || continue
+    ours step --mode csla --threads "$threads" --rounds "$steps"
+    ours step --mode rep --conv-algorithm plain --threads "$threads" --rounds "$steps"
+    for batch in 32 64 256; do ours step --batch $batch --threads "$threads" --rounds "$steps"; done
+    ours optimizer --threads "$threads" --rounds 7
+    theirs "$threads" optimizer --rounds 7
+    ours conv --threads "$threads" --rounds 3
+    for format in nchw nhwc; do theirs "$threads" conv --format $format --rounds 3; done
+  done
+}
+
+if [ -n "$quick" ]; then rounds=1 steps=1 threads_list=1; else steps=2 threads_list='1 2'; fi
+round=1
+while [ "$round" -le "$rounds" ]; do
+  say "round $round of $rounds"
+  one_round "$threads_list"
+  round=$((round + 1))
+done
+
+printf '\n%s, %s cores\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(processors)"
+sed -n 's/^CMAKE_CXX_FLAGS:[^=]*=\(.*\)/flags: \1/p' "$root/build/release/CMakeCache.txt"
+/usr/bin/python3 "$root/tests/bench/table.py" <"$out"

@@ -1,0 +1,104 @@
+"""Reads JSON lines of repopt-bench and pytorch_bench.py from stdin and prints tables of medians and ratios (Markdown)."""
+
+import collections
+import json
+import statistics
+import sys
+
+
+def medians(lines):
+    """{case: median over the rounds of each number}, a case being everything that is no measurement."""
+    measured = ("images_per_second", "milliseconds_median", "peak_rss_mb", "gigaflops_per_second")
+    rounds = collections.defaultdict(lambda: collections.defaultdict(list))
+    for line in lines:
+        values = json.loads(line)
+        ignored = measured + ("first_loss", "last_loss", "gigabytes_per_second", "parameters")
+        case = tuple(sorted((k, v) for k, v in values.items() if k not in ignored))
+        for name in measured:
+            if name in values:
+                rounds[case][name].append(values[name])
+    return {case: {n: statistics.median(v) for n, v in numbers.items()} for case, numbers in rounds.items()}
+
+
+def find(table, **wanted):
+    """The measurements of all cases that have these values, with their case."""
+    return [(dict(c), m) for c, m in table.items() if all(dict(c).get(k) == v for k, v in wanted.items())]
+
+
+def fastest(found):
+    return min(found, key=lambda entry: entry[1]["milliseconds_median"])
+
+
+def row(*cells):
+    print("| " + " | ".join(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells) + " |")
+
+
+def head(*cells):
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+def step_table(table):
+    head("whole step, cifar-vgg", "threads", "batch", "images/s", "MiB", "PyTorch images/s", "MiB", "ratio", "memory")
+    ours = find(table, bench="step", source="repopt")
+    for case, m in sorted(ours, key=lambda e: (e[0]["mode"], e[0]["threads"], -e[0]["batch"])):
+        rivals = find(
+            table, bench="step", source="pytorch", mode=case["mode"], threads=case["threads"], batch=case["batch"]
+        )
+        name = case["mode"] + ("" if case["conv_algorithm"] == "fastest" else ", plain convolutions")
+        ours_cells = [name, case["threads"], case["batch"], m["images_per_second"], m["peak_rss_mb"]]
+        if not rivals:
+            row(*ours_cells, "", "", "", "")
+            continue
+        rival_case, rival = fastest(rivals)
+        memory = min(r["peak_rss_mb"] for _, r in rivals)
+        row(
+            *ours_cells,
+            f"{rival['images_per_second']:.2f} ({rival_case['format']})",
+            memory,
+            m["images_per_second"] / rival["images_per_second"],
+            m["peak_rss_mb"] / memory,
+        )
+
+
+def optimizer_table(table):
+    for threads in sorted({dict(c)["threads"] for c in table if dict(c)["bench"] == "optimizer"}):
+        found = find(table, bench="optimizer", threads=threads)
+        base = find(table, bench="optimizer", threads=threads, variant="RepSgd")
+        if not base:
+            continue
+        base_ms = base[0][1]["milliseconds_median"]
+        head(f"optimizer step, B1, threads {threads}", "ms", "times RepSgd's")
+        for case, m in found:
+            row(case["source"] + ": " + case["variant"], m["milliseconds_median"], m["milliseconds_median"] / base_ms)
+
+
+def conv_table(table):
+    head("3x3 convolution", "pass", "threads", "GF/s", "PyTorch GF/s", "ratio")
+    for case, m in find(table, bench="conv", source="repopt"):
+        shape = {k: case[k] for k in ("in_channels", "out_channels", "size", "stride", "pass", "threads", "batch")}
+        rivals = find(table, bench="conv", source="pytorch", **shape)
+        if not rivals:
+            continue
+        rival_case, rival = fastest(rivals)
+        row(
+            f"{case['in_channels']} to {case['out_channels']}, {case['size']}x{case['size']}, stride {case['stride']}",
+            case["pass"],
+            case["threads"],
+            m["gigaflops_per_second"],
+            f"{rival['gigaflops_per_second']:.2f} ({rival_case['format']})",
+            rival["milliseconds_median"] / m["milliseconds_median"],
+        )
+
+
+def main():
+    table = medians(line for line in sys.stdin if line.startswith("{"))
+    benches = {dict(case)["bench"] for case in table}
+    for name, show in (("step", step_table), ("optimizer", optimizer_table), ("conv", conv_table)):
+        if name in benches:
+            show(table)
+
+
+if __name__ == "__main__":
+    main()
