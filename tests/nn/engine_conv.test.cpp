@@ -120,6 +120,7 @@ std::vector<Shapes> chosen_shapes() {
       {with_kernel(square(4, 5, 3), {1, 3}), {2, 6, 7, 4}},
       {with_kernel(square(4, 5, 3), {5, 1}), {2, 3, 9, 4}},
       {square(5, 4, 5), {2, 1, 1, 5}},
+      {strided(square(120, 8, 3), {2, 2}), {2, 7, 8, 120}},
       {unpadded, {2, 3, 3, 3}},
       {unpadded, {1, 8, 3, 3}},
       {{.in_channels = 2, .out_channels = 3, .padding = {4, 3}}, {1, 2, 3, 2}},

@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 
 #include "repopt/nn/engine/simd.hpp"
@@ -20,11 +21,10 @@ struct Strided {
   T& operator()(std::size_t i, std::size_t j) const { return data[i * row_step + j * column_step]; }
 };
 
-/// The right factor, (depth, columns), cut into panels of tile_columns columns, each row after row in somebody's
-/// memory. The last panel is filled up with zeros.
-template <class T>
-struct Panels {
-  static constexpr std::size_t panel_width = Simd<T>::tile_columns;
+/// A matrix, (depth, columns), cut into panels of `width` columns, each row after row in somebody's memory.
+template <class T, std::size_t width>
+struct ColumnPanels {
+  static constexpr std::size_t panel_width = width;
 
   T* data;  ///< size(depth, columns) elements, aligned for packets
   std::size_t depth, columns;
@@ -42,6 +42,15 @@ struct Panels {
   /// Place of element (k, column) in `data`.
   static constexpr std::size_t offset(std::size_t depth, std::size_t k, std::size_t column) {
     return (column / panel_width * depth + k) * panel_width + column % panel_width;
+  }
+
+  /// visit(element, done, size) for each piece of row k's columns [first, first + count) that lies in one panel.
+  void for_each_piece(std::size_t k, std::size_t first, std::size_t count, auto visit) const {
+    for (std::size_t done = 0; done < count;) {
+      const std::size_t column = first + done, size = std::min(count - done, panel_width - column % panel_width);
+      visit(data + offset(depth, k, column), done, size);
+      done += size;
+    }
   }
 
   /// Writes the zeros behind the last column.
@@ -65,6 +74,15 @@ struct Panels {
     fill_up();
   }
 };
+
+/// The right factor of a product; the last panel is filled up with zeros.
+template <class T>
+using Panels = ColumnPanels<T, Simd<T>::tile_columns>;
+
+/// The left factor of a transposed product, whose columns would lie a power of two apart, in few sets of the cache, if
+/// it were row-major. A strip is whole packets, and whole tiles of the product.
+template <class T>
+using Strips = ColumnPanels<T, std::lcm(Simd<T>::width, Simd<T>::tile_rows)>;
 
 /// tile (one row for each `row`, x tile_columns, row-major with `tile_step`) = or += a (rows x depth) * panel (depth x
 /// tile_columns). Written without loops over the rows, so that the sums stay in registers.
@@ -104,9 +122,22 @@ void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t dept
   ((rows == fewer + 1 ? run(std::make_index_sequence<fewer + 1>()) : void()), ...);
 }
 
-/// c = or += a (rows, depth) * panels (depth, columns), c row-major with `c_step` elements from row to row.
+/// Where a product goes: to a row-major matrix, or to panels of its own, each (rows, tile_columns).
 template <class T>
-void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, T* c, std::size_t c_step,
+struct Product {
+  T* data;
+  std::size_t row_step, panel_step;
+  bool padded;  ///< whether there is room for whole panels
+
+  static Product row_major(T* data, std::size_t row_step) { return {data, row_step, Simd<T>::tile_columns, false}; }
+  static Product in_panels(const Panels<T>& panels) {
+    return {panels.data, panels.panel_width, panels.depth * panels.panel_width, true};
+  }
+};
+
+/// c = or += a (rows, depth) * panels (depth, columns).
+template <class T>
+void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
               bool accumulate) {
   constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns;
   constexpr std::size_t depth_block = 2048 / sizeof(T);  // a panel's block and the rows beside it fit the first level
@@ -115,25 +146,37 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
     const std::size_t depth = std::min(depth_block, panels.depth - k);
     const bool add = accumulate || k > 0;
     for (std::size_t panel = 0; panel < panels.count(); ++panel) {
-      const std::size_t column = panel * tile_columns, columns = std::min(tile_columns, panels.columns - column);
+      const std::size_t columns = std::min(tile_columns, panels.columns - panel * tile_columns);
       for (std::size_t row = 0; row < rows; row += tile_rows) {
         const std::size_t height = std::min(tile_rows, rows - row);
         const Strided<const T> part{&a(row, k), a.row_step, a.column_step};
-        T* const tile = c + row * c_step + column;
+        T* const tile = c.data + row * c.row_step + panel * c.panel_step;
         const auto run = [&](T* to, std::size_t step, bool add_to) {
           multiply_rows<T>(height, part, depth, panels.row(panel, k), to, step, add_to,
                            std::make_index_sequence<tile_rows>());
         };
-        if (columns == tile_columns) {
-          run(tile, c_step, add);
+        if (c.padded || columns == tile_columns) {
+          run(tile, c.row_step, add);
           continue;
         }
         run(edge, tile_columns, false);
         for (std::size_t i = 0; i < height; ++i)
           for (std::size_t j = 0; j < columns; ++j)
-            tile[i * c_step + j] = edge[i * tile_columns + j] + (add ? tile[i * c_step + j] : T(0));
+            tile[i * c.row_step + j] = edge[i * tile_columns + j] + (add ? tile[i * c.row_step + j] : T(0));
       }
     }
+  }
+}
+
+/// c = or += a^T (columns of a, depth) * panels (depth, columns).
+template <class T>
+void multiply_transposed(const Strips<T>& a, const Panels<T>& panels, const Product<T>& c, bool accumulate) {
+  for (std::size_t strip = 0; strip < a.count(); ++strip) {
+    const std::size_t first = strip * a.panel_width;
+    Product<T> rows = c;
+    rows.data += first * c.row_step;
+    multiply<T>({a.row(strip, 0), 1, a.panel_width}, std::min(a.panel_width, a.columns - first), panels, rows,
+                accumulate);
   }
 }
 

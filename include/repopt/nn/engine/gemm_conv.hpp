@@ -24,7 +24,13 @@ namespace repopt::nn::engine {
 template <class T>
 constexpr std::size_t patch_block_size(const ConvShape& shape) {
   constexpr std::size_t patch_bytes = 256 * 1024;
-  return std::clamp<std::size_t>(patch_bytes / (shape.taps() * shape.in_per_group() * sizeof(T)), 64, 512);
+  return std::clamp<std::size_t>(patch_bytes / (shape.taps() * shape.in_per_group() * sizeof(T)), 96, 512);
+}
+
+/// The same for backward weight, whose sum over a block must pay for passing over all weights' gradients.
+template <class T>
+constexpr std::size_t long_patch_block_size(const ConvShape& shape) {
+  return std::max<std::size_t>(patch_block_size<T>(shape), 256);
 }
 
 /// Whether the patches of `shape` are the image's pixels themselves.
@@ -55,6 +61,33 @@ Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const Image
         std::fill(rows + patch * length + tap_begin * channels, rows + patch * length + tap_end * channels, T(0));
       });
   return {rows, length, 1};
+}
+
+/// From this length on, rows of patches lie a page of memory apart and more: going down a column is slow.
+constexpr std::size_t long_patch = 1024;
+
+/// The same patches in strips of columns: what backward weight reads if they are long.
+template <class T>
+Strips<T> patch_strips(const ConvShape& shape, const Tensor<T>& x, const ImageShape& y, std::size_t group,
+                       std::size_t first, std::size_t count, const InputAffine<T>* input) {
+  const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels, offset = group * channels;
+  const Strips<T> strips{scratch<Scratch::patches, T>(Strips<T>::size(count, length)), count, length};
+  for_each_tap(
+      shape, x.shape(), y, first, count,
+      [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
+        const T* const from = x.pixel(pixel) + offset;
+        strips.for_each_piece(patch, tap * channels, channels, [&](T* to, std::size_t done, std::size_t size) {
+          if (input)
+            input->apply(from + done, to, offset + done, size);
+          else
+            std::copy_n(from + done, size, to);
+        });
+      },
+      [&](std::size_t patch, std::size_t tap_begin, std::size_t tap_end) {
+        strips.for_each_piece(patch, tap_begin * channels, (tap_end - tap_begin) * channels,
+                              [](T* to, std::size_t, std::size_t size) { std::fill_n(to, size, T(0)); });
+      });
+  return strips;
 }
 
 /// One group's kernel as a matrix (taps * in_channels / groups, out_channels / groups).
@@ -96,7 +129,7 @@ void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
     const std::size_t first = blocks.first(block), count = blocks.size(block);
     for (std::size_t group = 0; group < shape.groups; ++group)
       multiply(patches(shape, x, y.shape(), group, first, count, input), count, kernels[group],
-               y.pixel(first) + group * shape.out_per_group(), shape.out_channels, false);
+               Product<T>::row_major(y.pixel(first) + group * shape.out_per_group(), shape.out_channels), false);
     if (moments) parts[block] = ChannelMoments::of_block(y.pixel(first), count, shape.out_channels);
   });
   if (moments) *moments = ChannelMoments::merged(parts);
@@ -119,15 +152,16 @@ void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
     for (std::size_t block = 0; block < blocks.count(); ++block)
       for (std::size_t group = 0; group < shape.groups; ++group) {
         const std::size_t first = blocks.first(block), count = blocks.size(block);
-        T* const rows = scratch<Scratch::patches, T>(count * length);
+        const Panels<T> rows{scratch<Scratch::patches, T>(Panels<T>::size(count, length)), count, length};
         multiply({grad_y.pixel(first) + group * shape.out_per_group(), shape.out_channels, 1}, count, kernels[group],
-                 rows, length, false);
+                 Product<T>::in_panels(rows), false);
         for_each_tap(
             shape, x, y, first, count,
             [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
-              const T* __restrict from = rows + patch * length + tap * channels;
-              T* __restrict to = grad_x.pixel(pixel) + group * channels;
-              for (std::size_t c = 0; c < channels; ++c) to[c] += from[c];
+              T* const to = grad_x.pixel(pixel) + group * channels;
+              rows.for_each_piece(patch, tap * channels, channels, [&](T* from, std::size_t done, std::size_t size) {
+                for (std::size_t c = 0; c < size; ++c) to[done + c] += from[c];
+              });
             },
             [](std::size_t, std::size_t, std::size_t) {});
       }
@@ -138,14 +172,18 @@ template <class T>
 void gemm_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input) {
   const std::size_t length = shape.taps() * shape.in_per_group();
-  const PixelBlocks blocks(0, grad_y.shape().pixels(), patch_block_size<T>(shape));
+  const PixelBlocks blocks(0, grad_y.shape().pixels(), long_patch_block_size<T>(shape));
   sum_in_parts<T>(blocks.count(), grad_y.size() * length, grad_weight, [&](std::size_t block, std::span<T> part) {
     const std::size_t first = blocks.first(block), count = blocks.size(block), columns = shape.out_per_group();
     const Panels<T> grad{scratch<Scratch::packed_grad, T>(Panels<T>::size(count, columns)), count, columns};
     for (std::size_t group = 0; group < shape.groups; ++group) {
       grad.pack({grad_y.pixel(first) + group * columns, shape.out_channels, 1});
-      multiply(patches(shape, x, grad_y.shape(), group, first, count, input).transposed(), length, grad,
-               group_kernel(shape, part.data(), group).data, shape.out_channels, true);
+      const auto product = Product<T>::row_major(group_kernel(shape, part.data(), group).data, shape.out_channels);
+      if (length >= long_patch)
+        multiply_transposed(patch_strips(shape, x, grad_y.shape(), group, first, count, input), grad, product, true);
+      else
+        multiply(patches(shape, x, grad_y.shape(), group, first, count, input).transposed(), length, grad, product,
+                 true);
     }
   });
 }

@@ -7,7 +7,9 @@
 //     K) backward data    the same, for dL/dy and the kernel turned by 180 degrees with its channels swapped backward
 //     weight  V^T[point][C][tile] * D[point][tile][K], summed over all blocks -> dL/dw (3, 3, C, K)
 //
-// U, the kernel at the points, and D, dL/dy at the points, lie in the panels that gemm.hpp multiplies by.
+// U, the kernel at the points, and D, dL/dy at the points, lie in the panels that gemm.hpp multiplies by; so do the
+// products, since a tile of them is then one piece of memory. V lies in rows for forward, in strips for backward
+// weight.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +40,7 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
 /// block: the more channels, the more tiles must share it. Few blocks, though, are hard to share among threads.
 template <std::size_t m>
 TileBlocks<m> winograd_blocks(const ConvShape& shape, const ImageShape& y) {
-  constexpr std::size_t least = 24, most = 128, blocks_for_threads = 8;
+  constexpr std::size_t least = 24, most = 128, blocks_for_threads = 4;
   const auto all = TileBlock<m>::all(y);
   const std::size_t by_channels = std::clamp((shape.in_channels + shape.out_channels) / 4, least, most);
   return {all, std::min(by_channels, std::max(least, all.tiles() / blocks_for_threads))};
@@ -71,13 +73,15 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const TileBlock<m> block = blocks[index];
     const auto v = point_scratch<Scratch::input_at_points, m, T>(blocks.most_tiles() * in_channels);
-    const auto products = point_scratch<Scratch::products_at_points, m, T>(blocks.most_tiles() * out_channels);
-    for (std::size_t tile = 0; tile < block.tiles(); ++tile)
-      transform_input(shape, x, input, block.tile(tile), tile, v);
+    const auto products =
+        point_scratch<Scratch::products_at_points, m, T>(Panels<T>::size(blocks.most_tiles(), out_channels));
+    const std::size_t tiles = block.tiles();
+    for (std::size_t tile = 0; tile < tiles; ++tile)
+      transform_input(shape, x, input, block.tile(tile), v, [&](std::size_t c) { return tile * in_channels + c; });
     for (std::size_t point = 0; point < u.count; ++point)
-      multiply<T>({v[point], in_channels, 1}, block.tiles(), {u[point], in_channels, out_channels}, products[point],
-                  out_channels, false);
-    for (std::size_t tile = 0; tile < block.tiles(); ++tile) transform_output(products, block.tile(tile), tile, y);
+      multiply<T>({v[point], in_channels, 1}, tiles, {u[point], in_channels, out_channels},
+                  Product<T>::in_panels({products[point], tiles, out_channels}), false);
+    for (std::size_t tile = 0; tile < tiles; ++tile) transform_output(products, block.tile(tile), tile, tiles, y);
     if (moments) parts[index] = ChannelMoments::of_block(y.pixel(block.first_pixel()), block.pixels(), out_channels);
   });
   if (moments) *moments = ChannelMoments::merged(parts);
@@ -89,20 +93,21 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
                               std::span<T> grad_weight, const InputAffine<T>* input) {
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const TileBlocks<m> blocks = winograd_blocks<m>(shape, grad_y.shape());
-  const auto v = point_scratch<Scratch::input_at_points, m, T>(blocks.most_tiles() * in_channels);
+  const auto v = point_scratch<Scratch::input_at_points, m, T>(Strips<T>::size(blocks.most_tiles(), in_channels));
   const auto d = point_scratch<Scratch::grad_at_points, m, T>(Panels<T>::size(blocks.most_tiles(), out_channels));
-  const auto grad_u = point_scratch<Scratch::kernel_grad_at_points, m, T>(in_channels * out_channels);
+  const auto grad_u = point_scratch<Scratch::kernel_grad_at_points, m, T>(Panels<T>::size(in_channels, out_channels));
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const TileBlock<m> block = blocks[index];
     const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels;
     parallel_for(tiles, work, [&](std::size_t tile) {
-      transform_input(shape, x, input, block.tile(tile), tile, v);
+      transform_input(shape, x, input, block.tile(tile), v,
+                      [&](std::size_t c) { return Strips<T>::offset(tiles, tile, c); });
       transform_grad(grad_y, block.tile(tile), tile, tiles, d);
     });
     fill_up_panels(d, tiles, out_channels);
     parallel_for(d.count, work, [&](std::size_t point) {
-      multiply<T>({v[point], 1, in_channels}, in_channels, {d[point], tiles, out_channels}, grad_u[point], out_channels,
-                  index > 0);
+      multiply_transposed<T>({v[point], tiles, in_channels}, {d[point], tiles, out_channels},
+                             Product<T>::in_panels({grad_u[point], in_channels, out_channels}), index > 0);
     });
   }
   parallel_for(in_channels, grad_weight.size(), [&](std::size_t in) {

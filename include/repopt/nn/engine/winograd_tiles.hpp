@@ -99,10 +99,11 @@ class PointMatrices {
   std::size_t distance_;
 };
 
-/// Row `index` of V, matrices (tiles, channels): a tile of x, as `input` makes it, with its border, at the points.
+/// A tile of x, as `input` makes it, with its border, at the points: its channel c goes to element offset(c) of V's
+/// matrices.
 template <bool has_input, std::size_t m, class T>
 void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input, const Tile& tile,
-                     std::size_t index, const PointMatrices<m, T>& v) {
+                     const PointMatrices<m, T>& v, auto offset) {
   constexpr std::size_t points = m + 2;
   const ImageShape& image = x.shape();
   const T* pixels[points * points];  // null: outside of the image
@@ -124,18 +125,18 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
           if constexpr (has_input) return input->apply(value, c);
           return value;
         },
-        v.store_at(index * image.channels + c));
+        v.store_at(offset(c)));
   });
 }
 
 /// The same, with `input` or, if it is null, without.
 template <std::size_t m, class T>
 void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input, const Tile& tile,
-                     std::size_t index, const PointMatrices<m, T>& v) {
+                     const PointMatrices<m, T>& v, auto offset) {
   if (input)
-    transform_input<true>(shape, x, input, tile, index, v);
+    transform_input<true>(shape, x, input, tile, v, offset);
   else
-    transform_input<false>(shape, x, input, tile, index, v);
+    transform_input<false>(shape, x, input, tile, v, offset);
 }
 
 /// Row `index` of D, matrices (tiles, channels) in panels of depth `tiles`: a tile of dL/dy at the points.
@@ -155,13 +156,14 @@ void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index
   });
 }
 
-/// A tile of y, from row `index` of the products, matrices (tiles, channels).
+/// A tile of y, from row `index` of the products, matrices (tiles, channels) in panels.
 template <std::size_t m, class T>
-void transform_output(const PointMatrices<m, T>& products, const Tile& tile, std::size_t index, Tensor<T>& y_tensor) {
+void transform_output(const PointMatrices<m, T>& products, const Tile& tile, std::size_t index, std::size_t tiles,
+                      Tensor<T>& y_tensor) {
   const ImageShape& y = y_tensor.shape();
   T* const to = y_tensor.pixel((tile.image * y.height + tile.top) * y.width + tile.left);
   for_each_packet<T>(y.channels, [&]<class Packet>(std::size_t c) {
-    from_points_2d<winograd_output<m>, Packet>(products.template load_at<Packet>(index * y.channels + c),
+    from_points_2d<winograd_output<m>, Packet>(products.template load_at<Packet>(Panels<T>::offset(tiles, index, c)),
                                                [&](std::size_t i, std::size_t j, const Packet& value) {
                                                  if (i < tile.height && j < tile.width)
                                                    Eigen::internal::pstoreu(to + (i * y.width + j) * y.channels + c,
@@ -191,7 +193,7 @@ void transform_kernel_grad(const PointMatrices<m, T>& grad_u, std::size_t in_cha
                            std::size_t in, T* grad_weight) {
   for_each_packet<T>(out_channels, [&]<class Packet>(std::size_t out) {
     from_points_2d<winograd_kernel<m>, Packet>(
-        grad_u.template load_at<Packet>(in * out_channels + out),
+        grad_u.template load_at<Packet>(Panels<T>::offset(in_channels, in, out)),
         [&](std::size_t i, std::size_t j, const Packet& value) {
           T* const to = grad_weight + ((3 * i + j) * in_channels + in) * out_channels + out;
           Eigen::internal::pstoreu(to, Eigen::internal::padd(Eigen::internal::ploadu<Packet>(to), value));
