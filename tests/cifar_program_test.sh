@@ -37,6 +37,11 @@ train() {
   tail -n 1 "$folder.txt" >"$folder.json"
 }
 
+# A network learns what no linear classifier does (cifar/synthetic.test.cpp).
+"$program" train --data synthetic --model cifar-small --epochs 2 --limit 5000 --out learnt >out.txt 2>>log.txt
+check "a network gets above 90 % of the synthetic pictures" \
+  'grep -Eq "\"test_accuracy\":(0\.9|1)" out.txt'
+
 train rep whole
 for key in mode model data epochs test_accuracy train_loss images_per_second peak_rss_mb; do
   check "the result names $key" 'grep -q "\"$key\":" whole.json'

@@ -12,7 +12,8 @@ tests. Further arguments go to ctest: `-L core` runs one group, `-N` only lists 
   --dry-run   print the commands and change nothing
   --help      print this
 
-REPOPT_CIFAR_DIR  a folder with data_batch_*.bin and test_batch.bin: tests on real pictures then run, too.
+REPOPT_CIFAR_DIR   a folder with data_batch_*.bin and test_batch.bin: tests on real pictures then run, too.
+REPOPT_SCALES_DIR  a folder with the published scales of RepOpt-VGG-B1, -L1 and RepOptGhostNet: tested, too.
 USAGE
 }
 
