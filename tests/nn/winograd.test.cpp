@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "repopt/nn/engine/conv.hpp"
@@ -32,21 +34,32 @@ std::vector<std::pair<ConvShape, ImageShape>> winograd_shapes(Random& random) {
   return shapes;
 }
 
+/// The convolutions of stride 2 that there is a scheme for, on the same images.
+std::vector<std::pair<ConvShape, ImageShape>> stride_2_shapes(Random& random) {
+  auto shapes = winograd_shapes(random);
+  for (auto& [shape, image] : shapes) {
+    shape.stride = {2, 2};
+    shape.padding = {1, 1};
+  }
+  return shapes;
+}
+
 /// Largest error of forward, backward data and backward weight against the plain convolution of the same T.
-template <std::size_t m, class T>
+template <class Scheme, class Adjoint, class T>
 double winograd_error(Random& random, const ConvShape& shape, const ImageShape& image) {
   const auto x = random_tensor<T>(random, image);
   const auto grad_y = random_tensor<T>(random, conv_output_shape(shape, image));
   const std::vector<T> weight = random.numbers<T>(shape.size());
   std::vector<T> turned(weight.size()), grad(weight.size(), T(1)), expected_grad(weight.size(), T(1));
   Tensor<T> y(grad_y.shape()), expected_y(grad_y.shape()), grad_x(image), expected_grad_x(image);
+  const ConvShape adjoint = engine::has_adjoint(shape) ? engine::adjoint_shape(shape) : engine::swapped_channels(shape);
 
-  engine::winograd_forward<m, T>(shape, x, weight, y, nullptr, nullptr);
+  engine::winograd_forward<Scheme, T>(shape, x, weight, y, nullptr, nullptr);
   engine::gemm_forward<T>(shape, x, weight, expected_y, nullptr, nullptr);
   engine::turn_kernel<T>(shape, weight, turned);
-  engine::winograd_forward<m, T>(engine::adjoint_shape(shape), grad_y, turned, grad_x, nullptr, nullptr);
+  engine::winograd_forward<Adjoint, T>(adjoint, grad_y, turned, grad_x, nullptr, nullptr);
   engine::gemm_backward_data<T>(shape, grad_y, weight, expected_grad_x);
-  engine::winograd_backward_weight<m, T>(shape, x, grad_y, grad, nullptr);
+  engine::winograd_backward_weight<Scheme, T>(shape, x, grad_y, grad, nullptr);
   engine::gemm_backward_weight<T>(shape, x, grad_y, expected_grad, nullptr);
   return std::max({relative_error(y.values(), expected_y.values()),
                    relative_error(grad_x.values(), expected_grad_x.values()), relative_error(grad, expected_grad)});
@@ -58,27 +71,34 @@ TEST_CASE("Winograd's matrices multiply polynomials exactly") {
   using namespace repopt::nn::engine;
   // y_i = sum_j g_j x_(i+j), for unit vectors g and x
   const auto check = [](const auto& input, const auto& kernel, const auto& output) {
-    const std::size_t points = input.size(), m = output[0].size();
+    const std::size_t points = input.size(), m = output[0].size(), r = kernel[0].size();
     for (std::size_t i = 0; i < m; ++i)
-      for (std::size_t g = 0; g < 3; ++g)
+      for (std::size_t g = 0; g < r; ++g)
         for (std::size_t x = 0; x < points; ++x) {
           double y = 0;
           for (std::size_t k = 0; k < points; ++k) y += output[k][i] * kernel[k][g] * input[k][x];
           CHECK(y == doctest::Approx(x == i + g ? 1 : 0).epsilon(1e-14));
         }
   };
-  check(winograd_input<2>, winograd_kernel<2>, winograd_output<2>);
-  check(winograd_input<4>, winograd_kernel<4>, winograd_output<4>);
+  check(winograd_input<2, 3>, winograd_kernel<2, 3>, winograd_output<2, 3>);
+  check(winograd_input<4, 3>, winograd_kernel<4, 3>, winograd_output<4, 3>);
+  check(winograd_input<4, 2>, winograd_kernel<4, 2>, winograd_output<4, 2>);
 }
 
 TEST_CASE_TEMPLATE("Winograd's convolution agrees with the plain one in all three passes", T, float, double) {
+  using namespace repopt::nn::engine;
   Random random(11);
   constexpr bool is_float = std::is_same_v<T, float>;
   for (const auto& [shape, image] : winograd_shapes(random)) {
     CAPTURE(describe(shape));
     CAPTURE(describe(image));
-    CHECK(winograd_error<2, T>(random, shape, image) < (is_float ? 4e-6 : 1e-14));
-    CHECK(winograd_error<4, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
+    CHECK(winograd_error<Stride1<2>, Stride1<2>, T>(random, shape, image) < (is_float ? 4e-6 : 1e-14));
+    CHECK(winograd_error<Stride1<4>, Stride1<4>, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
+  }
+  for (const auto& [shape, image] : stride_2_shapes(random)) {
+    CAPTURE(describe(shape));
+    CAPTURE(describe(image));
+    CHECK(winograd_error<Stride2, Stride2Adjoint, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
   }
 }
 
@@ -86,7 +106,8 @@ TEST_CASE("The algorithm is chosen by shape and type, and can be forced") {
   CHECK(is_winograd_faster<float>(square(64, 64, 3)));
   CHECK_FALSE(is_winograd_faster<double>(square(64, 64, 3)));
   CHECK_FALSE(is_winograd_faster<float>(square(3, 64, 3)));
-  CHECK_FALSE(is_winograd_faster<float>(strided(square(64, 64, 3), {2, 2})));
+  CHECK(is_winograd_faster<float>(strided(square(64, 64, 3), {2, 2})));
+  CHECK_FALSE(is_winograd_faster<float>(strided(square(64, 64, 3), {2, 1})));
   CHECK_FALSE(is_winograd_faster<float>(square(64, 64, 3, 1, 2)));
 
   Random random(12);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <span>
+#include <utility>
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
@@ -19,11 +20,16 @@ constexpr bool has_adjoint(const ConvShape& shape) {
   return has;
 }
 
+/// The shape with input and output channels in each other's place, as turn_kernel() puts them.
+constexpr ConvShape swapped_channels(const ConvShape& shape) {
+  ConvShape swapped = shape;
+  std::swap(swapped.in_channels, swapped.out_channels);
+  return swapped;
+}
+
 /// That convolution's shape.
 constexpr ConvShape adjoint_shape(const ConvShape& shape) {
-  ConvShape adjoint = shape;
-  adjoint.in_channels = shape.out_channels;
-  adjoint.out_channels = shape.in_channels;
+  ConvShape adjoint = swapped_channels(shape);
   for (std::size_t axis = 0; axis < 2; ++axis)
     adjoint.padding[axis] = shape.dilation[axis] * (shape.kernel_size[axis] - 1) - shape.padding[axis];
   return adjoint;

@@ -32,7 +32,7 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
 template <class T>
 inline constexpr bool has_winograd = std::is_same_v<T, float>;
 
-/// Whether Winograd's F(4x4, 3x3) computes the passes of this convolution under ConvAlgorithm::fastest. With fewer
+/// Whether Winograd's method computes the passes of this convolution under ConvAlgorithm::fastest. With fewer
 /// channels its transforms cost more than they save.
 template <class T>
 constexpr bool is_winograd_faster(const ConvShape& shape) {
@@ -62,7 +62,8 @@ void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
   y.resize(conv_output_shape(shape, x.shape()));
   if constexpr (has_winograd<T>)
     if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
-      return engine::winograd_forward<4>(shape, x, weight, y, input, moments);
+      return shape.stride[0] == 1 ? engine::winograd_forward<engine::Stride1<4>>(shape, x, weight, y, input, moments)
+                                  : engine::winograd_forward<engine::Stride2>(shape, x, weight, y, input, moments);
   if (engine::is_depthwise(shape))
     engine::depthwise_forward(shape, x, weight, y, input, moments);
   else
@@ -76,15 +77,19 @@ void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
                         ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
   require_kernel(shape, weight.size());
   require_output(shape, grad_x.shape(), grad_y.shape());
-  if (engine::is_depthwise(shape)) {
-    engine::depthwise_backward_data(shape, grad_y, weight, grad_x);
-  } else if (engine::has_adjoint(shape)) {
-    const std::span<T> turned(engine::scratch<engine::Scratch::turned_kernel, T>(weight.size()), weight.size());
-    engine::turn_kernel(shape, weight, turned);
-    conv_forward<T>(engine::adjoint_shape(shape), grad_y, turned, grad_x, nullptr, nullptr, algorithm);
-  } else {
-    engine::gemm_backward_data(shape, grad_y, weight, grad_x);
-  }
+  if (engine::is_depthwise(shape)) return engine::depthwise_backward_data(shape, grad_y, weight, grad_x);
+  const auto turned = [&] {
+    const std::span<T> kernel(engine::scratch<engine::Scratch::turned_kernel, T>(weight.size()), weight.size());
+    engine::turn_kernel(shape, weight, kernel);
+    return std::span<const T>(kernel);
+  };
+  if (engine::has_adjoint(shape))
+    return conv_forward<T>(engine::adjoint_shape(shape), grad_y, turned(), grad_x, nullptr, nullptr, algorithm);
+  if constexpr (has_winograd<T>)
+    if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
+      return engine::winograd_forward<engine::Stride2Adjoint, T>(engine::swapped_channels(shape), grad_y, turned(),
+                                                                 grad_x, nullptr, nullptr);
+  engine::gemm_backward_data(shape, grad_y, weight, grad_x);
 }
 
 /// grad_weight += dL/dweight. `input` as in the forward pass. The plain algorithm cuts the sum over the batch into one
@@ -97,7 +102,9 @@ void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tens
   require_output(shape, x.shape(), grad_y.shape());
   if constexpr (has_winograd<T>)
     if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
-      return engine::winograd_backward_weight<4>(shape, x, grad_y, grad_weight, input);
+      return shape.stride[0] == 1
+                 ? engine::winograd_backward_weight<engine::Stride1<4>>(shape, x, grad_y, grad_weight, input)
+                 : engine::winograd_backward_weight<engine::Stride2>(shape, x, grad_y, grad_weight, input);
   if (engine::is_depthwise(shape))
     engine::depthwise_backward_weight(shape, x, grad_y, grad_weight, input);
   else

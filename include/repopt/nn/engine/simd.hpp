@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <cstddef>
+#include <utility>
 
 /// Before a short loop of a constant count: unroll it, so that arrays indexed by its variable stay in registers.
 #if defined(__clang__)
@@ -11,6 +12,13 @@
 #define REPOPT_UNROLL _Pragma("GCC unroll 16")
 #else
 #define REPOPT_UNROLL
+#endif
+
+/// After the parameters of a lambda: inline it wherever it is called.
+#if defined(__GNUC__) || defined(__clang__)
+#define REPOPT_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define REPOPT_INLINE_LAMBDA
 #endif
 
 namespace repopt::nn::engine {
@@ -31,6 +39,13 @@ void for_each_packet(std::size_t channels, auto visit) {
   for (; channel + Simd<T>::width <= channels; channel += Simd<T>::width)
     visit.template operator()<typename Simd<T>::Packet>(channel);
   for (; channel < channels; ++channel) visit.template operator()<T>(channel);
+}
+
+/// visit.operator()<i>() for i from 0 to count - 1, without a loop: i is a constant, whatever the optimizer does.
+template <std::size_t count>
+EIGEN_ALWAYS_INLINE void unrolled(auto visit) {
+  [&]<std::size_t... i>(std::index_sequence<i...>) REPOPT_INLINE_LAMBDA { (visit.template operator()<i>(), ...); }
+  (std::make_index_sequence<count>());
 }
 
 /// Asks for memory that is needed soon; any address will do.

@@ -1,14 +1,15 @@
 // Winograd's transforms, generated from their interpolation points.
 //
-// Multiplying two polynomials, g of degree 2 and h of degree m - 1, means evaluating both at m + 2 points, multiplying
+// Multiplying two polynomials, g of r and h of m coefficients, means evaluating both at m + r - 1 points, multiplying
 // value by value, and interpolating (Toom and Cook). In matrices: s = C [(G g) .* (A h)], with rows (1, p, p^2, ...) in
 // G and A for each point p, and in C's columns the polynomials that are 1 at one point and 0 at all others. A
-// convolution y_i = sum_j g_j x_(i+j), m outputs from m + 2 inputs, is the same product read backwards (transposed):
+// convolution y_i = sum_j g_j x_(i+j), m outputs from m + r - 1 inputs, is the same product read backwards
+// (transposed):
 //
 //     y = A^T [(G g) .* (B x)],   B = C^T,
 //
-// with m + 2 multiplications instead of 3 m. In two dimensions every matrix is applied along both axes: 36 instead of
-// 144 multiplications for m = 4. (Lavin and Gray, arXiv 1509.09308, who write B^T for B.) Its gradients are
+// with m + r - 1 multiplications instead of m r. In two dimensions every matrix is applied along both axes: 36 instead
+// of 144 multiplications for m = 4, r = 3. (Lavin and Gray, arXiv 1509.09308, who write B^T for B.) Its gradients are
 // dL/dg = G^T [(B x) .* (A dL/dy)] and, for x, the same convolution with the kernel turned by 180 degrees.
 #pragma once
 
@@ -23,22 +24,23 @@ namespace repopt::nn::engine {
 template <std::size_t rows, std::size_t columns>
 using ConstantMatrix = std::array<std::array<double, columns>, rows>;
 
-/// The finite interpolation points for m outputs: 0, then pairs p, -p; infinity is added as the last one.
-template <std::size_t m>
-inline constexpr std::array<double, m + 1> winograd_points;
+/// The finite interpolation points for m outputs of r taps: 0 if their number is odd, then pairs p, -p. Infinity is
+/// added as the last point. Chosen by the error in float, largest deviation by largest element, over 256 channels.
+template <std::size_t m, std::size_t r>
+inline constexpr std::array<double, m + r - 2> winograd_points;
 
 template <>
-inline constexpr std::array<double, 3> winograd_points<2>{0, 1, -1};
-
-/// In float these have a quarter of the error of the usual 0, +-1, +-2.
+inline constexpr std::array<double, 3> winograd_points<2, 3>{0, 1, -1};
 template <>
-inline constexpr std::array<double, 5> winograd_points<4>{0, 0.75, -0.75, 1.5, -1.5};
+inline constexpr std::array<double, 5> winograd_points<4, 3>{0, 0.75, -0.75, 1.5, -1.5};  // 2e-6; +-1, +-2: 8e-6
+template <>
+inline constexpr std::array<double, 4> winograd_points<4, 2>{0.5, -0.5, 1.25, -1.25};  // 1e-6; +-1, +-2: 1e-5
 
-/// The matrices of F(m x m, 3x3), a row for each point.
-template <std::size_t m>
+/// The matrices of F(m, r), a row for each point.
+template <std::size_t m, std::size_t r>
 class WinogradMatrices {
  public:
-  static constexpr std::size_t points = m + 2;
+  static constexpr std::size_t points = m + r - 1;
 
   /// Values at the points of a polynomial of `columns` coefficients: (1, p, p^2, ...); at infinity, the leading one.
   template <std::size_t columns>
@@ -46,7 +48,7 @@ class WinogradMatrices {
     ConstantMatrix<points, columns> matrix{};
     for (std::size_t k = 0; k + 1 < points; ++k) {
       double power = 1;
-      for (std::size_t j = 0; j < columns; ++j, power *= winograd_points<m>[k]) matrix[k][j] = power;
+      for (std::size_t j = 0; j < columns; ++j, power *= finite[k]) matrix[k][j] = power;
     }
     matrix[points - 1][columns - 1] = 1;
     return matrix;
@@ -56,53 +58,94 @@ class WinogradMatrices {
   static constexpr ConstantMatrix<points, points> numerators() {
     ConstantMatrix<points, points> matrix{};
     for (std::size_t k = 0; k < points; ++k) {
-      matrix[k][0] = 1;
+      matrix[k][0] = k + 1 < points ? sign(k) : 1;
       for (std::size_t j = 0; j + 1 < points; ++j) {
         if (j == k) continue;
-        for (std::size_t i = points; i-- > 0;)
-          matrix[k][i] = (i > 0 ? matrix[k][i - 1] : 0) - winograd_points<m>[j] * matrix[k][i];
+        for (std::size_t i = points; i-- > 0;) matrix[k][i] = (i > 0 ? matrix[k][i - 1] : 0) - finite[j] * matrix[k][i];
       }
     }
     return matrix;
   }
 
   /// G, with the denominators product_(j != k) (p_k - p_j) of the interpolating polynomials.
-  static constexpr ConstantMatrix<points, 3> scaled_evaluation() {
-    ConstantMatrix<points, 3> matrix = evaluation<3>();
+  static constexpr ConstantMatrix<points, r> scaled_evaluation() {
+    ConstantMatrix<points, r> matrix = evaluation<r>();
     for (std::size_t k = 0; k + 1 < points; ++k) {
-      double denominator = 1;
+      double denominator = sign(k);
       for (std::size_t j = 0; j + 1 < points; ++j)
-        if (j != k) denominator *= winograd_points<m>[k] - winograd_points<m>[j];
+        if (j != k) denominator *= finite[k] - finite[j];
       for (double& element : matrix[k]) element /= denominator;
     }
     return matrix;
   }
+
+ private:
+  static constexpr auto& finite = winograd_points<m, r>;
+
+  /// Of numerator and denominator: without 0 among the points those of p and -p would not be alike.
+  static constexpr double sign(std::size_t k) { return finite.size() % 2 == 0 && finite[k] < 0 ? -1 : 1; }
 };
 
-template <std::size_t m>
-inline constexpr ConstantMatrix<m + 2, m> winograd_output = WinogradMatrices<m>::template evaluation<m>();  ///< A
-template <std::size_t m>
-inline constexpr ConstantMatrix<m + 2, 3> winograd_kernel = WinogradMatrices<m>::scaled_evaluation();  ///< G
-template <std::size_t m>
-inline constexpr ConstantMatrix<m + 2, m + 2> winograd_input = WinogradMatrices<m>::numerators();  ///< B
+template <std::size_t m, std::size_t r>
+inline constexpr auto winograd_output = WinogradMatrices<m, r>::template evaluation<m>();  ///< A
+template <std::size_t m, std::size_t r>
+inline constexpr auto winograd_kernel = WinogradMatrices<m, r>::scaled_evaluation();  ///< G
+template <std::size_t m, std::size_t r>
+inline constexpr auto winograd_input = WinogradMatrices<m, r>::numerators();  ///< B
+
+/// Whether rows k and k + 1 of a matrix of `points` rows belong to points p and -p.
+constexpr bool is_pair(std::size_t points, std::size_t k) {
+  const std::size_t finite = points - 1, first = finite % 2;
+  return k >= first && k < finite && (k - first) % 2 == 0;
+}
 
 template <class Packet>
 EIGEN_ALWAYS_INLINE Packet zero() {
   return Eigen::internal::pset1<Packet>(typename Eigen::internal::unpacket_traits<Packet>::type(0));
 }
 
-/// sum += coefficient * x, the first time sum = coefficient * x. The loops that call it are unrolled, so that the
-/// compiler sees each coefficient: 0 and 1 cost no multiplication.
-template <class Packet>
-EIGEN_ALWAYS_INLINE void add_product(double coefficient, const Packet& x, Packet& sum, bool& started) {
+/// sum + coefficient * x; if there is no sum yet, coefficient * x. Coefficients 0 and 1 cost no multiplication.
+template <double coefficient, bool has_sum, class Packet>
+EIGEN_ALWAYS_INLINE Packet add_product(const Packet& sum, const Packet& x) {
   namespace packet = Eigen::internal;
-  if (coefficient == 0) return;
-  const Packet factor = packet::pset1<Packet>(typename packet::unpacket_traits<Packet>::type(coefficient));
-  if (started)
-    sum = coefficient == 1 ? packet::padd(sum, x) : packet::pmadd(factor, x, sum);
-  else
-    sum = coefficient == 1 ? x : packet::pmul(factor, x);
-  started = true;
+  if constexpr (coefficient == 0) {
+    return sum;
+  } else if constexpr (coefficient == 1) {
+    if constexpr (has_sum) return packet::padd(sum, x);
+    return x;
+  } else {
+    const Packet factor = packet::pset1<Packet>(typename packet::unpacket_traits<Packet>::type(coefficient));
+    if constexpr (has_sum) return packet::pmadd(factor, x, sum);
+    return packet::pmul(factor, x);
+  }
+}
+
+/// Whether one of row[first], row[first + step], ... before row[end] is not 0: whether a sum has begun there.
+template <std::size_t size>
+constexpr bool has_product(const std::array<double, size>& row, std::size_t first, std::size_t end, std::size_t step) {
+  for (std::size_t j = first; j < end; j += step)
+    if (row[j] != 0) return true;
+  return false;
+}
+
+/// Whether the sum over the rows before `end` has begun in column j. (A pair's rows are 0 in the same columns.)
+template <std::size_t rows, std::size_t columns>
+constexpr bool has_column_product(const ConstantMatrix<rows, columns>& matrix, std::size_t j, std::size_t end) {
+  for (std::size_t k = 0; k < end; ++k)
+    if (matrix[k][j] != 0 && !(is_pair(rows, k) && k + 1 == end && j % 2 == 1)) return true;
+  return false;
+}
+
+/// Row k of matrix * x, of columns first, first + step, ... only; elements of x x_step apart.
+template <const auto& matrix, std::size_t k, std::size_t first, std::size_t step, class Packet>
+EIGEN_ALWAYS_INLINE Packet row_sum(const Packet* x, std::size_t x_step) {
+  constexpr std::size_t columns = matrix[0].size();
+  Packet sum = zero<Packet>();
+  unrolled<(columns - first + step - 1) / step>([&]<std::size_t i>() REPOPT_INLINE_LAMBDA {
+    constexpr std::size_t j = first + i * step;
+    sum = add_product<matrix[k][j], has_product(matrix[k], first, j, step)>(sum, x[j * x_step]);
+  });
+  return sum;
 }
 
 /// values = matrix * x, from coefficients to values at the points: one-dimensional, elements of x x_step apart.
@@ -110,82 +153,57 @@ EIGEN_ALWAYS_INLINE void add_product(double coefficient, const Packet& x, Packet
 /// costs one row: even part plus, and minus, odd part.
 template <const auto& matrix, class Packet>
 EIGEN_ALWAYS_INLINE void to_points(const Packet* x, std::size_t x_step, Packet* values) {
-  constexpr std::size_t points = matrix.size(), size = matrix[0].size();
-  REPOPT_UNROLL
-  for (std::size_t k = 0; k < points; k += 1 + k % 2) {
-    Packet part[2] = {zero<Packet>(), zero<Packet>()};  // of even and odd columns
-    bool started[2] = {false, false};
-    REPOPT_UNROLL
-    for (std::size_t j = 0; j < size; ++j) add_product(matrix[k][j], x[j * x_step], part[j % 2], started[j % 2]);
-    if (k % 2 == 1 && k + 1 < points) {
-      values[k] = Eigen::internal::padd(part[0], part[1]);
-      values[k + 1] = Eigen::internal::psub(part[0], part[1]);
-    } else {
-      values[k] = started[0] ? part[0] : part[1];  // the row of 0 or of infinity
+  constexpr std::size_t points = matrix.size();
+  unrolled<points>([&]<std::size_t k>() REPOPT_INLINE_LAMBDA {
+    if constexpr (is_pair(points, k)) {
+      const Packet even = row_sum<matrix, k, 0, 2>(x, x_step), odd = row_sum<matrix, k, 1, 2>(x, x_step);
+      values[k] = Eigen::internal::padd(even, odd);
+      values[k + 1] = Eigen::internal::psub(even, odd);
+    } else if constexpr (k == 0 || !is_pair(points, k - 1)) {
+      values[k] = row_sum<matrix, k, 0, 1>(x, x_step);
     }
-  }
+  });
 }
 
 /// x = matrix^T * values, the transposed map, with the same saving; elements of `values` values_step apart.
 template <const auto& matrix, class Packet>
 EIGEN_ALWAYS_INLINE void from_points(const Packet* values, std::size_t values_step, Packet* x) {
-  constexpr std::size_t points = matrix.size(), size = matrix[0].size();
+  constexpr std::size_t points = matrix.size(), columns = matrix[0].size();
   Packet folded[points];  // the sum and the difference in place of each pair
-  folded[0] = values[0];
-  folded[points - 1] = values[(points - 1) * values_step];
-  REPOPT_UNROLL
-  for (std::size_t k = 1; k + 1 < points; k += 2) {
-    folded[k] = Eigen::internal::padd(values[k * values_step], values[(k + 1) * values_step]);
-    folded[k + 1] = Eigen::internal::psub(values[k * values_step], values[(k + 1) * values_step]);
-  }
-  REPOPT_UNROLL
-  for (std::size_t j = 0; j < size; ++j) {
-    bool started = false;
+  unrolled<points>([&]<std::size_t k>() REPOPT_INLINE_LAMBDA {
+    if constexpr (is_pair(points, k)) {
+      folded[k] = Eigen::internal::padd(values[k * values_step], values[(k + 1) * values_step]);
+      folded[k + 1] = Eigen::internal::psub(values[k * values_step], values[(k + 1) * values_step]);
+    } else if constexpr (k == 0 || !is_pair(points, k - 1)) {
+      folded[k] = values[k * values_step];
+    }
+  });
+  unrolled<columns>([&]<std::size_t j>() REPOPT_INLINE_LAMBDA {
     x[j] = zero<Packet>();
-    REPOPT_UNROLL
-    for (std::size_t k = 0; k < points; k += 1 + k % 2)
-      add_product(matrix[k][j], folded[k % 2 == 1 && k + 1 < points ? k + j % 2 : k], x[j], started);
-  }
+    unrolled<points>([&]<std::size_t k>() REPOPT_INLINE_LAMBDA {
+      constexpr bool second = k > 0 && is_pair(points, k - 1);
+      constexpr bool used = is_pair(points, k) ? j % 2 == 0 : !second || j % 2 == 1;  // sums or differences
+      constexpr double coefficient = used ? matrix[second ? k - 1 : k][j] : 0;
+      x[j] = add_product<coefficient, has_column_product(matrix, j, k)>(x[j], folded[k]);
+    });
+  });
 }
 
-/// to_points() along both axes: load(i, j) is element (i, j) of a (size, size) array, store(i, j, value) takes the
-/// values at points i, j.
-template <const auto& matrix, class Packet>
-EIGEN_ALWAYS_INLINE void to_points_2d(auto load, auto store) {
-  constexpr std::size_t points = matrix.size(), size = matrix[0].size();
-  Packet half[size][points], column[size], row[points];
-  REPOPT_UNROLL
-  for (std::size_t j = 0; j < size; ++j) {
-    REPOPT_UNROLL
-    for (std::size_t i = 0; i < size; ++i) column[i] = load(i, j);
-    to_points<matrix>(column, 1, half[j]);
-  }
-  REPOPT_UNROLL
-  for (std::size_t i = 0; i < points; ++i) {
-    to_points<matrix>(&half[0][i], points, row);
-    REPOPT_UNROLL
-    for (std::size_t j = 0; j < points; ++j) store(i, j, row[j]);
-  }
-}
-
-/// from_points() along both axes: load(i, j) is the value at points i, j, store(i, j, value) takes element (i, j) of a
-/// (size, size) array.
-template <const auto& matrix, class Packet>
-EIGEN_ALWAYS_INLINE void from_points_2d(auto load, auto store) {
-  constexpr std::size_t points = matrix.size(), size = matrix[0].size();
-  Packet half[points][size], column[points], row[size];
-  REPOPT_UNROLL
-  for (std::size_t j = 0; j < points; ++j) {
-    REPOPT_UNROLL
-    for (std::size_t i = 0; i < points; ++i) column[i] = load(i, j);
-    from_points<matrix>(column, 1, half[j]);
-  }
-  REPOPT_UNROLL
-  for (std::size_t i = 0; i < size; ++i) {
-    from_points<matrix>(&half[0][i], size, row);
-    REPOPT_UNROLL
-    for (std::size_t j = 0; j < size; ++j) store(i, j, row[j]);
-  }
+/// A one-dimensional map from `in` to `out` elements, map(x, x_step, y), along both axes of a square:
+/// load.operator()<i, j>() is element (i, j) of the input, store.operator()<i, j>(value) takes that of the output.
+template <class Packet, std::size_t in, std::size_t out>
+EIGEN_ALWAYS_INLINE void along_both_axes(auto map, auto load, auto store) {
+  Packet half[in][out];
+  unrolled<in>([&]<std::size_t j>() REPOPT_INLINE_LAMBDA {
+    Packet column[in];
+    unrolled<in>([&]<std::size_t i>() REPOPT_INLINE_LAMBDA { column[i] = load.template operator()<i, j>(); });
+    map(column, 1, half[j]);
+  });
+  unrolled<out>([&]<std::size_t i>() REPOPT_INLINE_LAMBDA {
+    Packet row[out];
+    map(&half[0][i], out, row);
+    unrolled<out>([&]<std::size_t j>() REPOPT_INLINE_LAMBDA { store.template operator()<i, j>(row[j]); });
+  });
 }
 
 }  // namespace repopt::nn::engine

@@ -1,0 +1,120 @@
+// Which values a convolution is computed from, along one axis: the schemes of Winograd's convolutions.
+//
+// A scheme turns a tile's inputs into `values`, multiplies each by a kernel value, and turns the products into outputs.
+// Value i belongs to kernel point point(i): there is one for each but the last point, which `copies` values share.
+// Everything here is one-dimensional, for packets of channels, `step` elements apart; along_both_axes() does the rest.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+
+#include "repopt/nn/engine/simd.hpp"
+#include "repopt/nn/engine/winograd_transform.hpp"
+
+namespace repopt::nn::engine {
+
+/// What all schemes have: numbers per tile, and the kernel of `points` points.
+template <std::size_t input_count, std::size_t output_count, std::size_t point_count, std::size_t value_count>
+struct WinogradScheme {
+  static constexpr std::size_t inputs = input_count, outputs = output_count, points = point_count;
+  static constexpr std::size_t values = value_count;
+
+  static constexpr std::size_t point(std::size_t value) { return value < points ? value : points - 1; }
+  static constexpr std::size_t copy(std::size_t value) { return value < points ? 0 : value - points + 1; }
+  static constexpr std::size_t copies(std::size_t point) { return point + 1 < points ? 1 : values - points + 1; }
+};
+
+/// 3 taps, stride 1: F(m, 3).
+template <std::size_t m>
+struct Stride1 : WinogradScheme<m + 2, m, m + 2, m + 2> {
+  /// The first input of the tile whose first output is `output`; may wrap around below zero.
+  static constexpr std::size_t first_input(std::size_t output, std::size_t padding) { return output - padding; }
+
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void input(const Packet* x, std::size_t step, Packet* values) {
+    to_points<winograd_input<m, 3>>(x, step, values);
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void output(const Packet* values, std::size_t step, Packet* y) {
+    from_points<winograd_output<m, 3>>(values, step, y);
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void grad(const Packet* y, std::size_t step, Packet* values) {
+    to_points<winograd_output<m, 3>>(y, step, values);
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void kernel(const Packet* taps, std::size_t step, Packet* points) {
+    to_points<winograd_kernel<m, 3>>(taps, step, points);
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void kernel_grad(const Packet* points, std::size_t step, Packet* taps) {
+    from_points<winograd_kernel<m, 3>>(points, step, taps);
+  }
+};
+
+/// 3 taps, stride 2: y_i = (w_0 e_i + w_2 e_(i+1)) + w_1 o_i, with the inputs in turn called e_0, o_0, e_1, ...: F(4,
+/// 2) on the e, and the o as they are. 9 multiplications for 4 outputs, in two dimensions 81 instead of 144.
+struct Stride2 : WinogradScheme<9, 4, 6, 9> {
+  static constexpr std::size_t first_input(std::size_t output, std::size_t padding) { return 2 * output - padding; }
+
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void input(const Packet* x, std::size_t step, Packet* values) {
+    to_points<winograd_input<4, 2>>(x, 2 * step, values);
+    REPOPT_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) values[5 + i] = x[(2 * i + 1) * step];
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void output(const Packet* values, std::size_t step, Packet* y) {
+    from_points<winograd_output<4, 2>>(values, step, y);
+    REPOPT_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) y[i] = Eigen::internal::padd(y[i], values[(5 + i) * step]);
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void grad(const Packet* y, std::size_t step, Packet* values) {
+    to_points<winograd_output<4, 2>>(y, step, values);
+    REPOPT_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) values[5 + i] = y[i * step];
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void kernel(const Packet* taps, std::size_t step, Packet* points) {
+    to_points<winograd_kernel<4, 2>>(taps, 2 * step, points);
+    points[5] = taps[step];
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void kernel_grad(const Packet* points, std::size_t step, Packet* taps) {
+    Packet outer[2];
+    from_points<winograd_kernel<4, 2>>(points, step, outer);
+    taps[0] = outer[0];
+    taps[1] = points[5 * step];
+    taps[2] = outer[1];
+  }
+};
+
+/// Backward data of Stride2 with padding 1, for the turned kernel (w_2, w_1, w_0): with the inputs now g = dL/dy, the
+/// outputs in turn are dL/do_i = w_1 g_i and dL/de_(i+1) = w_2 g_i + w_0 g_(i+1).
+struct Stride2Adjoint : WinogradScheme<5, 8, 6, 9> {
+  static constexpr std::size_t first_input(std::size_t output, std::size_t) { return output / 2; }
+
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void input(const Packet* g, std::size_t step, Packet* values) {
+    to_points<winograd_input<4, 2>>(g, step, values);
+    REPOPT_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) values[5 + i] = g[i * step];
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void output(const Packet* values, std::size_t step, Packet* x) {
+    Packet odd[4];
+    from_points<winograd_output<4, 2>>(values, step, odd);
+    REPOPT_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) {
+      x[2 * i] = values[(5 + i) * step];
+      x[2 * i + 1] = odd[i];
+    }
+  }
+  template <class Packet>
+  static EIGEN_ALWAYS_INLINE void kernel(const Packet* taps, std::size_t step, Packet* points) {
+    Stride2::kernel(taps, step, points);
+  }
+};
+
+}  // namespace repopt::nn::engine
