@@ -102,22 +102,6 @@ TEST_CASE("The embedded kernel convolves as the branch does, for random shapes")
   }
 }
 
-TEST_CASE("Placement::covers is true on the branch's taps and only there") {
-  Random random(22);
-  for (int trial = 0; trial < 100; ++trial) {
-    const ConvShape target = random_target(random), branch = random_branch_shape(random, target);
-    const Placement placed(branch, target);
-    std::vector<bool> covered(target.taps()), claimed(target.taps());
-    for_each_weight(branch, [&](const WeightIndex& weight) {
-      const WeightIndex place = placed(weight);
-      covered[place.row * target.kernel_size[1] + place.column] = true;
-    });
-    for (std::size_t tap = 0; tap < target.taps(); ++tap)
-      claimed[tap] = placed.covers(tap / target.kernel_size[1], tap % target.kernel_size[1]);
-    CHECK(claimed == covered);
-  }
-}
-
 TEST_CASE("What does not embed is refused for the right reason") {
   const ConvShape conv3x3 = square(4, 4, 3), conv5x5 = square(4, 4, 5);
   const auto obstacle = [](const ConvShape& branch, const ConvShape& target) {

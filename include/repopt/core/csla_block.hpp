@@ -67,8 +67,8 @@ class CslaBlock {
       const auto bad = std::ranges::find_if_not(branch.scale, [](T s) { return std::isfinite(s); });
       if (bad != branch.scale.end())
         require(false, "scale holds ", *bad, ", it must be finite; branch [", describe(branch.shape), "]");
-      placements_.emplace_back(branch.shape, target_);
     }
+    find_runs();
   }
 
   /// A kernel without a prior structure: one branch, s = 1. Training it is training the plain kernel.
@@ -109,21 +109,28 @@ class CslaBlock {
 
   /// The same map for terms that depend on scale and place only, streamed: out[k] = sum of term(s_i, k) over the
   /// branches that cover element first + k of the target. Needs no memory beyond `out`, a chunk as for_each_chunk()
-  /// gives it.
+  /// gives it. Loops over `term` become vector code if it captures by value.
   void sum_chunk(std::size_t first, std::span<T> out, auto term) const {
-    std::ranges::fill(out, T(0));
-    const std::size_t row = first / row_size();
-    for (std::size_t i = 0; i < branches_.size(); ++i)
-      for_each_run(branches_[i], placements_[i], row, [&](Run run) {
-        run.first += row * row_size();
-        add(run, first, out, term);
-      });
+    T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
+    const auto set = [=](T s, std::size_t k) { sum[k] = term(s, k); };
+    const auto add = [=](T s, std::size_t k) { sum[k] += term(s, k); };
+    const bool first_branch_fills = branches_[0].shape.size() == target_.size();
+    if (!first_branch_fills) std::ranges::fill(out, T(0));
+    for (std::size_t row = first / row_size_; row * row_size_ < first + out.size(); ++row)
+      for (const Run& run : runs_[row / rows_alike_])
+        if (first_branch_fills && run.branch == 0)
+          for_each_element(run, row, first, out.size(), set);
+        else
+          for_each_element(run, row, first, out.size(), add);
   }
+
+  /// Most elements of a chunk: so few that a processor works on the next chunk while it waits for this one's memory.
+  static constexpr std::size_t max_chunk = 256;
 
   /// Visits the target's memory in chunks that stay in the first-level cache: visit(first, chunk), where chunk[k] is
   /// scratch for element first + k. In parallel as parallel_for() says.
   void for_each_chunk(auto visit) const {
-    parallel_for(chunks(), target_.size(), [&](std::size_t chunk) { visit_chunk(chunk, visit); });
+    parallel_for(chunks(), target_.size(), [=, this](std::size_t chunk) { visit_chunk(chunk, visit); });
   }
 
   /// The sum of visit(first, chunk) over the chunks of for_each_chunk(); the same for any number of threads.
@@ -134,79 +141,79 @@ class CslaBlock {
   }
 
  private:
-  static constexpr std::size_t max_chunk = 1024;
-
-  /// Elements first, first + step, ... of the target, all of one branch. Their scales lie side by side if there is one
-  /// for each, else `scale` points to the one that all share.
+  /// Where a branch lies in a row of the target: at elements first + k * step, k < count. A row is what lies in memory
+  /// below the outermost axes: all weights of one output channel or, in HWIO, all output channels of one tap and input
+  /// channel. `groups` of the branch share a group of the target, each rows_per_group rows long; the elements of the
+  /// n-th lie n * count * step further.
   struct Run {
-    std::size_t first, count, step;
-    const T* scale;
-    bool scale_per_element;
+    std::size_t branch, first, count, step, groups, rows_per_group;
   };
 
-  /// A row is what lies in memory below the outermost axes: all weights of one output channel or, in HWIO, all output
-  /// channels of one tap and input channel.
-  std::size_t row_size() const {
-    return target_.layout == WeightLayout::hwio ? target_.out_channels : target_.in_per_group() * target_.taps();
+  bool row_is_channel() const { return target_.layout != WeightLayout::hwio; }
+
+  void find_runs() {
+    row_size_ = row_is_channel() ? target_.size() / target_.out_channels : target_.out_channels;
+    rows_alike_ = row_is_channel() ? target_.out_channels : target_.in_per_group();
+    runs_.resize(target_.size() / row_size_ / rows_alike_);
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+      const ConvShape& shape = branches_[i].shape;
+      const Placement placed(shape, target_);
+      const std::size_t groups = shape.groups / target_.groups, in = shape.in_per_group(), out = shape.out_per_group();
+      const bool taps_adjoin = shape.taps() == target_.taps() && (target_.layout == WeightLayout::oihw || groups == 1);
+      if (row_is_channel() && taps_adjoin) {
+        runs_[0].push_back({i, 0, in * shape.taps(), 1, groups, out});
+        continue;
+      }
+      for (std::size_t y = 0; y < shape.kernel_size[0]; ++y)
+        for (std::size_t x = 0; x < shape.kernel_size[1]; ++x) {
+          const WeightIndex tap = placed({.row = y, .column = x});
+          if (row_is_channel()) {
+            runs_[0].push_back({i, target_.offset(tap), in, target_.strides().in, groups, out});
+            continue;
+          }
+          const std::size_t channels = groups == 1 ? row_size_ : out;
+          for (std::size_t channel = 0; channel < row_size_; channel += channels * groups)
+            runs_[tap.row * target_.kernel_size[1] + tap.column].push_back({i, channel, channels, 1, groups, in});
+        }
+    }
   }
 
-  std::size_t chunks_per_row() const { return (row_size() + max_chunk - 1) / max_chunk; }
-  std::size_t chunks() const { return target_.size() / row_size() * chunks_per_row(); }
-
-  auto visit_chunk(std::size_t chunk, auto& visit) const {
-    T scratch[max_chunk];
-    const std::size_t begin = chunk % chunks_per_row() * max_chunk;
-    return visit(chunk / chunks_per_row() * row_size() + begin,
-                 std::span<T>(scratch, std::min(max_chunk, row_size() - begin)));
-  }
-
-  /// Visits where a branch lies in a row; Run::first counts from the row's start.
-  void for_each_run(const Branch<T>& branch, const Placement& placed, std::size_t row, auto visit) const {
-    const ConvShape& shape = branch.shape;
-    if (target_.layout == WeightLayout::hwio) {
-      const std::size_t tap = row / target_.in_per_group(), in = row % target_.in_per_group();
-      if (!placed.covers(tap / target_.kernel_size[1], tap % target_.kernel_size[1])) return;
-      const std::size_t group_step = shape.groups / target_.groups;
-      if (group_step == 1) return visit(Run{0, shape.out_channels, 1, branch.scale.data(), true});
-      const std::size_t channels = shape.out_per_group();
-      for (std::size_t group = in / shape.in_per_group(); group < shape.groups; group += group_step)
-        visit(Run{group * channels, channels, 1, branch.scale.data() + group * channels, true});
+  /// visit(s, k) for each element first + k, k < size, of the target that is the run's in `row`.
+  void for_each_element(const Run& run, std::size_t row, std::size_t first, std::size_t size, auto visit) const {
+    const std::size_t step = run.step;
+    const std::size_t group = run.groups == 1 ? 0 : row % rows_alike_ / run.rows_per_group % run.groups;
+    const std::size_t in_row = run.first + group * run.count * step, start = row * row_size_ + in_row;
+    const auto elements_before = [&](std::size_t place) {
+      if (place <= start) return std::size_t(0);
+      return std::min(run.count, step == 1 ? place - start : (place - start + step - 1) / step);
+    };
+    const std::size_t skipped = elements_before(first), count = elements_before(first + size) - skipped;
+    const std::size_t begin = start + skipped * step - first;
+    const T* const scale = branches_[run.branch].scale.data();
+    if (!row_is_channel()) {
+      for (std::size_t k = 0; k < count; ++k) visit(scale[in_row + skipped + k], begin + k);
       return;
     }
-    const T* scale = branch.scale.data() + row;
-    const auto first = [&](std::size_t y, std::size_t x) {
-      return target_.offset(placed({.out = row, .row = y, .column = x})) - row * row_size();
-    };
-    const bool taps_adjoin = shape.taps() == target_.taps() &&
-                             (target_.layout == WeightLayout::oihw || shape.in_per_group() == target_.in_per_group());
-    if (taps_adjoin) return visit(Run{first(0, 0), shape.in_per_group() * shape.taps(), 1, scale, false});
-    for (std::size_t y = 0; y < shape.kernel_size[0]; ++y)
-      for (std::size_t x = 0; x < shape.kernel_size[1]; ++x)
-        visit(Run{first(y, x), shape.in_per_group(), target_.strides().in, scale, false});
+    const T s = scale[row];
+    if (step == 1) {
+      for (std::size_t k = 0; k < count; ++k) visit(s, begin + k);
+    } else {
+      for (std::size_t k = 0; k < count; ++k) visit(s, begin + k * step);
+    }
   }
 
-  /// Adds to out[k], element first + k of the target, what a run contributes to it.
-  static void add(const Run& run, std::size_t first, std::span<T> out, auto term) {
-    const auto elements_before = [&](std::size_t place) {
-      return place <= run.first ? 0 : std::min(run.count, (place - run.first + run.step - 1) / run.step);
-    };
-    const std::size_t skipped = elements_before(first), count = elements_before(first + out.size()) - skipped;
-    if (count == 0) return;
-    const std::size_t begin = run.first + skipped * run.step - first, step = run.step;
-    if (run.scale_per_element) {
-      const T* const scale = run.scale + skipped;
-      for (std::size_t k = 0; k < count; ++k) out[begin + k] += term(scale[k], begin + k);
-    } else if (step == 1) {
-      const T s = *run.scale;
-      for (std::size_t k = begin; k < begin + count; ++k) out[k] += term(s, k);
-    } else {
-      for (std::size_t k = begin; k < begin + count * step; k += step) out[k] += term(*run.scale, k);
-    }
+  std::size_t chunks() const { return (target_.size() + max_chunk - 1) / max_chunk; }
+
+  auto visit_chunk(std::size_t chunk, auto visit) const {
+    T scratch[max_chunk];
+    const std::size_t first = chunk * max_chunk;
+    return visit(first, std::span<T>(scratch, std::min(max_chunk, target_.size() - first)));
   }
 
   ConvShape target_;
   std::vector<Branch<T>> branches_;
-  std::vector<Placement> placements_;
+  std::size_t row_size_ = 1, rows_alike_ = 1;  ///< all rows have the same runs or, in HWIO, all rows of one tap
+  std::vector<std::vector<Run>> runs_;         ///< of row r: runs_[r / rows_alike_]
 };
 
 }  // namespace repopt

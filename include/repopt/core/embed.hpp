@@ -16,8 +16,7 @@ class Placement {
   std::array<std::size_t, 2> first_tap{}, tap_step{};
 
   constexpr Placement(const ConvShape& branch, const ConvShape& target)
-      : kernel_size_(branch.kernel_size),
-        out_per_group_(branch.out_per_group()),
+      : out_per_group_(branch.out_per_group()),
         in_per_group_(branch.in_per_group()),
         groups_per_target_group_(branch.groups / target.groups) {
     for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -31,9 +30,6 @@ class Placement {
     return out / out_per_group_ % groups_per_target_group_ * in_per_group_;
   }
 
-  /// Whether the branch has a tap on tap (row, column) of the target.
-  constexpr bool covers(std::size_t row, std::size_t column) const { return on_tap(0, row) && on_tap(1, column); }
-
   /// The weight of the target that `weight` of the branch is added to.
   constexpr WeightIndex operator()(const WeightIndex& weight) const {
     return {.out = weight.out,
@@ -43,13 +39,6 @@ class Placement {
   }
 
  private:
-  constexpr bool on_tap(std::size_t axis, std::size_t tap) const {
-    if (tap < first_tap[axis]) return false;
-    const std::size_t distance = tap - first_tap[axis];
-    return distance % tap_step[axis] == 0 && distance / tap_step[axis] < kernel_size_[axis];
-  }
-
-  std::array<std::size_t, 2> kernel_size_;
   std::size_t out_per_group_, in_per_group_, groups_per_target_group_;
 };
 
