@@ -61,27 +61,37 @@ struct AdamW {
     const T step_size = T(options.lr / (1 - std::pow(options.betas[0], step)));
     const T root_correction = T(1 / std::sqrt(1 - std::pow(options.betas[1], step)));
 
-    block.for_each_chunk([&](std::size_t first, std::span<T> chunk) {
-      T* __restrict m = state.exp_avg.data() + first;
-      T* __restrict v = state.exp_avg_sq.data() + first;
+    T* const exp_avg = state.exp_avg.data();
+    T* const exp_avg_sq = state.exp_avg_sq.data();
+    T* const max_exp_avg_sq = options.amsgrad ? state.max_exp_avg_sq.data() : nullptr;
+
+    const auto corrected_root = [=](T second_moment) { return std::sqrt(second_moment) * root_correction; };
+    block.for_each_chunk([=, &block](std::size_t first, std::span<T> chunk) {
+      const std::size_t size = chunk.size();
+      std::array<T, CslaBlock<T>::max_chunk> scratch;
+      T* __restrict root = scratch.data();
+      T* __restrict m = exp_avg + first;
+      T* __restrict v = exp_avg_sq + first;
       const T* __restrict g = grad.data() + first;
-      for (std::size_t k = 0; k < chunk.size(); ++k) {
+      for (std::size_t k = 0; k < size; ++k) {
         const T scaled = grad_scale * g[k];
         m[k] = beta1 * m[k] + new_part1 * scaled;
         v[k] = beta2 * v[k] + new_part2 * (scaled * scaled);
+        root[k] = corrected_root(v[k]);
       }
-      const T* __restrict second_moment = v;
-      if (options.amsgrad) {
-        T* __restrict largest = state.max_exp_avg_sq.data() + first;
-        for (std::size_t k = 0; k < chunk.size(); ++k) largest[k] = std::max(largest[k], v[k]);
-        second_moment = largest;
+      if (max_exp_avg_sq) {
+        T* __restrict largest = max_exp_avg_sq + first;
+        for (std::size_t k = 0; k < size; ++k) {
+          largest[k] = std::max(largest[k], v[k]);
+          root[k] = corrected_root(largest[k]);
+        }
       }
-      block.sum_chunk(first, chunk, [&](T s, std::size_t k) {
-        const T denominator = std::abs(s) * (std::sqrt(second_moment[k]) * root_correction) + eps;
-        return s * s * m[k] / (s == 0 ? T(1) : denominator);  // a branch with s = 0 stands still, at eps = 0 too
+      block.sum_chunk(first, chunk, [=](T s, std::size_t k) {
+        const T still = s == 0 ? T(1) : T(0);  // a branch with s = 0 stands still, at eps = 0 too
+        return s * s * m[k] / (std::abs(s) * root[k] + eps + still);
       });
       T* __restrict w = weight.data() + first;
-      for (std::size_t k = 0; k < chunk.size(); ++k) w[k] = decay * w[k] - step_size * chunk[k];
+      for (std::size_t k = 0; k < size; ++k) w[k] = decay * w[k] - step_size * chunk[k];
     });
   }
 

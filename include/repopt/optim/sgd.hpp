@@ -45,28 +45,23 @@ struct Sgd {
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
                      State<T>& state, const Options& options) {
-    const GradMult<T> grad_mult(block);
-    const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
     const bool first_step = state.momentum_buffer.empty();  // torch: the buffer starts as the gradient, undampened
-    const T new_part = T(1 - (first_step ? 0 : options.dampening));
-    if (momentum != 0 && first_step) state.momentum_buffer.resize(weight.size());
+    if (options.momentum != 0) state.momentum_buffer.resize(weight.size());
+    const Factors<T> factors{.grad_scale = grad_scale,
+                             .lr = T(options.lr),
+                             .momentum = T(options.momentum),
+                             .new_part = T(1 - (first_step ? 0 : options.dampening)),
+                             .weight_decay = T(options.weight_decay),
+                             .gradient_part = T(options.nesterov ? 1 : 0),
+                             .buffer_part = T(options.nesterov ? options.momentum : 1)};
+    T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
 
-    block.for_each_chunk([&](std::size_t first, std::span<T> chunk) {
+    block.for_each_chunk([=, grad_mult = GradMult<T>(block)](std::size_t first, std::span<T> chunk) {
       grad_mult.generate(first, chunk);
-      const T* __restrict m = chunk.data();
-      const T* __restrict g = grad.data() + first;
-      T* __restrict w = weight.data() + first;
-      if (momentum == 0) {
-        for (std::size_t k = 0; k < chunk.size(); ++k) w[k] -= lr * (m[k] * (grad_scale * g[k]) + weight_decay * w[k]);
-        return;
-      }
-      T* __restrict b = state.momentum_buffer.data() + first;
-      const T gradient_part = options.nesterov ? T(1) : T(0), buffer_part = options.nesterov ? momentum : T(1);
-      for (std::size_t k = 0; k < chunk.size(); ++k) {
-        const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
-        b[k] = momentum * b[k] + new_part * d;
-        w[k] -= lr * (gradient_part * d + buffer_part * b[k]);
-      }
+      if (buffer)
+        step(chunk.size(), chunk.data(), grad.data() + first, buffer + first, weight.data() + first, factors);
+      else
+        step(chunk.size(), chunk.data(), grad.data() + first, weight.data() + first, factors);
     });
   }
 
@@ -79,6 +74,31 @@ struct Sgd {
   }
 
   static constexpr void visit_state(auto& state, auto visit) { visit("momentum_buffer", state.momentum_buffer); }
+
+ private:
+  /// What a step multiplies with.
+  template <class T>
+  struct Factors {
+    T grad_scale, lr, momentum, new_part, weight_decay, gradient_part, buffer_part;
+  };
+
+  /// The step on weights w by the gradient g with GradMult m and the momentum buffer b. A function of its own, so that
+  /// compilers know what does not alias, and vectorise.
+  template <class T>
+  static void step(std::size_t size, const T* __restrict m, const T* __restrict g, T* __restrict b, T* __restrict w,
+                   Factors<T> f) {
+    for (std::size_t k = 0; k < size; ++k) {
+      const T d = m[k] * (f.grad_scale * g[k]) + f.weight_decay * w[k];
+      b[k] = f.momentum * b[k] + f.new_part * d;
+      w[k] -= f.lr * (f.gradient_part * d + f.buffer_part * b[k]);
+    }
+  }
+
+  /// The same without momentum.
+  template <class T>
+  static void step(std::size_t size, const T* __restrict m, const T* __restrict g, T* __restrict w, Factors<T> f) {
+    for (std::size_t k = 0; k < size; ++k) w[k] -= f.lr * (m[k] * (f.grad_scale * g[k]) + f.weight_decay * w[k]);
+  }
 };
 
 }  // namespace repopt
