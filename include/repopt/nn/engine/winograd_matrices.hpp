@@ -45,13 +45,13 @@ class PointMatrices {
   /// Where a row's values go, or come from: f.operator()<i, j>(packet) or f.operator()<i, j>() for the values i, j of a
   /// tile, or the kernel points i, j, in the columns from `column` on.
   auto store_to(std::size_t row, std::size_t column) const {
-    return [this, at = place(row, column)]<std::size_t i, std::size_t j>(const auto& value)
-               REPOPT_INLINE_LAMBDA { Eigen::internal::pstoreu(address<i, j>(at), value); };
+    return [this, at = place(row, column)](std::size_t i, std::size_t j, const auto& value)
+               REPOPT_INLINE_LAMBDA { Eigen::internal::pstoreu(address(at, i, j), value); };
   }
   template <class Packet>
   auto load_from(std::size_t row, std::size_t column) const {
-    return [this, at = place(row, column)]<std::size_t i, std::size_t j>()
-               REPOPT_INLINE_LAMBDA { return Eigen::internal::ploadu<Packet>(address<i, j>(at)); };
+    return [this, at = place(row, column)](std::size_t i, std::size_t j)
+               REPOPT_INLINE_LAMBDA { return Eigen::internal::ploadu<Packet>(address(at, i, j)); };
   }
 
  private:
@@ -70,10 +70,9 @@ class PointMatrices {
     return {(column / width_ * rows_ + row) * width_, column % width_};
   }
 
-  template <std::size_t i, std::size_t j>
-  EIGEN_ALWAYS_INLINE T* address(const Place& at) const {
-    constexpr std::size_t point = Scheme::point(i) * Scheme::points + Scheme::point(j);
-    constexpr std::size_t copy = Scheme::copy(i) * Scheme::copies(Scheme::point(j)) + Scheme::copy(j);
+  EIGEN_ALWAYS_INLINE T* address(const Place& at, std::size_t i, std::size_t j) const {
+    const std::size_t point = Scheme::point(i) * Scheme::points + Scheme::point(j);
+    const std::size_t copy = Scheme::copy(i) * Scheme::copies(Scheme::point(j)) + Scheme::copy(j);
     return matrices_[point] + at.row * copies(point) + copy * width_ + at.column;
   }
 
@@ -105,10 +104,10 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
   for_each_packet<T>(image.channels, [&]<class Packet>(std::size_t c) {
     along_both_axes<Packet, size, Scheme::values>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::input(from, step, to); },
-        [&]<std::size_t i, std::size_t j>() REPOPT_INLINE_LAMBDA {
+        [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
           if (!pixels[i][j]) return zero<Packet>();
           const T* const from = pixels[i][j] + c;
-          if constexpr (j + to_next >= size) prefetch(from + to_next * image.channels);  // the others are there by then
+          if (j + to_next >= size) prefetch(from + to_next * image.channels);  // the others are there by then
           const Packet value = Eigen::internal::ploadu<Packet>(from);
           if constexpr (has_input) return input->apply(value, c);
           return value;
@@ -135,7 +134,7 @@ void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index
   for_each_packet<T>(y.channels, [&]<class Packet>(std::size_t c) {
     along_both_axes<Packet, Scheme::outputs, Scheme::values>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::grad(from, step, to); },
-        [&]<std::size_t i, std::size_t j>() REPOPT_INLINE_LAMBDA {
+        [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
           return i < tile.height && j < tile.width
                      ? Eigen::internal::ploadu<Packet>(first + (i * y.width + j) * y.channels + c)
                      : zero<Packet>();
@@ -154,7 +153,7 @@ void transform_output(const TileMatrices<Scheme, T>& products, const Tile& tile,
     along_both_axes<Packet, Scheme::values, Scheme::outputs>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::output(from, step, to); },
         products.template load_from<Packet>(index, c),
-        [&]<std::size_t i, std::size_t j>(const Packet& value) REPOPT_INLINE_LAMBDA {
+        [&](std::size_t i, std::size_t j, const Packet& value) REPOPT_INLINE_LAMBDA {
           if (i < tile.height && j < tile.width)
             Eigen::internal::pstoreu(first + (i * y.width + j) * y.channels + c, value);
         });
@@ -167,7 +166,7 @@ void transform_kernel(const ConvShape& shape, const T* weight, std::size_t in, c
   for_each_packet<T>(shape.out_channels, [&]<class Packet>(std::size_t out) {
     along_both_axes<Packet, 3, Scheme::points>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::kernel(from, step, to); },
-        [&]<std::size_t i, std::size_t j>() REPOPT_INLINE_LAMBDA {
+        [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
           return Eigen::internal::ploadu<Packet>(weight + ((3 * i + j) * shape.in_channels + in) * shape.out_channels +
                                                  out);
         },
@@ -184,7 +183,7 @@ void transform_kernel_grad(const KernelMatrices<Scheme, T>& grad_u, const ConvSh
         [](const Packet* from, std::size_t step, Packet* to)
             REPOPT_INLINE_LAMBDA { Scheme::kernel_grad(from, step, to); },
         grad_u.template load_from<Packet>(in, out),
-        [&]<std::size_t i, std::size_t j>(const Packet& value) REPOPT_INLINE_LAMBDA {
+        [&](std::size_t i, std::size_t j, const Packet& value) REPOPT_INLINE_LAMBDA {
           T* const to = grad_weight + ((3 * i + j) * shape.in_channels + in) * shape.out_channels + out;
           Eigen::internal::pstoreu(to, Eigen::internal::padd(Eigen::internal::ploadu<Packet>(to), value));
         });

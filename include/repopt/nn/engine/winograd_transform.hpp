@@ -104,10 +104,11 @@ EIGEN_ALWAYS_INLINE Packet zero() {
   return Eigen::internal::pset1<Packet>(typename Eigen::internal::unpacket_traits<Packet>::type(0));
 }
 
-/// sum + coefficient * x; if there is no sum yet, coefficient * x. Coefficients 0 and 1 cost no multiplication.
-template <double coefficient, bool has_sum, class Packet>
+/// sum + matrix(row, column) * x; if there is no sum yet, the product alone. 0 and 1 cost no multiplication.
+template <const auto& matrix, std::size_t row, std::size_t column, bool has_sum, class Packet>
 EIGEN_ALWAYS_INLINE Packet add_product(const Packet& sum, const Packet& x) {
   namespace packet = Eigen::internal;
+  constexpr double coefficient = matrix[row][column];
   if constexpr (coefficient == 0) {
     return sum;
   } else if constexpr (coefficient == 1) {
@@ -143,7 +144,7 @@ EIGEN_ALWAYS_INLINE Packet row_sum(const Packet* x, std::size_t x_step) {
   Packet sum = zero<Packet>();
   unrolled<(columns - first + step - 1) / step>([&]<std::size_t i>() REPOPT_INLINE_LAMBDA {
     constexpr std::size_t j = first + i * step;
-    sum = add_product<matrix[k][j], has_product(matrix[k], first, j, step)>(sum, x[j * x_step]);
+    sum = add_product<matrix, k, j, has_product(matrix[k], first, j, step)>(sum, x[j * x_step]);
   });
   return sum;
 }
@@ -181,29 +182,32 @@ EIGEN_ALWAYS_INLINE void from_points(const Packet* values, std::size_t values_st
   unrolled<columns>([&]<std::size_t j>() REPOPT_INLINE_LAMBDA {
     x[j] = zero<Packet>();
     unrolled<points>([&]<std::size_t k>() REPOPT_INLINE_LAMBDA {
-      constexpr bool second = k > 0 && is_pair(points, k - 1);
-      constexpr bool used = is_pair(points, k) ? j % 2 == 0 : !second || j % 2 == 1;  // sums or differences
-      constexpr double coefficient = used ? matrix[second ? k - 1 : k][j] : 0;
-      x[j] = add_product<coefficient, has_column_product(matrix, j, k)>(x[j], folded[k]);
+      constexpr bool second = k > 0 && is_pair(points, k - 1), sums = j % 2 == 0;
+      if constexpr (is_pair(points, k) ? sums : !second || !sums)
+        x[j] = add_product < matrix, second ? k - 1 : k, j, has_column_product(matrix, j, k) > (x[j], folded[k]);
     });
   });
 }
 
 /// A one-dimensional map from `in` to `out` elements, map(x, x_step, y), along both axes of a square:
-/// load.operator()<i, j>() is element (i, j) of the input, store.operator()<i, j>(value) takes that of the output.
+/// load(i, j) is element (i, j) of the input, store(i, j, value) takes that of the output.
 template <class Packet, std::size_t in, std::size_t out>
 EIGEN_ALWAYS_INLINE void along_both_axes(auto map, auto load, auto store) {
   Packet half[in][out];
-  unrolled<in>([&]<std::size_t j>() REPOPT_INLINE_LAMBDA {
+  REPOPT_UNROLL
+  for (std::size_t j = 0; j < in; ++j) {
     Packet column[in];
-    unrolled<in>([&]<std::size_t i>() REPOPT_INLINE_LAMBDA { column[i] = load.template operator()<i, j>(); });
+    REPOPT_UNROLL
+    for (std::size_t i = 0; i < in; ++i) column[i] = load(i, j);
     map(column, 1, half[j]);
-  });
-  unrolled<out>([&]<std::size_t i>() REPOPT_INLINE_LAMBDA {
+  }
+  REPOPT_UNROLL
+  for (std::size_t i = 0; i < out; ++i) {
     Packet row[out];
     map(&half[0][i], out, row);
-    unrolled<out>([&]<std::size_t j>() REPOPT_INLINE_LAMBDA { store.template operator()<i, j>(row[j]); });
-  });
+    REPOPT_UNROLL
+    for (std::size_t j = 0; j < out; ++j) store(i, j, row[j]);
+  }
 }
 
 }  // namespace repopt::nn::engine
