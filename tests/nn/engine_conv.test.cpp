@@ -17,6 +17,7 @@
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/conv2d.hpp"
 #include "repopt/nn/linear.hpp"
+#include "repopt/nn/relu.hpp"
 #include "repopt/nn/scale.hpp"
 #include "support/block_kinds.hpp"
 #include "support/naive_conv.hpp"
@@ -238,5 +239,6 @@ TEST_CASE("A layer refuses backward() before forward()") {
   refuses(Conv2d<float>(square(4, 4, 1)));
   refuses(BatchNorm2d<float>(4));
   refuses(Linear<float>(4, 4));
+  refuses(Relu<float>());
   refuses(Scale<float>(std::vector<float>(4, 1.0f), true));
 }

@@ -80,7 +80,6 @@ TEST_CASE("Winograd's matrices multiply polynomials exactly") {
           CHECK(y == doctest::Approx(x == i + g ? 1 : 0).epsilon(1e-14));
         }
   };
-  check(winograd_input<2, 3>, winograd_kernel<2, 3>, winograd_output<2, 3>);
   check(winograd_input<4, 3>, winograd_kernel<4, 3>, winograd_output<4, 3>);
   check(winograd_input<4, 2>, winograd_kernel<4, 2>, winograd_output<4, 2>);
 }
@@ -92,8 +91,7 @@ TEST_CASE_TEMPLATE("Winograd's convolution agrees with the plain one in all thre
   for (const auto& [shape, image] : winograd_shapes(random)) {
     CAPTURE(describe(shape));
     CAPTURE(describe(image));
-    CHECK(winograd_error<Stride1<2>, Stride1<2>, T>(random, shape, image) < (is_float ? 4e-6 : 1e-14));
-    CHECK(winograd_error<Stride1<4>, Stride1<4>, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
+    CHECK(winograd_error<Stride1, Stride1, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
   }
   for (const auto& [shape, image] : stride_2_shapes(random)) {
     CAPTURE(describe(shape));

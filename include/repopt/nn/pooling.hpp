@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "repopt/core/error.hpp"
 #include "repopt/core/parallel.hpp"
 #include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
@@ -27,8 +28,10 @@ class GlobalAveragePooling {
     return y_;
   }
 
-  /// dL/dx, in `grad_x`.
+  /// dL/dx, in `grad_x`. Throws std::invalid_argument if grad_y has another shape than the output.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) const {
+    require(grad_y.shape() == y_.shape(), "grad_y is ", describe(grad_y.shape()), ", the output was ",
+            describe(y_.shape()));
     grad_x.resize(x_shape_);
     for_each_pixel(grad_x, [&](std::size_t p) { grad_x.channels(p) = grad_y.channels(p / area()) / T(area()); });
     return grad_x;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "repopt/core/error.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
@@ -23,6 +24,7 @@ class Relu {
 
   /// dL/dx, in the memory of `grad_y`.
   Tensor<T>& backward(Tensor<T>& grad_y) const {
+    require(y_ != nullptr, "backward() needs a forward() before it");
     for_each_pixel(grad_y, [&](std::size_t p) {
       auto grad = grad_y.channels(p);
       grad = (y_->channels(p) > T(0)).select(grad, T(0));

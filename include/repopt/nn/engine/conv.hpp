@@ -28,7 +28,8 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
   return {x.batch, height, width, shape.out_channels};
 }
 
-/// Winograd's rounding, at most 1e-5 of the largest element in float, is accepted there only: double remains exact.
+/// Winograd's rounding, in float at most 1e-5 of the largest element, is accepted there only: double keeps its
+/// accuracy.
 template <class T>
 inline constexpr bool has_winograd = std::is_same_v<T, float>;
 
@@ -62,7 +63,7 @@ void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
   y.resize(conv_output_shape(shape, x.shape()));
   if constexpr (has_winograd<T>)
     if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
-      return shape.stride[0] == 1 ? engine::winograd_forward<engine::Stride1<4>>(shape, x, weight, y, input, moments)
+      return shape.stride[0] == 1 ? engine::winograd_forward<engine::Stride1>(shape, x, weight, y, input, moments)
                                   : engine::winograd_forward<engine::Stride2>(shape, x, weight, y, input, moments);
   if (engine::is_depthwise(shape))
     engine::depthwise_forward(shape, x, weight, y, input, moments);
@@ -103,7 +104,7 @@ void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tens
   if constexpr (has_winograd<T>)
     if (algorithm == ConvAlgorithm::fastest && is_winograd_faster<T>(shape))
       return shape.stride[0] == 1
-                 ? engine::winograd_backward_weight<engine::Stride1<4>>(shape, x, grad_y, grad_weight, input)
+                 ? engine::winograd_backward_weight<engine::Stride1>(shape, x, grad_y, grad_weight, input)
                  : engine::winograd_backward_weight<engine::Stride2>(shape, x, grad_y, grad_weight, input);
   if (engine::is_depthwise(shape))
     engine::depthwise_backward_weight(shape, x, grad_y, grad_weight, input);

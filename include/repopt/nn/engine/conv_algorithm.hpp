@@ -6,7 +6,7 @@ namespace repopt::nn {
 /// How convolutions are computed.
 enum class ConvAlgorithm {
   fastest,  ///< Winograd where it pays, which rounds a little more than `plain` does: see is_winograd_faster()
-  plain,    ///< always a sum of products in the order of the definition, if not one by one
+  plain,    ///< the sums of products of the definition, always
 };
 
 }  // namespace repopt::nn

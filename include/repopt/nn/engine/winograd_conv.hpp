@@ -2,15 +2,15 @@
 // makes of it in winograd_scheme.hpp.
 //
 // At each pair of points the convolution is a matrix product over the channels, for a block of tiles at a time, small
-// enough for the cache (a row is a tile, or one of a tile's values that share a point):
+// enough for the cache. A row is a tile, or one of a tile's values that share a point.
 //
-//     forward          x (pixels, C) -> V[point][row][C];  V * U[point][C][K] = products[point][row][K] -> y (pixels,
-//     K) backward data    the same, for dL/dy and the kernel turned by 180 degrees with its channels swapped backward
-//     weight  V^T[point][C][row] * D[point][row][K], summed over all blocks -> dL/dw (3, 3, C, K)
+//     forward          x (pixels, C) -> V[point][row][C]
+//                      products[point][row][K] = V * U[point][C][K] -> y (pixels, K)
+//     backward data    the same, for dL/dy and the kernel turned by 180 degrees with its channels swapped
+//     backward weight  dL/dU[point][C][K] = sum over all blocks of V^T * D[point][row][K] -> dL/dw (3, 3, C, K)
 //
 // U, the kernel at the points, and D, dL/dy at the points, lie in the panels that gemm.hpp multiplies by; so do the
-// products, since a tile of them is then one piece of memory. V is row-major for forward, in strips for backward
-// weight.
+// products, since a tile of them is then one piece of memory. V is row-major in forward, in strips in backward weight.
 #pragma once
 
 #include <algorithm>

@@ -24,36 +24,35 @@ struct WinogradScheme {
   static constexpr std::size_t copies(std::size_t point) { return point + 1 < points ? 1 : values - points + 1; }
 };
 
-/// 3 taps, stride 1: F(m, 3).
-template <std::size_t m>
-struct Stride1 : WinogradScheme<m + 2, m, m + 2, m + 2> {
+/// 3 taps, stride 1: F(4, 3). 6 multiplications for 4 outputs, in two dimensions 36 instead of 144.
+struct Stride1 : WinogradScheme<6, 4, 6, 6> {
   /// The first input of the tile whose first output is `output`; may wrap around below zero.
   static constexpr std::size_t first_input(std::size_t output, std::size_t padding) { return output - padding; }
 
   template <class Packet>
   static EIGEN_ALWAYS_INLINE void input(const Packet* x, std::size_t step, Packet* values) {
-    to_points<winograd_input<m, 3>>(x, step, values);
+    to_points<winograd_input<4, 3>>(x, step, values);
   }
   template <class Packet>
   static EIGEN_ALWAYS_INLINE void output(const Packet* values, std::size_t step, Packet* y) {
-    from_points<winograd_output<m, 3>>(values, step, y);
+    from_points<winograd_output<4, 3>>(values, step, y);
   }
   template <class Packet>
   static EIGEN_ALWAYS_INLINE void grad(const Packet* y, std::size_t step, Packet* values) {
-    to_points<winograd_output<m, 3>>(y, step, values);
+    to_points<winograd_output<4, 3>>(y, step, values);
   }
   template <class Packet>
   static EIGEN_ALWAYS_INLINE void kernel(const Packet* taps, std::size_t step, Packet* points) {
-    to_points<winograd_kernel<m, 3>>(taps, step, points);
+    to_points<winograd_kernel<4, 3>>(taps, step, points);
   }
   template <class Packet>
   static EIGEN_ALWAYS_INLINE void kernel_grad(const Packet* points, std::size_t step, Packet* taps) {
-    from_points<winograd_kernel<m, 3>>(points, step, taps);
+    from_points<winograd_kernel<4, 3>>(points, step, taps);
   }
 };
 
-/// 3 taps, stride 2: y_i = (w_0 e_i + w_2 e_(i+1)) + w_1 o_i, with the inputs in turn called e_0, o_0, e_1, ...: F(4,
-/// 2) on the e, and the o as they are. 9 multiplications for 4 outputs, in two dimensions 81 instead of 144.
+/// 3 taps, stride 2: y_i = (w_0 e_i + w_2 e_(i+1)) + w_1 o_i, with the inputs in turn called e_0, o_0, e_1, ...:
+/// F(4, 2) on the e, and the o as they are. 9 multiplications for 4 outputs, in two dimensions 81 instead of 144.
 struct Stride2 : WinogradScheme<9, 4, 6, 9> {
   static constexpr std::size_t first_input(std::size_t output, std::size_t padding) { return 2 * output - padding; }
 

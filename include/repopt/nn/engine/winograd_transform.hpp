@@ -30,8 +30,6 @@ template <std::size_t m, std::size_t r>
 inline constexpr std::array<double, m + r - 2> winograd_points;
 
 template <>
-inline constexpr std::array<double, 3> winograd_points<2, 3>{0, 1, -1};
-template <>
 inline constexpr std::array<double, 5> winograd_points<4, 3>{0, 0.75, -0.75, 1.5, -1.5};  // 2e-6; +-1, +-2: 8e-6
 template <>
 inline constexpr std::array<double, 4> winograd_points<4, 2>{0.5, -0.5, 1.25, -1.25};  // 1e-6; +-1, +-2: 1e-5
@@ -183,8 +181,9 @@ EIGEN_ALWAYS_INLINE void from_points(const Packet* values, std::size_t values_st
     x[j] = zero<Packet>();
     unrolled<points>([&]<std::size_t k>() REPOPT_INLINE_LAMBDA {
       constexpr bool second = k > 0 && is_pair(points, k - 1), sums = j % 2 == 0;
+      constexpr std::size_t row = second ? k - 1 : k;
       if constexpr (is_pair(points, k) ? sums : !second || !sums)
-        x[j] = add_product < matrix, second ? k - 1 : k, j, has_column_product(matrix, j, k) > (x[j], folded[k]);
+        x[j] = add_product<matrix, row, j, has_column_product(matrix, j, k)>(x[j], folded[k]);
     });
   });
 }
