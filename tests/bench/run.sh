@@ -76,4 +76,5 @@ done
 
 printf '\n%s, %s cores\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(processors)"
 sed -n 's/^CMAKE_CXX_FLAGS:[^=]*=\(.*\)/flags: \1/p' "$root/build/release/CMakeCache.txt"
+have /usr/bin/python3 || fail "no /usr/bin/python3 to print the tables with; the measurements are in $out"
 /usr/bin/python3 "$root/tests/bench/table.py" <"$out"
