@@ -135,6 +135,20 @@ struct Product {
   }
 };
 
+/// Asks for what multiply() touches after the tile at `row`: a share of the next panel, which no tile has read yet; or,
+/// when it accumulates, the product two tiles further, since then panels are few and the product is large.
+template <class T>
+void prefetch_after_tile(std::size_t row, std::size_t rows, std::size_t depth, const T* next_panel, const T* tile,
+                         const Product<T>& c, bool accumulate) {
+  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns;
+  if (accumulate) {
+    for (std::size_t i = 0; i < tile_rows; ++i) prefetch(tile + (2 * tile_rows + i) * c.row_step);
+  } else {
+    const std::size_t end = std::min(rows, row + tile_rows) * depth / rows;
+    for (std::size_t k = row * depth / rows; k < end; ++k) prefetch(next_panel + k * tile_columns);
+  }
+}
+
 /// c = or += a (rows, depth) * panels (depth, columns).
 template <class T>
 void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
@@ -151,6 +165,7 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
         const std::size_t height = std::min(tile_rows, rows - row);
         const Strided<const T> part{&a(row, k), a.row_step, a.column_step};
         T* const tile = c.data + row * c.row_step + panel * c.panel_step;
+        prefetch_after_tile(row, rows, depth, panels.row(panel + 1, k), tile, c, accumulate);
         const auto run = [&](T* to, std::size_t step, bool add_to) {
           multiply_rows<T>(height, part, depth, panels.row(panel, k), to, step, add_to,
                            std::make_index_sequence<tile_rows>());
