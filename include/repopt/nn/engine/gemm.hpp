@@ -97,6 +97,7 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   };
   Packet left[]{start(tile + row * tile_step)...}, right[]{start(tile + row * tile_step + width)...};
   const T* from = a.data;
+  REPOPT_UNROLL_BY_4
   for (std::size_t k = 0; k < depth; ++k, from += a.column_step, panel += 2 * width) {
     const Packet b_left = packet::pload<Packet>(panel), b_right = packet::pload<Packet>(panel + width);
     const auto add = [&](const Packet& element, Packet& to_left, Packet& to_right) {

@@ -6,12 +6,16 @@
 #include <utility>
 
 /// Before a short loop of a constant count: unroll it, so that arrays indexed by its variable stay in registers.
+/// REPOPT_UNROLL_BY_4: before a long loop, which pays for its counting.
 #if defined(__clang__)
 #define REPOPT_UNROLL _Pragma("clang loop unroll(full)")
+#define REPOPT_UNROLL_BY_4 _Pragma("clang loop unroll_count(4)")
 #elif defined(__GNUC__)
 #define REPOPT_UNROLL _Pragma("GCC unroll 16")
+#define REPOPT_UNROLL_BY_4 _Pragma("GCC unroll 4")
 #else
 #define REPOPT_UNROLL
+#define REPOPT_UNROLL_BY_4
 #endif
 
 /// After the parameters of a lambda: inline it wherever it is called.
