@@ -10,6 +10,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/error.hpp"
 #include "repopt/core/grad_mult.hpp"
+#include "repopt/core/prefetch.hpp"
 
 namespace repopt {
 
@@ -46,22 +47,29 @@ struct Sgd {
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
                      State<T>& state, const Options& options) {
     const bool first_step = state.momentum_buffer.empty();  // torch: the buffer starts as the gradient, undampened
-    if (options.momentum != 0) state.momentum_buffer.resize(weight.size());
-    const Factors<T> factors{.grad_scale = grad_scale,
-                             .lr = T(options.lr),
-                             .momentum = T(options.momentum),
-                             .new_part = T(1 - (first_step ? 0 : options.dampening)),
-                             .weight_decay = T(options.weight_decay),
-                             .gradient_part = T(options.nesterov ? 1 : 0),
-                             .buffer_part = T(options.nesterov ? options.momentum : 1)};
+    if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
+    const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
+    const T new_part = T(1 - (first_step ? 0 : options.dampening));
+    const T gradient_part = T(options.nesterov ? 1 : 0), buffer_part = T(options.nesterov ? options.momentum : 1);
     T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
 
     block.for_each_chunk([=, grad_mult = GradMult<T>(block)](std::size_t first, std::span<T> chunk) {
       grad_mult.generate(first, chunk);
+      const T *const m = chunk.data(), *const g = grad.data() + first;
+      T* const w = weight.data() + first;
+      T* const b = buffer ? buffer + first : nullptr;
+      const auto without_momentum = [=](std::size_t k) {
+        w[k] -= lr * (m[k] * (grad_scale * g[k]) + weight_decay * w[k]);
+      };
+      const auto with_momentum = [=](std::size_t k) {
+        const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
+        b[k] = momentum * b[k] + new_part * d;
+        w[k] -= lr * (gradient_part * d + buffer_part * b[k]);
+      };
       if (buffer)
-        step(chunk.size(), chunk.data(), grad.data() + first, buffer + first, weight.data() + first, factors);
+        for_each_ahead<CslaBlock<T>::max_chunk>(chunk.size(), with_momentum, g, b, w);
       else
-        step(chunk.size(), chunk.data(), grad.data() + first, weight.data() + first, factors);
+        for_each_ahead<CslaBlock<T>::max_chunk>(chunk.size(), without_momentum, g, w);
     });
   }
 
@@ -74,31 +82,6 @@ struct Sgd {
   }
 
   static constexpr void visit_state(auto& state, auto visit) { visit("momentum_buffer", state.momentum_buffer); }
-
- private:
-  /// What a step multiplies with.
-  template <class T>
-  struct Factors {
-    T grad_scale, lr, momentum, new_part, weight_decay, gradient_part, buffer_part;
-  };
-
-  /// The step on weights w by the gradient g with GradMult m and the momentum buffer b. A function of its own, so that
-  /// compilers know what does not alias, and vectorise.
-  template <class T>
-  static void step(std::size_t size, const T* __restrict m, const T* __restrict g, T* __restrict b, T* __restrict w,
-                   Factors<T> f) {
-    for (std::size_t k = 0; k < size; ++k) {
-      const T d = m[k] * (f.grad_scale * g[k]) + f.weight_decay * w[k];
-      b[k] = f.momentum * b[k] + f.new_part * d;
-      w[k] -= f.lr * (f.gradient_part * d + f.buffer_part * b[k]);
-    }
-  }
-
-  /// The same without momentum.
-  template <class T>
-  static void step(std::size_t size, const T* __restrict m, const T* __restrict g, T* __restrict w, Factors<T> f) {
-    for (std::size_t k = 0; k < size; ++k) w[k] -= f.lr * (m[k] * (f.grad_scale * g[k]) + f.weight_decay * w[k]);
-  }
 };
 
 }  // namespace repopt

@@ -52,12 +52,4 @@ EIGEN_ALWAYS_INLINE void unrolled(auto visit) {
   (std::make_index_sequence<count>());
 }
 
-/// Asks for memory that is needed soon; any address will do.
-template <class T>
-void prefetch([[maybe_unused]] const T* address) {
-#if defined(__GNUC__) || defined(__clang__)
-  __builtin_prefetch(address);
-#endif
-}
-
 }  // namespace repopt::nn::engine

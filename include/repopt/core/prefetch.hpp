@@ -1,0 +1,42 @@
+// Asking for memory before it is needed.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+/// Before a loop whose iterations touch different elements: compilers vectorise it without proof.
+#if defined(__clang__)
+#define REPOPT_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define REPOPT_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define REPOPT_INDEPENDENT
+#endif
+
+namespace repopt {
+
+/// Asks for memory that is needed soon; any address will do.
+template <class T>
+void prefetch([[maybe_unused]] const T* address) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(address);
+#endif
+}
+
+/// Calls visit(k) for every k < size, and on the way asks for element k + `distance` of each of `streams`: what a loop
+/// over the next elements will read. A loop that only computes between two such loops then costs nothing, since the
+/// memory works on. The calls must not depend on each other; they become vector code if `visit` captures by value.
+template <std::size_t distance, class T, class... More>
+void for_each_ahead(std::size_t size, auto visit, const T* stream, const More*... streams) {
+  constexpr std::size_t line = 64 / sizeof(T);
+  std::size_t first = 0;
+  for (; first + line <= size; first += line) {
+    prefetch(stream + first + distance);
+    (prefetch(streams + first + distance), ...);
+    REPOPT_INDEPENDENT
+    for (std::size_t k = 0; k < line; ++k) visit(first + k);
+  }
+  for (; first < size; ++first) visit(first);
+}
+
+}  // namespace repopt
