@@ -163,7 +163,7 @@ TEST_CASE("CslaConv2d has the gradients of kernels, identity, trained scales and
   }
 }
 
-TEST_CASE("The target's block and the CSLA block have the gradients of parameters and input") {
+TEST_CASE("The deployed, the target's and the CSLA block have the gradients of parameters and input") {
   Random random(9);
   ConvBnRelu<double> target(strided(square(3, 5, 3), {2, 2}));
   CHECK(training_error(random, target, {2, 6, 7, 3}) < tolerance);
@@ -171,6 +171,9 @@ TEST_CASE("The target's block and the CSLA block have the gradients of parameter
   CHECK(training_error(random, csla, {2, 5, 4, 4}) < tolerance);
   CHECK(training_error(random, target, {2, 6, 7, 3}, true) < tolerance);
   CHECK(training_error(random, csla, {2, 5, 4, 4}, true) < tolerance);
+  ConvBiasRelu<double> deployed(strided(square(3, 5, 3), {2, 2}));
+  CHECK(training_error(random, deployed, {2, 6, 7, 3}) < tolerance);
+  CHECK(training_error(random, deployed, {2, 6, 7, 3}, true) < tolerance);
 }
 
 TEST_CASE("RepVggBlock has the gradients of parameters and input, with and without identity") {
@@ -207,6 +210,7 @@ TEST_CASE("A block without input gradient has the same gradients of its paramete
     CHECK(without.second == 0);
   };
   check(gradients(ConvBnRelu<double>(shape)), gradients(ConvBnRelu<double>(shape, false)));
+  check(gradients(ConvBiasRelu<double>(shape)), gradients(ConvBiasRelu<double>(shape, false)));
   check(gradients(RepVggBlock<double>(shape, shape_1x1, false)),
         gradients(RepVggBlock<double>(shape, shape_1x1, false, false)));
 }
@@ -230,9 +234,9 @@ TEST_CASE("Cross entropy of a masked class is finite without smoothing") {
   CHECK(cross_entropy<double>(logits, std::vector<int>{0}, 0, grad) == doctest::Approx(std::log(2.0)));
 }
 
-TEST_CASE("RepOptVgg has the gradients of all parameters in all four modes") {
+TEST_CASE("RepOptVgg has the gradients of all parameters in every mode") {
   const RepOptVggConfig config = tiny_config();
-  for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg}) {
+  for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::deploy}) {
     CAPTURE(to_string(mode));
     Random random(13);
     const bool scaled = mode == Mode::csla || mode == Mode::hyper_search;

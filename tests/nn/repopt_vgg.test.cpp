@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "repopt/nn/repopt_vgg_config.hpp"
@@ -113,6 +115,39 @@ TEST_CASE("The same seed makes the same network, in csla and hyper_search alike"
   CHECK(logits(Mode::csla, 1) == logits(Mode::csla, 1));
   CHECK(logits(Mode::csla, 1) == logits(Mode::hyper_search, 1));
   CHECK(logits(Mode::csla, 1) != logits(Mode::csla, 2));
+}
+
+TEST_CASE_TEMPLATE("A network of any mode is deployed as plain convolutions with the same outputs", T, float, double) {
+  const double tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+  const RepOptVggConfig config = tiny_config();
+  Random random(4);
+  const Tensor<T> x = random_tensor<T>(random, {3, 8, 8, 3});
+  for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::deploy}) {
+    CAPTURE(to_string(mode));
+    const bool scaled = mode == Mode::csla || mode == Mode::hyper_search;
+    RepOptVgg<T> model(config, mode, 1, scaled ? mixed_sign_scales<T>(config, 2) : Scales<T>{});
+    model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
+      if (name.find("bn") != name.npos || name.ends_with(".bias"))
+        fill_random<T>(random, parameter.value, name.ends_with("running_var") ? 0.2 : -1, 1);
+    });
+    RepOptVgg<T> plain = deployed(model);
+    CHECK(plain.mode() == Mode::deploy);
+    CHECK(relative_error(plain.forward(x, Phase::eval).values(), model.forward(x, Phase::eval).values()) < tolerance);
+    std::string wrong;
+    plain.visit_parameters([&](const std::string& name, Parameter<T>&) {
+      if (!name.ends_with("conv.weight") && !name.ends_with("conv.bias") && !name.starts_with("linear."))
+        wrong += name + " ";
+    });
+    CHECK(wrong == "");
+  }
+}
+
+TEST_CASE("A network whose batch norm is no number is not deployed") {
+  RepOptVgg<float> model(tiny_config(), Mode::target, 1);
+  model.visit_parameters([](const std::string& name, Parameter<float>& parameter) {
+    if (name == "stage2.1.bn.weight") parameter.value[3] = std::numeric_limits<float>::quiet_NaN();
+  });
+  CHECK_THROWS_AS(deployed(model), std::invalid_argument);
 }
 
 TEST_CASE("What is no network is refused, with the name and both values") {

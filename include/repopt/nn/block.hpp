@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "repopt/nn/fused_conv.hpp"
 #include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
 
@@ -29,6 +30,10 @@ class Block {
 
   /// Visits parameters, constants and running statistics, named "prefix.layer.weight".
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) = 0;
+
+  /// The one convolution with bias that, with ReLU after it, computes the same in evaluation. Throws
+  /// std::invalid_argument if a scale of the block is not finite.
+  virtual FusedConv<T> fused() const = 0;
 };
 
 }  // namespace repopt::nn

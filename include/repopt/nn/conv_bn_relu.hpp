@@ -8,6 +8,7 @@
 #include "repopt/nn/block.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/fused_conv.hpp"
 
 namespace repopt::nn {
 
@@ -52,6 +53,8 @@ class ConvBnRelu final : public Block<T> {
     conv.visit_parameters(prefix + ".conv", visit);
     bn.visit_parameters(prefix + ".bn", visit);
   }
+
+  FusedConv<T> fused() const override { return fuse<T>(conv.shape(), {{conv.shape(), conv.weight.value, bn}}); }
 };
 
 }  // namespace repopt::nn

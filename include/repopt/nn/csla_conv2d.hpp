@@ -14,6 +14,7 @@
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
 #include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/fused_conv.hpp"
 #include "repopt/nn/scale.hpp"
 #include "repopt/nn/tensor.hpp"
 
@@ -51,6 +52,7 @@ class CslaConv2d {
     branches_.back().scale.weight.decays = true;
   }
 
+  const ConvShape& target() const { return target_; }
   std::vector<Branch>& branches() { return branches_; }
 
   /// The block whose target kernel trains like this layer: its branches with the scales as they are now.
@@ -151,6 +153,11 @@ class CslaBnRelu final : public Block<T> {
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
     conv.visit_parameters(prefix, visit);
     bn.visit_parameters(prefix + ".bn", visit);
+  }
+
+  FusedConv<T> fused() const override {
+    const std::vector<T> kernel = conv.equivalent_kernel();
+    return fuse<T>(conv.target(), {{conv.target(), kernel, bn}});
   }
 
  private:

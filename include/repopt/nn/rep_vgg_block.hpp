@@ -1,28 +1,20 @@
-// RepVggBlock: the prior structure with its batch norms, and its conversion to one convolution.
+// RepVggBlock: the prior structure with its batch norms.
 #pragma once
 
 #include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/csla_block.hpp"
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
 #include "repopt/nn/conv2d.hpp"
 #include "repopt/nn/conv_bn_relu.hpp"
+#include "repopt/nn/fused_conv.hpp"
 #include "repopt/nn/relu.hpp"
 
 namespace repopt::nn {
-
-/// A kernel, (kh, kw, in_channels / groups, out_channels), with a bias, (out_channels).
-template <class T>
-struct FusedConv {
-  ConvShape shape;
-  std::vector<T> weight, bias;
-};
 
 /// RepVGG's block (arXiv 2101.03697): bn(conv 3x3) + bn(conv 1x1) + bn(x) where input and output have one shape, then
 /// ReLU.
@@ -78,28 +70,15 @@ class RepVggBlock final : public Block<T> {
     if (bn_identity) bn_identity->visit_parameters(prefix + ".bn_identity", visit);
   }
 
-  /// The one convolution with bias that computes the same in evaluation. In evaluation a batch norm is an affine map,
-  /// so the block is a CSLA block whose scales are those of its batch norms.
-  FusedConv<T> fused() const {
-    const ChannelAffine<T> a = bn_3x3.eval_affine(), b = bn_1x1.eval_affine();
-    std::vector<Branch<T>> branches{{conv_3x3.shape(), to_vector(a.scale)}, {conv_1x1.shape(), to_vector(b.scale)}};
-    std::vector<std::span<const T>> weights{conv_3x3.weight.value, conv_1x1.weight.value};
+  FusedConv<T> fused() const override {
     const std::vector<T> ones(conv_3x3.shape().out_channels, T(1));
-    Vector<T> bias = a.shift + b.shift;
-    if (bn_identity) {
-      const ChannelAffine<T> c = bn_identity->eval_affine();
-      branches.push_back({ConvShape::depthwise_1x1(ones.size()), to_vector(c.scale)});
-      weights.push_back(ones);
-      bias += c.shift;
-    }
-    FusedConv<T> fused{conv_3x3.shape(), std::vector<T>(conv_3x3.shape().size()), to_vector(bias)};
-    CslaBlock<T>(fused.shape, std::move(branches)).equivalent_kernel(weights, fused.weight);
-    return fused;
+    std::vector<ConvBn<T>> branches{{conv_3x3.shape(), conv_3x3.weight.value, bn_3x3},
+                                    {conv_1x1.shape(), conv_1x1.weight.value, bn_1x1}};
+    if (bn_identity) branches.push_back({ConvShape::depthwise_1x1(ones.size()), ones, *bn_identity});
+    return fuse<T>(conv_3x3.shape(), branches);
   }
 
  private:
-  static std::vector<T> to_vector(const Vector<T>& values) { return {values.begin(), values.end()}; }
-
   Relu<T> relu_;
   Tensor<T> x_, y_;
 };

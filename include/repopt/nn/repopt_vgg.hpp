@@ -1,4 +1,4 @@
-// RepOptVgg: the network in its four modes.
+// RepOptVgg: the network in its modes.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
 #include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/conv_bias_relu.hpp"
 #include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/csla_conv2d.hpp"
 #include "repopt/nn/lazy_tensor.hpp"
@@ -28,11 +29,11 @@
 namespace repopt::nn {
 
 /// What the network's blocks are: plain convolutions (target), CSLA blocks with constant scales (csla) or trained ones
-/// (hyper_search), or RepVGG's blocks (repvgg).
-enum class Mode { target, csla, hyper_search, repvgg };
+/// (hyper_search), RepVGG's blocks (repvgg), or convolutions with a bias, batch norm folded (deploy): see deployed().
+enum class Mode { target, csla, hyper_search, repvgg, deploy };
 
 constexpr std::string_view to_string(Mode mode) {
-  constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg"};
+  constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg", "deploy"};
   return names[std::size_t(mode)];
 }
 
@@ -117,6 +118,11 @@ class RepOptVgg {
         configure(block->conv_1x1);
         return block;
       }
+      case Mode::deploy: {
+        auto block = std::make_unique<ConvBiasRelu<T>>(spec.shape, !first);
+        configure(block->conv);
+        return block;
+      }
       case Mode::csla:
       case Mode::hyper_search: break;
     }
@@ -147,5 +153,21 @@ class RepOptVgg {
   Tensor<T> grad_, next_grad_;  ///< dL/dx of the block that backward() is at, and of the one before
   GradScratch<T> grad_scratch_;
 };
+
+/// The network as it is deployed: in mode deploy, with the outputs that `model`, of any mode, has in evaluation. Throws
+/// std::invalid_argument if a scale of a block is not finite.
+template <class T>
+RepOptVgg<T> deployed(const RepOptVgg<T>& model) {
+  RepOptVgg<T> plain(model.config(), Mode::deploy, 0);
+  for (std::size_t i = 0; i < model.blocks().size(); ++i) {
+    FusedConv<T> fused = model.blocks()[i]->fused();
+    auto& block = dynamic_cast<ConvBiasRelu<T>&>(*plain.blocks()[i]);
+    block.conv.weight.value = std::move(fused.weight);
+    block.bias.value = std::move(fused.bias);
+  }
+  plain.linear.weight.value = model.linear.weight.value;
+  plain.linear.bias.value = model.linear.bias.value;
+  return plain;
+}
 
 }  // namespace repopt::nn

@@ -68,7 +68,7 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, 
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
-  require(blocks.empty() || model.mode() == Mode::target || model.mode() == Mode::repvgg, "mode ",
+  require(blocks.empty() || (model.mode() != Mode::csla && model.mode() != Mode::hyper_search), "mode ",
           to_string(model.mode()), " trains the branches of its blocks one by one: it takes no blocks");
   std::map<std::string, ConvShape> kernels;
   model.visit_parameters([&](const std::string& name, Parameter<T>& p) {

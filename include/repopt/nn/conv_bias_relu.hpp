@@ -1,0 +1,55 @@
+// ConvBiasRelu: a block as it is deployed, its batch norm folded.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/nn/block.hpp"
+#include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/fused_conv.hpp"
+
+namespace repopt::nn {
+
+/// relu(conv(x) + bias), in training and evaluation alike. Only the convolution's output is stored: the next block
+/// applies bias and ReLU as it reads.
+template <class T>
+class ConvBiasRelu final : public Block<T> {
+ public:
+  Conv2d<T> conv;
+  Parameter<T> bias;
+
+  explicit ConvBiasRelu(const ConvShape& shape, bool requires_input_grad = true)
+      : conv(shape), bias(Parameter<T>::vector(shape.out_channels, T(0))), ones_(shape.out_channels, T(1)) {
+    conv.requires_input_grad = requires_input_grad;
+  }
+
+  LazyTensor<T> forward(const LazyTensor<T>& x, Phase) override { return {conv.forward(x), {ones_, bias.value}}; }
+
+  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>&) override {
+    require(conv.output().size() > 0, "backward() needs a forward() before it");
+    const Eigen::Map<const Vector<T>> b(bias.value.data(), Eigen::Index(bias.value.size()));
+    const auto [sum] = channel_sums<1>(grad_y, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
+      auto g = grad_y.channels(p);
+      g = (conv.output().channels(p) + b > T(0)).select(g, T(0));
+      sums[0] += g;
+    });
+    Eigen::Map<Vector<T>>(bias.grad.data(), sum.size()) += sum.template cast<T>();
+    conv.backward(grad_y, grad_x);
+  }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
+    conv.visit_parameters(prefix + ".conv", visit);
+    visit(prefix + ".conv.bias", bias);
+  }
+
+  FusedConv<T> fused() const override { return {conv.shape(), conv.weight.value, bias.value}; }
+
+ private:
+  std::vector<T> ones_;
+};
+
+}  // namespace repopt::nn

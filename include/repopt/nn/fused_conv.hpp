@@ -1,0 +1,48 @@
+// FusedConv: what a block computes in evaluation, as one convolution with a bias.
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/csla_block.hpp"
+#include "repopt/nn/batch_norm.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn {
+
+/// A kernel, (kh, kw, in_channels / groups, out_channels), with a bias, (out_channels).
+template <class T>
+struct FusedConv {
+  ConvShape shape;
+  std::vector<T> weight, bias;
+};
+
+/// bn(conv(x)), as views.
+template <class T>
+struct ConvBn {
+  ConvShape shape;
+  std::span<const T> weight;
+  const BatchNorm2d<T>& bn;
+};
+
+/// sum_i bn_i(conv(x, W_i)) as one convolution of `shape`. In evaluation a batch norm is an affine map, so the sum is a
+/// CSLA block whose scales are those of its batch norms. Throws std::invalid_argument if a branch does not embed in
+/// `shape`, or a batch norm's scale is not finite.
+template <class T>
+FusedConv<T> fuse(const ConvShape& shape, const std::vector<ConvBn<T>>& branches) {
+  FusedConv<T> fused{shape, std::vector<T>(shape.size()), std::vector<T>(shape.out_channels)};
+  std::vector<Branch<T>> scaled;
+  std::vector<std::span<const T>> weights;
+  for (const ConvBn<T>& branch : branches) {
+    const ChannelAffine<T> affine = branch.bn.eval_affine();
+    scaled.emplace_back(branch.shape, std::vector<T>(affine.scale.begin(), affine.scale.end()));
+    weights.push_back(branch.weight);
+    Eigen::Map<Vector<T>>(fused.bias.data(), affine.shift.size()) += affine.shift;
+  }
+  CslaBlock<T>(shape, std::move(scaled)).equivalent_kernel(weights, fused.weight);
+  return fused;
+}
+
+}  // namespace repopt::nn
