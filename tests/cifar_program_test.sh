@@ -37,6 +37,11 @@ train() {
   tail -n 1 "$folder.txt" >"$folder.json"
 }
 
+# The accuracy of a result on stdin.
+accuracy() {
+  grep -o '"test_accuracy":[0-9.e-]*'
+}
+
 # A network learns what no linear classifier does (cifar/synthetic.test.cpp).
 "$program" train --data synthetic --model cifar-small --epochs 2 --limit 5000 --out learnt >out.txt 2>>log.txt
 check "a network gets above 90 % of the synthetic pictures" \
@@ -66,7 +71,7 @@ check "a resumed run ends with the same network" 'cmp -s whole/model.safetensors
 
 "$program" eval --weights whole/model.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
 check "eval finds the accuracy that train saw" \
-  '[ "$(grep -o "\"test_accuracy\":[0-9.e-]*" whole.json)" = "$(grep -o "\"test_accuracy\":[0-9.e-]*" eval.txt)" ]'
+  '[ "$(accuracy <whole.json)" = "$(accuracy <eval.txt)" ]'
 
 train hyper_search search
 check "hyper_search writes scales" '[ -s search/scales.safetensors ]'
@@ -74,11 +79,21 @@ train rep searched --scales search/scales.safetensors --optimizer adamw --clip-g
 rm search/scales.safetensors
 train rep searched --scales search/scales.safetensors --optimizer adamw --clip-grad-norm 5 --precision double --resume
 
+for folder in whole search; do
+  "$program" convert --weights "$folder/model.safetensors" --out "$folder.plain.safetensors" --threads 1 >convert.txt \
+    2>>log.txt
+  "$program" eval --weights "$folder.plain.safetensors" --data synthetic --limit 160 --threads 1 >plain.txt 2>>log.txt
+  check "the converted network of $folder has the accuracy that train saw" \
+    '[ "$(accuracy <"$folder.json")" = "$(accuracy <plain.txt)" ]'
+done
+
 "$program" plot whole search --out both.svg >plot.txt 2>>log.txt
 check "plot draws both runs" 'grep -q ">whole: " both.svg && grep -q ">search: " both.svg'
 
 head -c 100000 whole/model.safetensors >torn.safetensors
 refuses "a truncated network" "torn.safetensors" eval --weights torn.safetensors --data synthetic
+refuses "a file that is no network" "no network that" convert --weights search/checkpoint.safetensors --out no.safetensors
+check "a refused conversion writes nothing" '[ ! -e no.safetensors ]'
 refuses "a missing folder" "nowhere" train --data nowhere
 refuses "another run's checkpoint" "lr is 0.1, here it is 0.2" train --data synthetic --model cifar-small --mode rep \
   --epochs 2 --limit 160 --batch-size 32 --seed 3 --out whole --resume --lr 0.2

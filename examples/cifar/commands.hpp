@@ -22,6 +22,10 @@ Json train(TrainOptions options);
 /// Measures a trained network on the test pictures.
 Json evaluate(const EvalOptions& options);
 
+/// Writes a trained network as plain convolutions with a bias. Throws std::invalid_argument, and writes nothing, if its
+/// outputs would not stay the same.
+Json convert(const ConvertOptions& options);
+
 /// Draws the curves of runs in one picture.
 Json plot(const PlotOptions& options);
 

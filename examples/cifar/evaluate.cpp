@@ -1,32 +1,18 @@
 // `repopt-cifar eval`.
 #include <cstdio>
-#include <utility>
 
 #include "classify.hpp"
 #include "commands.hpp"
+#include "network.hpp"
 #include "progress.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/search/hyper_search.hpp"
-#include "run_file.hpp"
 
 namespace repopt_cifar {
 
 Json evaluate(const EvalOptions& options) {
   set_threads(options.threads);
-  const auto file = repopt::io::Safetensors::load(options.weights);
-  const ModelInfo info = read_model_info(file);
-  repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(info.model);
-  config.classes = info.classes;
-  const repopt::nn::Mode mode = network_mode(info.mode);
-  const bool csla = mode == repopt::nn::Mode::csla || mode == repopt::nn::Mode::hyper_search;
-  repopt::nn::RepOptVgg<float> model(config, mode, 0,
-                                     csla ? repopt::search::ones_scales<float>(config) : repopt::nn::Scales<float>{});
-  repopt::io::read_model(file, model);
-
+  auto [info, model] = load_network(options.weights);
   const PictureSets pictures = PictureSets::load(options.data, options.limit);
-  repopt::require(pictures.test.classes == info.classes, "the network tells ", info.classes, " classes apart, ",
-                  pictures.test.name, " has ", pictures.test.classes);
+  require_same_classes(info, pictures.test);
   const double start = seconds_now();
   const Classified test = classify(model, pictures.test, info.normalisation, options.batch_size);
   const double seconds = seconds_now() - start, images = double(pictures.test.labels.size());
@@ -35,6 +21,7 @@ Json evaluate(const EvalOptions& options) {
   return {{"command", "eval"},
           {"mode", info.mode},
           {"model", info.model},
+          {"deployed", info.deployed},
           {"data", pictures.test.name},
           {"trained_on", info.data},
           {"epochs", info.epochs},

@@ -69,10 +69,16 @@ void add_train(CLI::App& app, TrainOptions& o) {
 }
 
 void add_eval(CLI::App& app, EvalOptions& o) {
-  app.add_option("--weights", o.weights, "model.safetensors of a run")->required();
+  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
   app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
   app.add_option("--batch-size", o.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--limit", o.limit, "use at most so many test pictures; 0: all")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+}
+
+void add_convert(CLI::App& app, ConvertOptions& o) {
+  app.add_option("--weights", o.weights, "model.safetensors of a run, of any mode")->required();
+  app.add_option("--out", o.out, "safetensors file to write")->required();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
 
@@ -106,15 +112,20 @@ int main(int argc, char** argv) {
   app.fallthrough(false);
   TrainOptions train_options;
   EvalOptions eval_options;
+  ConvertOptions convert_options;
   PlotOptions plot_options;
   CLI::App* const train_command = app.add_subcommand("train", "train a network");
   CLI::App* const eval_command = app.add_subcommand("eval", "measure a trained network on the test pictures");
+  CLI::App* const convert_command =
+      app.add_subcommand("convert", "fold branches and batch norms: one convolution with a bias for each block");
   CLI::App* const plot_command = app.add_subcommand("plot", "draw the curves of runs in one picture");
   add_train(*train_command, train_options);
   add_eval(*eval_command, eval_options);
+  add_convert(*convert_command, convert_options);
   add_plot(*plot_command, plot_options);
   CLI11_PARSE(app, argc, argv);
   if (*train_command) return run([&] { return train(train_options); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });
+  if (*convert_command) return run([&] { return convert(convert_options); });
   return run([&] { return plot(plot_options); });
 }

@@ -38,6 +38,12 @@ struct EvalOptions {
   int threads = 0;
 };
 
+/// `repopt-cifar convert`.
+struct ConvertOptions {
+  std::filesystem::path weights, out;
+  int threads = 0;
+};
+
 /// `repopt-cifar plot`.
 struct PlotOptions {
   std::vector<std::filesystem::path> runs;

@@ -27,6 +27,7 @@ repopt::nn::Mode network_mode(const std::string& mode);
 /// What model.safetensors says of its network.
 struct ModelInfo {
   std::string mode, model, data;
+  bool deployed = false;  ///< whether `convert` made it a plain network; `mode` still says how it was trained
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
   repopt::io::ChannelStatistics normalisation;

@@ -16,10 +16,10 @@
 #include "commands.hpp"
 #include "interrupt.hpp"
 #include "metrics.hpp"
+#include "network.hpp"
 #include "pictures.hpp"
 #include "progress.hpp"
 #include "repopt/io/atomic_file.hpp"
-#include "repopt/io/model_file.hpp"
 #include "repopt/io/scales_file.hpp"
 #include "repopt/repopt.hpp"
 #include "repopt/search/hyper_search.hpp"
@@ -186,16 +186,14 @@ class Trainer {
   }
 
   void write_model() {
-    repopt::io::SafetensorsWriter writer;
-    add_model_info(writer, {.mode = options_.mode,
-                            .model = options_.model,
-                            .data = pictures_.train.name,
-                            .classes = pictures_.train.classes,
-                            .epochs = options_.epochs,
-                            .train_loss = progress_.metrics.back().train_loss,
-                            .normalisation = normalisation_});
-    repopt::io::add_model(writer, model_);
-    writer.save(options_.out / "model.safetensors");
+    const ModelInfo info{.mode = options_.mode,
+                         .model = options_.model,
+                         .data = pictures_.train.name,
+                         .classes = pictures_.train.classes,
+                         .epochs = options_.epochs,
+                         .train_loss = progress_.metrics.back().train_loss,
+                         .normalisation = normalisation_};
+    save_network(options_.out / "model.safetensors", info, model_);
     if (options_.mode != "hyper_search") return;
     const repopt::nn::Scales<T> found = repopt::search::searched_scales(model_);
     repopt::io::save_scales<T>(options_.out / "scales.safetensors", found,

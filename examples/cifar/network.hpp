@@ -1,0 +1,35 @@
+// A trained network and its file: what `train` and `convert` write, and every other subcommand reads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "repopt/io/model_file.hpp"
+#include "repopt/io/safetensors.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "run_file.hpp"
+
+namespace repopt_cifar {
+
+/// A trained network, and how it was trained.
+struct Network {
+  ModelInfo info;
+  repopt::nn::RepOptVgg<float> model;
+};
+
+/// Reads a file of save_network(). Throws std::runtime_error that names the file and what does not fit.
+Network load_network(const std::filesystem::path& weights);
+
+/// Throws std::invalid_argument unless the pictures have the network's classes.
+void require_same_classes(const ModelInfo& info, const repopt::io::ImageDataset& pictures);
+
+/// Writes the network under PyTorch's names, in place of an older file only when it is whole.
+template <class T>
+void save_network(const std::filesystem::path& path, const ModelInfo& info, repopt::nn::RepOptVgg<T>& model) {
+  repopt::io::SafetensorsWriter writer;
+  add_model_info(writer, info);
+  repopt::io::add_model(writer, model);
+  writer.save(path);
+}
+
+}  // namespace repopt_cifar
