@@ -60,7 +60,7 @@ double training_error(Random& random, BatchNorm2d<double>& layer, const ImageSha
 
 /// The same of a block, for a tensor or, if `lazy`, for the batch norm with ReLU of one.
 double training_error(Random& random, Block<double>& block, const ImageShape& image, bool lazy = false) {
-  Tensor<double> x = random_tensor<double>(random, image), y, grad_x;
+  Tensor<double> x = random_tensor<double>(random, image), y;
   GradScratch<double> scratch;
   randomize(random, block);
   BatchNorm2d<double> before(image.channels, Activation::relu);
@@ -72,8 +72,8 @@ double training_error(Random& random, Block<double>& block, const ImageShape& im
         return block.forward(in, Phase::train).evaluate(y);
       },
       [&](Tensor<double> & grad_y) -> auto& {
-        block.backward(grad_y, grad_x, scratch);
-        return lazy ? before.backward(grad_x) : grad_x;
+        block.backward(grad_y, scratch);
+        return lazy ? before.backward(grad_y) : grad_y;
       },
       trained_parameters(block));
 }
@@ -193,11 +193,10 @@ TEST_CASE("A block without input gradient has the same gradients of its paramete
     Random same(12);
     randomize(same, block);
     block.forward(x, Phase::train);
-    Tensor<double> grad_y = r;
-    Tensor<double> grad_x;
+    Tensor<double> grad = r;
     GradScratch<double> scratch;
-    block.backward(grad_y, grad_x, scratch);
-    const std::size_t size = grad_x.size();
+    block.backward(grad, scratch);
+    const std::size_t size = grad.size();
     std::vector<double> all;
     for (const Parameter<double>* parameter : trained_parameters(block))
       all.insert(all.end(), parameter->grad.begin(), parameter->grad.end());

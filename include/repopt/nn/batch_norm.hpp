@@ -48,7 +48,7 @@ class BatchNorm2d {
     y_.resize(x.shape());
     for_each_pixel(x, [&](std::size_t p) {
       auto y = y_.channels(p);
-      y = affine_.scale * x.channels(p) + affine_.shift;
+      y = normalised(p);
       if (activation_ == Activation::relu) y = (y < T(0)).select(T(0), y);  // a NaN stays one
     });
     return y_;
@@ -64,6 +64,26 @@ class BatchNorm2d {
     return {x, {view(affine_.scale), view(affine_.shift)}};
   }
 
+  /// Prepares for x as forward() does, but computes no y: normalised() gives it, pixel by pixel. `x` must live until
+  /// backward(). Throws as forward() does.
+  void measure(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
+    require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
+            " channels, the batch norm has ", weight.value.size());
+    if (phase == Phase::train) {
+      require(x.shape().pixels() > 1, "batch norm needs more than 1 value per channel in training, it got ",
+              describe(x.shape()));
+      use_batch_statistics(moments ? *moments : ChannelMoments::of(x));
+    } else {
+      use_running_statistics();
+    }
+    x_ = &x;
+    affine_ = affine(mean_, inv_std_);
+  }
+
+  /// The channels of a pixel of the measured x, normalised, before any activation; an Eigen expression.
+  auto normalised(std::size_t pixel) const { return affine_.scale * x_->channels(pixel) + affine_.shift; }
+
+  /// y of the last forward().
   const Tensor<T>& output() const { return y_; }
 
   /// The affine map that the last forward pass applied: scale = weight / std, shift = bias - mean * scale.
@@ -72,15 +92,21 @@ class BatchNorm2d {
   /// The affine map of evaluation: from the running statistics.
   ChannelAffine<T> eval_affine() const { return affine(as_double(running_mean), running_inv_std()); }
 
-  /// dL/dx for a forward pass in training, in the memory of `grad_y`. Adds to weight.grad and bias.grad.
-  Tensor<T>& backward(Tensor<T>& grad_y) {
+  /// dL/dx for a forward pass in training, in `grad_x`. Adds to weight.grad and bias.grad. grad_x may be grad_y, or x
+  /// itself, which nothing needs afterwards: then no further memory is needed.
+  Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
+    const bool has_relu = activation_ == Activation::relu;
     const Vector<T> mean = mean_.template cast<T>();
     const auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, std::array<Vector<T>, 2>& sums) {
-      auto g = grad_y.channels(p);
-      if (activation_ == Activation::relu) g = (affine_.scale * x_->channels(p) + affine_.shift > T(0)).select(g, T(0));
-      sums[0] += g;
-      sums[1] += g * (x_->channels(p) - mean);
+      const auto add = [&](const auto& g) {
+        sums[0] += g;
+        sums[1] += g * (x_->channels(p) - mean);
+      };
+      if (has_relu)
+        add((normalised(p) > T(0)).select(grad_y.channels(p), T(0)));
+      else
+        add(grad_y.channels(p));
     });
     const Vector<double> sum_normalised = sum_deviation * inv_std_, scale = as_double(weight) * inv_std_;
     add_to(bias.grad, sum);
@@ -91,11 +117,19 @@ class BatchNorm2d {
     const Vector<double> slope = -scale * inv_std_ * sum_normalised / pixels;
     const Vector<T> of_grad = scale.template cast<T>(), of_x = slope.template cast<T>();
     const Vector<T> constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
+    grad_x.resize(grad_y.shape());
     for_each_pixel(grad_y, [&](std::size_t p) {
-      grad_y.channels(p) = of_grad * grad_y.channels(p) + of_x * x_->channels(p) + constant;
+      const auto set = [&](const auto& g) { grad_x.channels(p) = of_grad * g + of_x * x_->channels(p) + constant; };
+      if (has_relu)
+        set((normalised(p) > T(0)).select(grad_y.channels(p), T(0)));
+      else
+        set(grad_y.channels(p));
     });
-    return grad_y;
+    return grad_x;
   }
+
+  /// The same, in the memory of `grad_y`.
+  Tensor<T>& backward(Tensor<T>& grad_y) { return backward(grad_y, grad_y); }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
@@ -112,21 +146,6 @@ class BatchNorm2d {
 
   static void add_to(std::vector<T>& grad, const Vector<double>& sum) {
     Eigen::Map<Vector<T>>(grad.data(), sum.size()) += sum.template cast<T>();
-  }
-
-  /// Sets the statistics that belong to x, and affine_.
-  void measure(const Tensor<T>& x, Phase phase, const ChannelMoments* moments) {
-    require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
-            " channels, the batch norm has ", weight.value.size());
-    if (phase == Phase::train) {
-      require(x.shape().pixels() > 1, "batch norm needs more than 1 value per channel in training, it got ",
-              describe(x.shape()));
-      use_batch_statistics(moments ? *moments : ChannelMoments::of(x));
-    } else {
-      use_running_statistics();
-    }
-    x_ = &x;
-    affine_ = affine(mean_, inv_std_);
   }
 
   void use_batch_statistics(const ChannelMoments& moments) {

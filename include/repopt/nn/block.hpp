@@ -10,7 +10,7 @@
 
 namespace repopt::nn {
 
-/// Memory for the gradients of branches.
+/// Memory for the gradients of branches, shared by all blocks of a network.
 template <class T>
 using GradScratch = std::array<Tensor<T>, 2>;
 
@@ -23,10 +23,10 @@ class Block {
   /// `x` must live, unchanged, until backward(). Throws std::invalid_argument if it does not fit.
   virtual LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) = 0;
 
-  /// For a forward pass in training: adds to the gradients of the parameters and writes dL/dx to `grad_x`, which is
-  /// empty if the block was built without input gradient. Overwrites `grad_y`. The memory is the caller's, so that all
-  /// blocks of a network can share it.
-  virtual void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) = 0;
+  /// For a forward pass in training: adds to the gradients of the parameters and replaces dL/dy in `grad` by dL/dx,
+  /// which is empty if the block was built without input gradient. Outputs that the forward pass stored serve as memory
+  /// once they are not needed any more: the next backward() needs a forward() before it.
+  virtual void backward(Tensor<T>& grad, GradScratch<T>& scratch) = 0;
 
   /// Visits parameters, constants and running statistics, named "prefix.layer.weight".
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) = 0;

@@ -38,7 +38,8 @@ class Conv2d {
     return y_;
   }
 
-  const Tensor<T>& output() const { return y_; }
+  /// y of the last forward pass. What follows may use its memory once it is not needed any more.
+  Tensor<T>& output() { return y_; }
 
   /// Adds to weight.grad; returns dL/dx in `grad_x`, which is empty if requires_input_grad is false. For a lazy x it is
   /// the gradient of what was read.

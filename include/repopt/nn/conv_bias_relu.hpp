@@ -29,16 +29,16 @@ class ConvBiasRelu final : public Block<T> {
 
   LazyTensor<T> forward(const LazyTensor<T>& x, Phase) override { return {conv.forward(x), {ones_, bias.value}}; }
 
-  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>&) override {
-    require(conv.output().size() > 0, "backward() needs a forward() before it");
+  void backward(Tensor<T>& grad, GradScratch<T>&) override {
+    Tensor<T>& y = conv.output();
+    require(y.size() > 0, "backward() needs a forward() before it");
     const Eigen::Map<const Vector<T>> b(bias.value.data(), Eigen::Index(bias.value.size()));
-    const auto [sum] = channel_sums<1>(grad_y, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
-      auto g = grad_y.channels(p);
-      g = (conv.output().channels(p) + b > T(0)).select(g, T(0));
-      sums[0] += g;
+    const auto [sum] = channel_sums<1>(grad, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
+      y.channels(p) = (y.channels(p) + b > T(0)).select(grad.channels(p), T(0));
+      sums[0] += y.channels(p);
     });
     Eigen::Map<Vector<T>>(bias.grad.data(), sum.size()) += sum.template cast<T>();
-    conv.backward(grad_y, grad_x);
+    conv.backward(y, grad);
   }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {

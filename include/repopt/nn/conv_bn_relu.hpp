@@ -19,14 +19,6 @@ const ChannelMoments* measured_conv(Conv2d<T>& conv, const LazyTensor<T>& x, Pha
   return phase == Phase::train ? &moments : nullptr;
 }
 
-/// bn(conv(x)).
-template <class T>
-const Tensor<T>& conv_bn(Conv2d<T>& conv, BatchNorm2d<T>& bn, const LazyTensor<T>& x, Phase phase) {
-  ChannelMoments moments;
-  const ChannelMoments* const measured = measured_conv(conv, x, phase, moments);
-  return bn.forward(conv.output(), phase, measured);
-}
-
 /// conv, bn, ReLU. Only the convolution's output is stored: the next block applies batch norm and ReLU as it reads.
 template <class T>
 class ConvBnRelu final : public Block<T> {
@@ -45,9 +37,7 @@ class ConvBnRelu final : public Block<T> {
     return bn.forward_lazily(conv.output(), phase, measured);
   }
 
-  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>&) override {
-    conv.backward(bn.backward(grad_y), grad_x);
-  }
+  void backward(Tensor<T>& grad, GradScratch<T>&) override { conv.backward(bn.backward(grad, conv.output()), grad); }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
     conv.visit_parameters(prefix + ".conv", visit);

@@ -99,23 +99,29 @@ class CslaConv2d {
     return y_;
   }
 
-  /// Adds to the gradients of kernels and trained scales; returns dL/dx in `grad_x`, empty if it is not wanted.
-  Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) {
-    grad_x.resize({});
+  /// Adds to the gradients of kernels and trained scales; replaces dL/dy in `grad` by dL/dx, empty if it is not wanted.
+  /// The convolutions' outputs are overwritten.
+  void backward(Tensor<T>& grad, GradScratch<T>& scratch) {
+    auto& [sum, part] = scratch;
+    sum.resize({});
     for (Branch& branch : branches_) {
-      Tensor<T>& of_scale = branch.scale.backward(grad_y, scratch[0]);
-      Tensor<T>& part = branch.conv ? branch.conv->backward(of_scale, scratch[1]) : of_scale;
+      Tensor<T>& of_scale = branch.scale.backward(grad, branch.conv ? branch.conv->output() : part);
+      if (branch.conv) branch.conv->backward(of_scale, part);
       if (!requires_input_grad_) continue;
-      if (grad_x.size() == 0)
-        std::swap(grad_x, part);
+      if (sum.size() == 0)
+        std::swap(sum, part);
       else
-        for_each_pixel(part, [&](std::size_t p) { grad_x.channels(p) += part.channels(p); });
+        for_each_pixel(part, [&](std::size_t p) { sum.channels(p) += part.channels(p); });
     }
-    return grad_x;
+    std::swap(grad, sum);
   }
 
   /// The same, in memory of its own.
-  Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_, scratch_); }
+  Tensor<T>& backward(const Tensor<T>& grad_y) {
+    grad_ = grad_y;
+    backward(grad_, scratch_);
+    return grad_;
+  }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     for (Branch& branch : branches_) {
@@ -128,7 +134,7 @@ class CslaConv2d {
   ConvShape target_;
   std::vector<Branch> branches_;
   bool requires_input_grad_ = true;
-  Tensor<T> y_, grad_x_;
+  Tensor<T> y_, grad_;
   GradScratch<T> scratch_;
 };
 
@@ -146,8 +152,9 @@ class CslaBnRelu final : public Block<T> {
     return bn.forward_lazily(conv.forward(x.evaluate(x_)), phase);
   }
 
-  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) override {
-    conv.backward(bn.backward(grad_y), grad_x, scratch);
+  void backward(Tensor<T>& grad, GradScratch<T>& scratch) override {
+    bn.backward(grad);
+    conv.backward(grad, scratch);
   }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {

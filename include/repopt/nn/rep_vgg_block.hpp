@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
 #include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/block.hpp"
+#include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/conv2d.hpp"
 #include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/fused_conv.hpp"
-#include "repopt/nn/relu.hpp"
 
 namespace repopt::nn {
 
@@ -36,30 +37,38 @@ class RepVggBlock final : public Block<T> {
 
   LazyTensor<T> forward(const LazyTensor<T>& lazy_x, Phase phase) override {
     const Tensor<T>& x = lazy_x.evaluate(x_);
-    const Tensor<T>& a = conv_bn(conv_3x3, bn_3x3, {x}, phase);
-    const Tensor<T>& b = conv_bn(conv_1x1, bn_1x1, {x}, phase);
-    const Tensor<T>* c = bn_identity ? &bn_identity->forward(x, phase) : nullptr;
-    y_.resize(a.shape());
-    for_each_pixel(a, [&](std::size_t p) {
-      y_.channels(p) = a.channels(p) + b.channels(p);
-      if (c) y_.channels(p) += c->channels(p);
+    ChannelMoments moments;
+    const ChannelMoments* measured = measured_conv(conv_3x3, {x}, phase, moments);
+    bn_3x3.measure(conv_3x3.output(), phase, measured);
+    measured = measured_conv(conv_1x1, {x}, phase, moments);
+    bn_1x1.measure(conv_1x1.output(), phase, measured);
+    if (bn_identity) bn_identity->measure(x, phase);
+    y_.resize(conv_3x3.output().shape());
+    for_each_pixel(y_, [&](std::size_t p) {
+      auto y = y_.channels(p);
+      y = bn_3x3.normalised(p) + bn_1x1.normalised(p);
+      if (bn_identity) y += bn_identity->normalised(p);
+      y = (y < T(0)).select(T(0), y);  // a NaN stays one
     });
-    return relu_.forward(y_);
+    return y_;
   }
 
-  void backward(Tensor<T>& grad_y, Tensor<T>& grad_x, GradScratch<T>& scratch) override {
-    relu_.backward(grad_y);
-    auto& [grad_branch, part] = scratch;
-    grad_branch = grad_y;
-    conv_1x1.backward(bn_1x1.backward(grad_branch), grad_x);
-    const auto add = [&](const Tensor<T>& grad) {
-      for_each_pixel(grad_x, [&](std::size_t p) { grad_x.channels(p) += grad.channels(p); });
-    };
-    if (bn_identity) {
-      grad_branch = grad_y;
-      add(bn_identity->backward(grad_branch));
-    }
-    add(conv_3x3.backward(bn_3x3.backward(grad_y), part));
+  void backward(Tensor<T>& grad, GradScratch<T>& scratch) override {
+    require(y_.size() > 0, "backward() needs a forward() before it");
+    for_each_pixel(grad,
+                   [&](std::size_t p) { grad.channels(p) = (y_.channels(p) > T(0)).select(grad.channels(p), T(0)); });
+    auto& [of_1x1, of_3x3] = scratch;
+    conv_1x1.backward(bn_1x1.backward(grad, conv_1x1.output()), of_1x1);
+    conv_3x3.backward(bn_3x3.backward(grad, conv_3x3.output()), of_3x3);
+    if (bn_identity) bn_identity->backward(grad);
+    const bool has_identity = bn_identity.has_value();
+    grad.resize(of_3x3.shape());
+    for_each_pixel(grad, [&](std::size_t p) {
+      if (has_identity)
+        grad.channels(p) += of_1x1.channels(p) + of_3x3.channels(p);
+      else
+        grad.channels(p) = of_1x1.channels(p) + of_3x3.channels(p);
+    });
   }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
@@ -79,7 +88,6 @@ class RepVggBlock final : public Block<T> {
   }
 
  private:
-  Relu<T> relu_;
   Tensor<T> x_, y_;
 };
 

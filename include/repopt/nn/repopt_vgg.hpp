@@ -76,8 +76,7 @@ class RepOptVgg {
   void backward(const Tensor<T>& grad_logits) {
     pooling_.backward(linear.backward(grad_logits), grad_);
     for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
-      (*block)->backward(grad_, next_grad_, grad_scratch_);
-      std::swap(grad_, next_grad_);
+      (*block)->backward(grad_, grad_scratch_);
     }
   }
 
@@ -150,7 +149,7 @@ class RepOptVgg {
   Mode mode_;
   std::vector<std::unique_ptr<Block<T>>> blocks_;
   GlobalAveragePooling<T> pooling_;
-  Tensor<T> grad_, next_grad_;  ///< dL/dx of the block that backward() is at, and of the one before
+  Tensor<T> grad_;  ///< dL/dy, then dL/dx of the block that backward() is at
   GradScratch<T> grad_scratch_;
 };
 

@@ -63,6 +63,7 @@ class Tensor {
   /// Changes the dimensions; keeps the memory where it is large enough. The contents are unspecified afterwards.
   void resize(const ImageShape& shape) {
     shape_ = shape;
+    if (values_.capacity() < shape.size()) values_ = {};  // else the old memory would live beside the new
     values_.resize(shape.size());
   }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/engine/simd.hpp"
 
 namespace repopt::nn::engine {

@@ -9,15 +9,13 @@ namespace repopt::nn::engine {
 
 /// What a convolution needs memory for; one pass uses several at a time.
 enum class Scratch {
-  patches,                ///< rows of im2col
-  packed_kernel,          ///< the kernel in panels
-  packed_grad,            ///< dL/dy in panels
-  turned_kernel,          ///< the kernel of backward data
-  kernel_at_points,       ///< Winograd's U
-  input_at_points,        ///< V
-  products_at_points,     ///< V * U
-  grad_at_points,         ///< D
-  kernel_grad_at_points,  ///< dL/dU
+  patches,             ///< rows of im2col
+  packed_kernel,       ///< the kernel in panels
+  packed_grad,         ///< dL/dy in panels
+  turned_kernel,       ///< the kernel of backward data
+  kernel_at_points,    ///< Winograd's U, or dL/dU
+  input_at_points,     ///< V
+  products_at_points,  ///< V * U, or D
 };
 
 /// The calling thread's memory for one purpose, at least `size` elements of unspecified contents. It grows to the
@@ -26,7 +24,7 @@ template <Scratch purpose, class T>
 T* scratch(std::size_t size) {
   thread_local std::vector<T, Eigen::aligned_allocator<T>> memory;
   if (memory.size() < size) {
-    memory.clear();
+    memory = {};
     memory.resize(size);
   }
   return memory.data();

@@ -98,12 +98,12 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
   using U = KernelMatrices<Scheme, T>;
   using V = TileMatrices<Scheme, T>;
   const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape());
-  const auto grad_u = U::template allocate<Scratch::kernel_grad_at_points>(in_channels, out_channels, panel);
+  const auto grad_u = U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, panel);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
     const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels;
     const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, Strips<T>::panel_width);
-    const auto d = V::template allocate<Scratch::grad_at_points>(tiles, out_channels, panel);
+    const auto d = V::template allocate<Scratch::products_at_points>(tiles, out_channels, panel);
     parallel_for(tiles, work, [&](std::size_t tile) {
       transform_input(shape, x, input, block.tile(tile), tile, v);
       transform_grad(grad_y, block.tile(tile), tile, d);
