@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <set>
@@ -153,4 +154,37 @@ TEST_CASE("A block of another layout, or for a network that trains its branches 
   blocks.begin()->second = CslaBlock<double>::plain(oihw);
   CHECK_THROWS_AS(add_parameters(optimizer, target, {.lr = 0.1}, blocks), std::invalid_argument);
   CHECK(optimizer.param_groups().empty());
+}
+
+TEST_CASE("A deployed network trained with its blocks follows the target network of frozen batch norms") {
+  const auto scales = mixed_sign_scales<double>(tiny_config(), 2);
+  const Sgd::Options options{.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-2, .nesterov = true};
+  RepOptVgg<double> target(tiny_config(), Mode::target, 1);
+  Random random(6);
+  target.visit_parameters([&](const std::string& name, Parameter<double>& parameter) {
+    if (name.find(".bn.") != name.npos)
+      fill_random<double>(random, parameter.value, name.ends_with("running_var") ? 0.2 : -1, 1);
+  });
+  RepOptVgg<double> plain = deployed(target);
+  RepSgd<double> rep, deployed_rep;
+  add_parameters(rep, target, options, prior_blocks(tiny_config(), scales));
+  add_parameters(deployed_rep, plain, options, deployed_blocks(target, scales));
+  for (int step = 0; step < 5; ++step) {
+    for (std::size_t i = 0; i < target.blocks().size(); ++i) {
+      auto& block = dynamic_cast<ConvBnRelu<double>&>(*target.blocks()[i]);
+      auto& fused = dynamic_cast<ConvBiasRelu<double>&>(*plain.blocks()[i]);
+      const Vector<double> a = block.bn.eval_affine().scale;
+      fill_random<double>(random, fused.conv.weight.grad);
+      for (std::size_t k = 0; k < block.conv.weight.grad.size(); ++k)  // HWIO: the output channel is innermost
+        block.conv.weight.grad[k] = a[Eigen::Index(k % std::size_t(a.size()))] * fused.conv.weight.grad[k];
+      for (Parameter<double>* parameter : {&block.bn.weight, &block.bn.bias, &fused.bias})
+        std::ranges::fill(parameter->grad, 0);
+    }
+    rep.step();
+    deployed_rep.step();
+  }
+  for (std::size_t i = 0; i < target.blocks().size(); ++i)
+    CHECK(relative_error(plain.blocks()[i]->fused().weight, target.blocks()[i]->fused().weight) < 1e-12);
+  CHECK_THROWS_WITH_AS(deployed_blocks(plain, scales), "mode deploy is not trained by the rule of iteration",
+                       std::invalid_argument);
 }

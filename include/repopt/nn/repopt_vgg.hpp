@@ -64,6 +64,9 @@ class RepOptVgg {
   /// The blocks, in the order of config().block_specs().
   const std::vector<std::unique_ptr<Block<T>>>& blocks() const { return blocks_; }
 
+  /// Puts `block` in the place of blocks()[index]. It must take and give images of the same channels and stride.
+  void replace_block(std::size_t index, std::unique_ptr<Block<T>> block) { blocks_.at(index) = std::move(block); }
+
   /// Logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels), which must live until backward().
   /// Throws std::invalid_argument if the images do not fit.
   const Tensor<T>& forward(const Tensor<T>& images, Phase phase) {

@@ -11,6 +11,7 @@
 
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/error.hpp"
+#include "repopt/nn/conv_bn_relu.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
 #include "repopt/nn/repopt_vgg_config.hpp"
 #include "repopt/nn/scales.hpp"
@@ -57,6 +58,25 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, 
   std::map<std::string, CslaBlock<T>> blocks;
   for (const BlockSpec& spec : config.block_specs())
     blocks.emplace(spec.name + ".conv.weight", prior_block(spec, scales));
+  return blocks;
+}
+
+/// The CSLA blocks of the kernels of deployed(target). Its batch norm folded, a kernel is a * W with a constant a for
+/// each output channel, and the constants of its branches are a * s_i: trained with these blocks, it follows the target
+/// network of frozen batch norms that is trained with prior_blocks(). Throws std::invalid_argument for another mode
+/// than target, or if a scale is missing or its length is wrong.
+template <class T>
+std::map<std::string, CslaBlock<T>> deployed_blocks(const RepOptVgg<T>& target, const Scales<T>& scales) {
+  require(target.mode() == Mode::target, "mode ", to_string(target.mode()), " is not trained by the rule of iteration");
+  std::map<std::string, CslaBlock<T>> blocks;
+  const std::vector<BlockSpec> specs = target.config().block_specs();
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const Vector<T> a = dynamic_cast<const ConvBnRelu<T>&>(*target.blocks()[i]).bn.eval_affine().scale;
+    std::vector<Branch<T>> branches = prior_block(specs[i], scales).branches();
+    for (Branch<T>& branch : branches)
+      for (std::size_t c = 0; c < branch.scale.size(); ++c) branch.scale[c] *= a[Eigen::Index(c)];
+    blocks.emplace(specs[i].name + ".conv.weight", CslaBlock<T>(specs[i].shape, std::move(branches)));
+  }
   return blocks;
 }
 

@@ -16,6 +16,7 @@ enum class Scratch {
   kernel_at_points,    ///< Winograd's U, or dL/dU
   input_at_points,     ///< V
   products_at_points,  ///< V * U, or D
+  integer_sums,        ///< of an 8-bit convolution
 };
 
 /// The calling thread's memory for one purpose, at least `size` elements of unspecified contents. It grows to the
