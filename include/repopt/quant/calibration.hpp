@@ -1,0 +1,170 @@
+// Calibration: the range of an activation that 8 bits should cover, from what it was on some pictures.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/quant/quantization.hpp"
+
+namespace repopt::quant {
+
+/// How a range is chosen. A narrower one has finer levels and clips more.
+enum class Calibration {
+  min_max,     ///< all that was seen
+  percentile,  ///< all but the tails
+  mse,         ///< the least mean squared error
+  entropy,     ///< the least Kullback-Leibler divergence of the quantized distribution
+};
+
+constexpr std::string_view to_string(Calibration calibration) {
+  constexpr std::string_view names[] = {"min-max", "percentile", "mse", "entropy"};
+  return names[std::size_t(calibration)];
+}
+
+/// From low to high, 0 within.
+struct Range {
+  double low = 0, high = 0;
+
+  /// Throws std::invalid_argument unless x is finite.
+  void include(double x) {
+    require(std::isfinite(x), "an activation is ", x);
+    low = std::min(low, x);
+    high = std::max(high, x);
+  }
+};
+
+/// How often an activation fell into each of 2048 equal bins of a range. Zeros, which ReLU makes plenty of, are counted
+/// by themselves: every quantization represents them exactly.
+class Histogram {
+ public:
+  static constexpr std::size_t bins = 2048;
+
+  explicit Histogram(const Range& range) : range_(range), width_((range.high - range.low) / double(bins)) {}
+
+  void add(double x) {
+    ++total_;
+    if (x == 0) return;
+    const double bin = width_ > 0 ? std::floor((x - range_.low) / width_) : 0;
+    ++counts_[std::size_t(std::clamp(bin, 0.0, double(bins - 1)))];
+  }
+
+  const Range& range() const { return range_; }
+  const std::vector<std::size_t>& counts() const { return counts_; }                ///< (bins), without zeros
+  std::size_t total() const { return total_; }                                      ///< with zeros
+  double edge(std::size_t bin) const { return range_.low + width_ * double(bin); }  ///< lower one
+  double center(std::size_t bin) const { return edge(bin) + width_ / 2; }
+
+  /// The number of values outside `range`, by the centres of their bins.
+  std::size_t outside(const Range& range) const {
+    std::size_t count = 0;
+    for (std::size_t bin = 0; bin < bins; ++bin)
+      if (center(bin) < range.low || center(bin) > range.high) count += counts_[bin];
+    return count;
+  }
+
+ private:
+  Range range_;
+  double width_;
+  std::vector<std::size_t> counts_ = std::vector<std::size_t>(bins);
+  std::size_t total_ = 0;
+};
+
+namespace detail {
+
+/// The range less its lower and upper tail, each at most the share `tail` of all values.
+inline Range without_tails(const Histogram& histogram, double tail) {
+  Range range = histogram.range();
+  const auto count = [&](std::size_t bin) { return double(histogram.counts()[bin]); };
+  double left = tail * double(histogram.total());
+  for (std::size_t bin = Histogram::bins; bin-- > 0 && histogram.edge(bin) > 0 && (left -= count(bin)) >= 0;)
+    range.high = histogram.edge(bin);
+  left = tail * double(histogram.total());
+  for (std::size_t bin = 0; bin < Histogram::bins && histogram.edge(bin + 1) < 0 && (left -= count(bin)) >= 0; ++bin)
+    range.low = histogram.edge(bin + 1);
+  return range;
+}
+
+/// The mean squared error of quantizing to 256 levels in `range`: that of rounding, evenly spread, inside, and the
+/// distance to the nearer end outside.
+inline double squared_error(const Histogram& histogram, const Range& range) {
+  const double step = (range.high - range.low) / 255;
+  double error = 0;
+  for (std::size_t bin = 0; bin < Histogram::bins; ++bin) {
+    const double x = histogram.center(bin), clipped = x - std::clamp(x, range.low, range.high);
+    error += double(histogram.counts()[bin]) * (clipped == 0 ? step * step / 12 : clipped * clipped);
+  }
+  return error;
+}
+
+/// sum p log(p / q) of the values in `range`, those outside moved to its ends, and their quantization: the same without
+/// those outside, spread evenly over the occupied bins of each of 256 levels.
+inline double divergence(const Histogram& histogram, const Range& range) {
+  std::size_t first = 0, last = Histogram::bins;
+  while (first + 1 < last && histogram.center(first) < range.low) ++first;
+  while (last - 1 > first && histogram.center(last - 1) > range.high) --last;
+  std::vector<double> p(histogram.counts().begin() + std::ptrdiff_t(first),
+                        histogram.counts().begin() + std::ptrdiff_t(last));
+  std::vector<double> q(p.size());
+  constexpr std::size_t levels = 256;
+  for (std::size_t level = 0; level < levels; ++level) {
+    const std::size_t begin = level * p.size() / levels, end = (level + 1) * p.size() / levels;
+    double sum = 0, occupied = 0;
+    for (std::size_t k = begin; k < end; ++k) {
+      sum += p[k];
+      occupied += p[k] > 0;
+    }
+    for (std::size_t k = begin; k < end; ++k) q[k] = p[k] > 0 ? sum / occupied : 0;
+  }
+  const auto counts = std::span(histogram.counts());
+  const auto sum = [](auto part) { return double(std::accumulate(part.begin(), part.end(), std::size_t(0))); };
+  p.front() += sum(counts.first(first));
+  p.back() += sum(counts.subspan(last));
+  const double p_total = std::accumulate(p.begin(), p.end(), 0.0), q_total = std::accumulate(q.begin(), q.end(), 0.0);
+  constexpr double nothing = 1e-9;  // an occupied end may have no quantized share
+  double result = 0;
+  for (std::size_t k = 0; k < p.size(); ++k)
+    if (p[k] > 0)
+      result += p[k] / p_total * std::log(p[k] / p_total / std::max(q[k] / std::max(q_total, 1.0), nothing));
+  return result;
+}
+
+/// Of the histogram's range, shrunk towards zero step by step, the one where `cost` is least; the widest of several.
+Range best_range(const Histogram& histogram, auto cost) {
+  constexpr int steps = 256, least = 32;  // at least one bin for each level
+  Range best = histogram.range();
+  double best_cost = std::numeric_limits<double>::infinity();
+  for (int step = steps; step >= least; --step) {
+    const double factor = double(step) / steps;
+    const Range range{histogram.range().low * factor, histogram.range().high * factor};
+    if (const double range_cost = cost(histogram, range); range_cost < best_cost) {
+      best = range;
+      best_cost = range_cost;
+    }
+  }
+  return best;
+}
+
+}  // namespace detail
+
+/// The range to quantize. `percentile` is what Calibration::percentile keeps of each side, in percent. Throws
+/// std::invalid_argument if the histogram is empty, or unless 50 < percentile <= 100.
+inline Range calibrated_range(const Histogram& histogram, Calibration calibration, double percentile = 99.99) {
+  require(histogram.total() > 0, "there are no values to calibrate by");
+  require(percentile > 50 && percentile <= 100, "percentile must be in (50, 100], it is ", percentile);
+  switch (calibration) {
+    case Calibration::percentile: return detail::without_tails(histogram, 1 - percentile / 100);
+    case Calibration::mse: return detail::best_range(histogram, detail::squared_error);
+    case Calibration::entropy: return detail::best_range(histogram, detail::divergence);
+    case Calibration::min_max: break;
+  }
+  return histogram.range();
+}
+
+}  // namespace repopt::quant

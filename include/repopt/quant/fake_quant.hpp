@@ -1,0 +1,101 @@
+// FakeQuantConvRelu: the quantized block in floats, which a gradient can train.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/nn/block.hpp"
+#include "repopt/nn/conv_bias_relu.hpp"
+#include "repopt/nn/fused_conv.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/tensor.hpp"
+#include "repopt/quant/quantization.hpp"
+#include "repopt/quant/quantized_vgg.hpp"
+
+namespace repopt::quant {
+
+/// relu(conv(q(x), q(W)) + bias), where q rounds to what 8 bits represent. Gradients pass straight through q (arXiv
+/// 1308.3432), but not where x was clipped: the parameters are W and bias, in floats, as the deployed block's. The
+/// output is rounded by the block that reads it.
+template <class T>
+class FakeQuantConvRelu final : public nn::Block<T> {
+ public:
+  nn::Parameter<T> weight;
+
+  /// Starts at `conv`; inputs are rounded as `input`, W by scales of its own at each pass.
+  FakeQuantConvRelu(const nn::FusedConv<T>& conv, Scheme scheme, const Quantization& input, bool requires_input_grad,
+                    nn::ConvAlgorithm algorithm)
+      : weight(nn::Parameter<T>::kernel(conv.shape)),
+        scheme_(scheme),
+        input_(input),
+        rounded_(conv.shape, requires_input_grad) {
+    weight.value = conv.weight;
+    rounded_.bias.value = conv.bias;
+    rounded_.conv.algorithm = algorithm;
+  }
+
+  nn::LazyTensor<T> forward(const nn::LazyTensor<T>& x, nn::Phase phase) override {
+    x_ = &x.evaluate(memory_);
+    rounded_x_.resize(x_->shape());
+    nn::for_each_pixel(*x_, [&](std::size_t p) {
+      for (std::size_t c = 0; c < x_->shape().channels; ++c)
+        rounded_x_.pixel(p)[c] = T(input_.dequantize(input_.quantize(float(x_->pixel(p)[c]))));
+    });
+    const ConvShape& shape = rounded_.conv.shape();
+    const std::vector<float> scales = weight_scales(fused(), scheme_, input_);
+    for_each_weight(shape, [&](const WeightIndex& w) {
+      const std::size_t k = shape.offset(w);
+      const float scale = scale_of(scales, w.out);
+      rounded_.conv.weight.value[k] = T(scale) * T(quantize_weight(weight.value[k], scale));
+    });
+    return rounded_.forward(rounded_x_, phase);
+  }
+
+  void backward(nn::Tensor<T>& grad_y, nn::Tensor<T>& grad_x, nn::GradScratch<T>& scratch) override {
+    std::swap(rounded_.conv.weight.grad, weight.grad);
+    rounded_.backward(grad_y, grad_x, scratch);
+    std::swap(rounded_.conv.weight.grad, weight.grad);
+    if (grad_x.size() == 0) return;
+    const T low = T(input_.low()), high = T(input_.high());
+    nn::for_each_pixel(grad_x, [&](std::size_t p) {
+      const auto x = x_->channels(p);
+      grad_x.channels(p) = (x >= low && x <= high).select(grad_x.channels(p), T(0));
+    });
+  }
+
+  void visit_parameters(const std::string& prefix, const nn::ParameterVisitor<T>& visit) override {
+    visit(prefix + ".conv.weight", weight);
+    visit(prefix + ".conv.bias", rounded_.bias);
+  }
+
+  nn::FusedConv<T> fused() const override { return {rounded_.conv.shape(), weight.value, rounded_.bias.value}; }
+
+ private:
+  Scheme scheme_;
+  Quantization input_;
+  nn::ConvBiasRelu<T> rounded_;  ///< its kernel is q(W)
+  const nn::Tensor<T>* x_ = nullptr;
+  nn::Tensor<T> memory_, rounded_x_;
+};
+
+/// The deployed network of `model` with blocks that round as QuantizedVgg with these `activations` does; the pooled
+/// features and the linear layer, which hardly suffer, stay as they are. Trained, it gives a QuantizedVgg of the same
+/// activations. Throws std::invalid_argument if their number is wrong.
+template <class T>
+nn::RepOptVgg<T> fake_quantized(const nn::RepOptVgg<T>& model, const std::vector<Quantization>& activations,
+                                Scheme scheme) {
+  nn::RepOptVgg<T> plain = nn::deployed(model);
+  require(activations.size() == plain.blocks().size() + 2, "there are ", activations.size(),
+          " quantizations, the network has ", plain.blocks().size() + 2, " places for them");
+  for (std::size_t i = 0; i < plain.blocks().size(); ++i)
+    plain.replace_block(i, std::make_unique<FakeQuantConvRelu<T>>(plain.blocks()[i]->fused(), scheme, activations[i],
+                                                                  i > 0, plain.config().algorithm));
+  return plain;
+}
+
+}  // namespace repopt::quant

@@ -1,0 +1,39 @@
+// FixedPoint: multiplying an integer by a real number, in integers.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "repopt/core/error.hpp"
+
+namespace repopt::quant {
+
+/// A factor as multiplier * 2^-shift, the multiplier of 31 bits (arXiv 1712.05877, section 2.2). Departure: one
+/// rounding of the 64-bit product in place of two, so the result is what real arithmetic gives wherever that is more
+/// than 2^-31 of itself away from a tie.
+class FixedPoint {
+ public:
+  /// Throws std::invalid_argument unless 0 <= factor < 2^30.
+  explicit FixedPoint(double factor) {
+    require(factor >= 0 && factor < double(1 << 30), "a fixed-point factor must be in [0, 2^30), it is ", factor);
+    int exponent = 0;
+    const double fraction = std::frexp(factor, &exponent);  // in [0.5, 1), or 0
+    const std::int64_t multiplier = std::llround(std::ldexp(fraction, bits));
+    if (bits - exponent > max_shift) return;  // too small to make any product 1/2
+    multiplier_ = multiplier;
+    shift_ = bits - exponent;
+  }
+
+  /// x * factor, rounded to the nearest integer, ties up.
+  std::int64_t operator()(std::int32_t x) const {
+    return (x * multiplier_ + (std::int64_t(1) << (shift_ - 1))) >> shift_;
+  }
+
+ private:
+  static constexpr int bits = 31, max_shift = 62;
+
+  std::int64_t multiplier_ = 0;
+  int shift_ = 1;
+};
+
+}  // namespace repopt::quant

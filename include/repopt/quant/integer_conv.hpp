@@ -1,0 +1,98 @@
+// The convolution of 8-bit integers: im2col, then dot products with 32-bit sums.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/core/parallel.hpp"
+#include "repopt/nn/engine/conv.hpp"
+#include "repopt/nn/engine/scratch.hpp"
+#include "repopt/nn/engine/taps.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::quant {
+
+/// Rows of 8-bit numbers, held in 16 bits and padded with zeros to whole vectors: what a compiler makes multiply-add
+/// instructions of, on any machine.
+class IntegerRows {
+ public:
+  static constexpr std::size_t vector_size = 16;
+
+  /// The length of a padded row.
+  static constexpr std::size_t padded(std::size_t length) {
+    return (length + vector_size - 1) / vector_size * vector_size;
+  }
+
+  IntegerRows() = default;
+
+  /// `values` is (rows, length).
+  IntegerRows(std::span<const std::int8_t> values, std::size_t rows)
+      : length_(padded(values.size() / rows)), data_(rows * length_) {
+    const std::size_t length = values.size() / rows;
+    for (std::size_t row = 0; row < rows; ++row)
+      std::copy_n(values.data() + row * length, length, data_.data() + row * length_);
+  }
+
+  std::size_t length() const { return length_; }
+  const std::int16_t* row(std::size_t index) const { return data_.data() + index * length_; }
+
+ private:
+  std::size_t length_ = 0;
+  std::vector<std::int16_t> data_;
+};
+
+/// sum_k a_i[k] * b[k] for `count` rows a_i, `length` apart; `length` is a multiple of IntegerRows::vector_size.
+template <std::size_t count>
+std::array<std::int32_t, count> dot_products(const std::int16_t* a, const std::int16_t* b, std::size_t length) {
+  std::array<std::int32_t, count> sums{};
+  for (std::size_t k = 0; k < length; ++k)
+    for (std::size_t i = 0; i < count; ++i) sums[i] += std::int32_t(a[i * length + k]) * std::int32_t(b[k]);
+  return sums;
+}
+
+/// conv(x - zero_point, weight) + bias, the padding being zero_point: store(pixel, sums) gets the (out_channels) sums
+/// of each output pixel, which hold during the call. `weight` is the kernel in rows (out_channels, taps * in_channels),
+/// `bias` is (out_channels); `shape` has one group. In parallel as parallel_for() says; integers add up the same in any
+/// order. Throws std::invalid_argument if x does not fit.
+void integer_conv(const ConvShape& shape, const nn::Tensor<std::uint8_t>& x, std::uint8_t zero_point,
+                  const IntegerRows& weight, std::span<const std::int32_t> bias, auto store) {
+  namespace engine = nn::engine;
+  constexpr std::size_t block_size = 32, tile = 4;
+  const nn::ImageShape y = nn::conv_output_shape(shape, x.shape());
+  const std::size_t length = weight.length(), channels = shape.in_channels, used = shape.taps() * channels;
+  const engine::PixelBlocks blocks(0, y.pixels(), block_size);
+  parallel_for(blocks.count(), y.size() * used, [&](std::size_t block) {
+    const std::size_t first = blocks.first(block), count = blocks.size(block);
+    std::int16_t* const patches = engine::scratch<engine::Scratch::patches, std::int16_t>(block_size * length);
+    for (std::size_t patch = 0; patch < block_size; ++patch)
+      std::fill(patches + patch * length + used, patches + (patch + 1) * length, std::int16_t(0));
+    engine::for_each_tap(
+        shape, x.shape(), y, first, count,
+        [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
+          const std::uint8_t* const from = x.pixel(pixel);
+          std::int16_t* const to = patches + patch * length + tap * channels;
+          for (std::size_t c = 0; c < channels; ++c) to[c] = std::int16_t(from[c] - zero_point);
+        },
+        [&](std::size_t patch, std::size_t tap_begin, std::size_t tap_end) {
+          std::fill(patches + patch * length + tap_begin * channels, patches + patch * length + tap_end * channels,
+                    std::int16_t(0));
+        });
+    std::int32_t* const sums =
+        engine::scratch<engine::Scratch::integer_sums, std::int32_t>(block_size * shape.out_channels);
+    for (std::size_t patch = 0; patch < count; patch += tile)  // the last tile may go on into unused patches
+      for (std::size_t out = 0; out < shape.out_channels; ++out) {
+        const auto products = dot_products<tile>(patches + patch * length, weight.row(out), length);
+        for (std::size_t i = 0; i < tile; ++i) sums[(patch + i) * shape.out_channels + out] = products[i] + bias[out];
+      }
+    for (std::size_t patch = 0; patch < count; ++patch)
+      store(first + patch, std::span<const std::int32_t>(sums + patch * shape.out_channels, shape.out_channels));
+  });
+}
+
+}  // namespace repopt::quant

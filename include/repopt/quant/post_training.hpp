@@ -1,0 +1,147 @@
+// Post-training quantization: a trained network in 8-bit integers, calibrated on pictures, and where that costs what.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/block.hpp"
+#include "repopt/nn/lazy_tensor.hpp"
+#include "repopt/nn/pooling.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/tensor.hpp"
+#include "repopt/quant/calibration.hpp"
+#include "repopt/quant/quantization.hpp"
+#include "repopt/quant/quantized_vgg.hpp"
+
+namespace repopt::quant {
+
+/// Runs the network in evaluation up to the linear layer: visit(place, tensor) sees what is at each of the places of
+/// activation_names(). Throws std::invalid_argument if the images do not fit.
+template <class T>
+void visit_activations(const nn::RepOptVgg<T>& model, const nn::Tensor<T>& images, auto visit) {
+  nn::LazyTensor<T> x = images;
+  nn::Tensor<T> memory;
+  std::size_t place = 0;
+  visit(place++, images);
+  for (const auto& block : model.blocks()) {
+    x = block->forward(x, nn::Phase::eval);
+    visit(place++, x.evaluate(memory));
+  }
+  nn::GlobalAveragePooling<T> pooling;
+  visit(place, pooling.forward(x));
+}
+
+/// What the activations are for some pictures, in the order of activation_names(). Throws std::invalid_argument if
+/// there are no pictures, or an activation is not finite.
+template <class T>
+std::vector<Histogram> activation_histograms(const nn::RepOptVgg<T>& model, const std::vector<nn::Tensor<T>>& batches) {
+  std::size_t pictures = 0;
+  for (const nn::Tensor<T>& batch : batches) pictures += batch.shape().batch;
+  require(pictures > 0, "calibration needs pictures, there are none");
+  std::vector<Range> ranges(activation_names(model.config()).size());
+  for (const nn::Tensor<T>& batch : batches)
+    visit_activations(model, batch, [&](std::size_t place, const nn::Tensor<T>& x) {
+      for (const T value : x.values()) ranges[place].include(double(value));
+    });
+  std::vector<Histogram> histograms(ranges.begin(), ranges.end());
+  for (const nn::Tensor<T>& batch : batches)
+    visit_activations(model, batch, [&](std::size_t place, const nn::Tensor<T>& x) {
+      for (const T value : x.values()) histograms[place].add(double(value));
+    });
+  return histograms;
+}
+
+/// A quantization for each histogram. Throws as calibrated_range().
+inline std::vector<Quantization> calibrated(const std::vector<Histogram>& histograms, Calibration calibration,
+                                            double percentile = 99.99) {
+  std::vector<Quantization> quantizations;
+  for (const Histogram& histogram : histograms) {
+    const Range range = calibrated_range(histogram, calibration, percentile);
+    quantizations.push_back(Quantization::of_range(range.low, range.high));
+  }
+  return quantizations;
+}
+
+/// Signal to noise, as a ratio of powers: sum reference^2 / sum (value - reference)^2.
+class SignalToNoise {
+ public:
+  void add(double value, double reference) {
+    signal_ += reference * reference;
+    noise_ += (value - reference) * (value - reference);
+  }
+
+  /// In decibels; infinity if there is no noise.
+  double decibels() const {
+    return noise_ > 0 ? 10 * std::log10(signal_ / noise_) : std::numeric_limits<double>::infinity();
+  }
+
+ private:
+  double signal_ = 0, noise_ = 0;
+};
+
+/// What quantization did to a layer: a block, or the linear layer.
+struct LayerReport {
+  std::string name;
+  double weight_std = 0, weight_largest = 0;      ///< of the folded kernel
+  double weight_sqnr = 0;                         ///< of the quantized kernel, in dB
+  double output_seen = 0, output_clipped_at = 0;  ///< the largest output in calibration, and the largest representable
+  double outliers = 0;                            ///< share of the outputs in calibration that is clipped
+  double output_sqnr = 0;  ///< against the float network, errors of earlier layers included, in dB
+};
+
+namespace detail {
+
+inline void report_weights(const nn::FusedConv<float>& conv, const QuantizedWeights& quantized, LayerReport& report) {
+  SignalToNoise weights;
+  double sum = 0, squares = 0;
+  for_each_weight(conv.shape, [&](const WeightIndex& w) {
+    const double weight = double(conv.weight[conv.shape.offset(w)]);
+    weights.add(double(quantized.weight[quantized.shape.offset(w)]) * double(scale_of(quantized.scale, w.out)), weight);
+    sum += weight;
+    squares += weight * weight;
+    report.weight_largest = std::max(report.weight_largest, std::abs(weight));
+  });
+  const double count = double(conv.weight.size()), mean = sum / count;
+  report.weight_std = std::sqrt(std::max(0.0, squares / count - mean * mean));
+  report.weight_sqnr = weights.decibels();
+}
+
+}  // namespace detail
+
+/// Compares `quantized` with the network `model` that it was made from, by the histograms of its calibration and on
+/// pictures: a report for each block.
+inline std::vector<LayerReport> layer_reports(const nn::RepOptVgg<float>& model, QuantizedVgg& quantized,
+                                              const std::vector<Histogram>& histograms,
+                                              const nn::Tensor<float>& images) {
+  const std::vector<std::string> names = activation_names(model.config());
+  const std::size_t blocks = model.blocks().size();
+  std::vector<LayerReport> reports(blocks);
+  std::vector<std::vector<double>> expected(names.size());
+  visit_activations(model, images, [&](std::size_t place, const nn::Tensor<float>& x) {
+    expected[place].assign(x.values().begin(), x.values().end());
+  });
+  std::vector<SignalToNoise> noise(names.size());
+  quantized.forward(images, [&](std::size_t place, const nn::Tensor<std::uint8_t>& x) {
+    for (std::size_t k = 0; k < x.size(); ++k)
+      noise[place].add(double(quantized.activations()[place].dequantize(x.values()[k])), expected[place][k]);
+  });
+  for (std::size_t i = 0; i < blocks; ++i) {
+    LayerReport& report = reports[i];
+    report.name = names[i + 1];
+    detail::report_weights(model.blocks()[i]->fused(), quantized.layers()[i].weights(), report);
+    const Quantization& output = quantized.activations()[i + 1];
+    report.output_seen = histograms[i + 1].range().high;
+    report.output_clipped_at = double(output.high());
+    report.outliers = double(histograms[i + 1].outside({0, double(output.high())})) / double(histograms[i + 1].total());
+    report.output_sqnr = noise[i + 1].decibels();
+  }
+  return reports;
+}
+
+}  // namespace repopt::quant

@@ -1,0 +1,169 @@
+// QuantizedVgg: the deployed network in 8-bit integers.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/core/parallel.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/tensor.hpp"
+#include "repopt/quant/fixed_point.hpp"
+#include "repopt/quant/quantization.hpp"
+#include "repopt/quant/quantized_conv.hpp"
+
+namespace repopt::quant {
+
+/// The places of a network that carry quantized activations, in order: "images", the outputs of the blocks "stage0",
+/// "stage1.0", ..., and the features that the linear layer gets, "pooled".
+inline std::vector<std::string> activation_names(const nn::RepOptVggConfig& config) {
+  std::vector<std::string> names{"images"};
+  for (const nn::BlockSpec& spec : config.block_specs()) names.push_back(spec.name);
+  names.push_back("pooled");
+  return names;
+}
+
+/// Blocks of convolution, bias and ReLU, global average pooling and a linear layer, all in integers: 8-bit activations
+/// and weights, 32-bit sums, and factors in fixed point from one scale to the next. What ONNX says as
+/// DequantizeLinear, Conv, Relu, QuantizeLinear of the same scales and zero points.
+class QuantizedVgg {
+ public:
+  /// Quantizes the network that `model`, of any mode, is deployed as. `activations` are those of activation_names();
+  /// all but the images' have zero point 0, so that ReLU is the clamping to 8 bits. Throws std::invalid_argument if
+  /// their number is wrong, a zero point is another, or a number of the network is not finite.
+  template <class T>
+  QuantizedVgg(const nn::RepOptVgg<T>& model, std::vector<Quantization> activations, Scheme scheme)
+      : QuantizedVgg(model.config(), quantized(model, activations, scheme), activations) {}
+
+  /// From numbers: the blocks' and the linear layer's. Throws std::invalid_argument if they do not fit.
+  QuantizedVgg(nn::RepOptVggConfig config, std::vector<QuantizedWeights> weights, std::vector<Quantization> activations)
+      : config_(std::move(config)), activations_(std::move(activations)) {
+    const std::vector<nn::BlockSpec> specs = config_.block_specs();
+    require_activations(config_, activations_);
+    require(weights.size() == specs.size() + 1, "there are weights of ", weights.size(), " layers, the network has ",
+            specs.size() + 1);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      ConvShape shape = i < specs.size() ? specs[i].shape : ConvShape::linear(config_.widths.back(), config_.classes);
+      shape.layout = WeightLayout::ohwi;
+      require(weights[i].shape == shape, "layer ", i, " is [", describe(weights[i].shape), "], in the network it is [",
+              describe(shape), "]");
+      layers_.emplace_back(std::move(weights[i]), activations_[i < specs.size() ? i : i + 1]);
+    }
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      factors_.emplace_back();
+      for (std::size_t c = 0; c < specs[i].shape.out_channels; ++c)
+        factors_[i].emplace_back(layers_[i].sum_scale(c) / double(activations_[i + 1].scale));
+    }
+  }
+
+  const nn::RepOptVggConfig& config() const { return config_; }
+
+  /// Of the images, the outputs of the blocks and the pooled features.
+  const std::vector<Quantization>& activations() const { return activations_; }
+
+  /// The blocks' convolutions, and the linear layer.
+  const std::vector<QuantizedConv>& layers() const { return layers_; }
+
+  /// Logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels). observe(place, tensor) sees the
+  /// activations, in the order of activation_names(). Throws std::invalid_argument if the images do not fit.
+  const nn::Tensor<float>& forward(const nn::Tensor<float>& images, auto observe) {
+    x_.resize(images.shape());
+    parallel_for(images.shape().pixels(), images.size(), [&](std::size_t p) {
+      for (std::size_t c = 0; c < images.shape().channels; ++c)
+        x_.pixel(p)[c] = activations_[0].quantize(images.pixel(p)[c]);
+    });
+    observe(std::size_t(0), std::as_const(x_));
+    for (std::size_t i = 0; i < factors_.size(); ++i) {
+      conv_relu(i);
+      observe(i + 1, std::as_const(x_));
+    }
+    pool();
+    observe(factors_.size() + 1, std::as_const(x_));
+    return linear();
+  }
+
+  const nn::Tensor<float>& forward(const nn::Tensor<float>& images) {
+    return forward(images, [](std::size_t, const nn::Tensor<std::uint8_t>&) {});
+  }
+
+ private:
+  static void require_activations(const nn::RepOptVggConfig& config, const std::vector<Quantization>& activations) {
+    const std::vector<std::string> names = activation_names(config);
+    require(activations.size() == names.size(), "there are ", activations.size(), " quantizations, the network has ",
+            names.size(), " places for them");
+    for (std::size_t i = 1; i < names.size(); ++i)
+      require(activations[i].zero_point == 0, "the zero point of ", names[i], " must be 0, it is ",
+              int(activations[i].zero_point));
+    for (std::size_t i = 0; i < names.size(); ++i)
+      require(std::isfinite(activations[i].scale) && activations[i].scale > 0, "the scale of ", names[i],
+              " must be finite and > 0, it is ", activations[i].scale);
+  }
+
+  template <class T>
+  static std::vector<QuantizedWeights> quantized(const nn::RepOptVgg<T>& model,
+                                                 const std::vector<Quantization>& activations, Scheme scheme) {
+    require_activations(model.config(), activations);
+    std::vector<QuantizedWeights> weights;
+    for (std::size_t i = 0; i < model.blocks().size(); ++i)
+      weights.push_back(QuantizedConv::nearest(model.blocks()[i]->fused(), scheme, activations[i]).weights());
+    const nn::Linear<T>& linear = model.linear;
+    const nn::FusedConv<T> last{ConvShape::linear(linear.weight.dims[1], linear.weight.dims[0]), linear.weight.value,
+                                linear.bias.value};
+    weights.push_back(QuantizedConv::nearest(last, scheme, activations.back()).weights());
+    return weights;
+  }
+
+  static std::uint8_t clamped(std::int64_t level) { return std::uint8_t(std::clamp<std::int64_t>(level, 0, 255)); }
+
+  /// x_ = relu(conv(x_) + bias) of block i.
+  void conv_relu(std::size_t i) {
+    y_.resize(nn::conv_output_shape(layers_[i].weights().shape, x_.shape()));
+    layers_[i].forward(x_, [&](std::size_t pixel, std::span<const std::int32_t> sums) {
+      for (std::size_t c = 0; c < sums.size(); ++c) y_.pixel(pixel)[c] = clamped(factors_[i][c](sums[c]));
+    });
+    std::swap(x_, y_);
+  }
+
+  /// x_ = the mean of each channel of x_.
+  void pool() {
+    const nn::ImageShape shape = x_.shape();
+    const std::size_t area = shape.height * shape.width, last = factors_.size();
+    require(area > 0, "there are no pixels to pool: ", describe(shape));
+    const FixedPoint factor(double(activations_[last].scale) / (double(area) * double(activations_.back().scale)));
+    y_.resize({shape.batch, 1, 1, shape.channels});
+    for (std::size_t n = 0; n < shape.batch; ++n)
+      for (std::size_t c = 0; c < shape.channels; ++c) {
+        std::int32_t sum = 0;
+        for (std::size_t p = 0; p < area; ++p) sum += x_.pixel(n * area + p)[c];
+        y_.pixel(n)[c] = clamped(factor(sum));
+      }
+    std::swap(x_, y_);
+  }
+
+  const nn::Tensor<float>& linear() {
+    const QuantizedConv& layer = layers_.back();
+    logits_.resize({x_.shape().batch, 1, 1, config_.classes});
+    layer.forward(x_, [&](std::size_t pixel, std::span<const std::int32_t> sums) {
+      for (std::size_t c = 0; c < sums.size(); ++c)
+        logits_.pixel(pixel)[c] = float(layer.sum_scale(c) * double(sums[c]));
+    });
+    return logits_;
+  }
+
+  nn::RepOptVggConfig config_;
+  std::vector<Quantization> activations_;
+  std::vector<QuantizedConv> layers_;
+  std::vector<std::vector<FixedPoint>> factors_;  ///< of each block, from the units of its sums to those of its output
+  nn::Tensor<std::uint8_t> x_, y_;
+  nn::Tensor<float> logits_;
+};
+
+}  // namespace repopt::quant
