@@ -14,7 +14,7 @@ may_include() {
     search | quant | io | torch | mpi)
       echo "$(may_include nn)" "\"repopt/$1/"
       case $1 in
-        io) echo '<nlohmann/' '<(sys/[a-z]*|fcntl|unistd|io)\.h>' ;;
+        io) echo '"repopt/quant/' '<nlohmann/' '<(sys/[a-z]*|fcntl|unistd|io)\.h>' ;;
         torch) echo '<torch/' ;;
         mpi) echo '<mpi\.h>' ;;
       esac

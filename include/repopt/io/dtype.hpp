@@ -57,13 +57,16 @@ constexpr std::optional<Dtype> find_dtype(std::string_view name) {
 /// The types that a tensor can be read to and written from.
 template <class T>
 concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, std::int64_t> ||
-    std::same_as<T, std::uint64_t> || std::same_as<T, std::uint8_t>;
+    std::same_as<T, std::uint64_t> || std::same_as<T, std::int32_t> || std::same_as<T, std::int8_t> ||
+    std::same_as<T, std::uint8_t>;
 
 template <TensorElement T>
 inline constexpr Dtype dtype_of = *find_dtype(std::same_as<T, float>          ? "F32"
                                               : std::same_as<T, double>       ? "F64"
                                               : std::same_as<T, std::int64_t> ? "I64"
                                               : sizeof(T) == 8                ? "U64"
+                                              : std::same_as<T, std::int32_t> ? "I32"
+                                              : std::same_as<T, std::int8_t>  ? "I8"
                                                                               : "U8");
 
 /// Product of `shape` and `element_size`; nothing if it does not fit std::size_t.
