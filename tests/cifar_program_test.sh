@@ -87,6 +87,18 @@ for folder in whole search; do
     '[ "$(accuracy <"$folder.json")" = "$(accuracy <plain.txt)" ]'
 done
 
+"$program" quantize --weights whole/model.safetensors --data synthetic --limit 160 --calibration-images 64 \
+  --fine-tune-epochs 1 --threads 1 --out int8.safetensors >int8.txt 2>>log.txt
+for key in float_accuracy int8_accuracy int8_accuracy_before_fine_tuning agreement layers; do
+  check "the result of quantize names $key" 'grep -q "\"$key\":" int8.txt'
+done
+"$program" eval --weights int8.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
+check "eval finds the INT8 accuracy that quantize saw" \
+  '[ "$(grep -o "\"int8_accuracy\":[0-9.e-]*" int8.txt | cut -d: -f2)" = "$(accuracy <eval.txt | cut -d: -f2)" ]'
+"$program" quantize --weights search.plain.safetensors --data synthetic --limit 160 --scheme per-tensor \
+  --calibration entropy --threads 1 >int8.txt 2>>log.txt
+check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'
+
 "$program" plot whole search --out both.svg >plot.txt 2>>log.txt
 check "plot draws both runs" 'grep -q ">whole: " both.svg && grep -q ">search: " both.svg'
 
@@ -94,6 +106,18 @@ head -c 100000 whole/model.safetensors >torn.safetensors
 refuses "a truncated network" "torn.safetensors" eval --weights torn.safetensors --data synthetic
 refuses "a file that is no network" "no network that" convert --weights search/checkpoint.safetensors --out no.safetensors
 check "a refused conversion writes nothing" '[ ! -e no.safetensors ]'
+quantize="quantize --data synthetic --limit 160 --out no.safetensors --weights"
+# shellcheck disable=SC2086  # words
+{
+  refuses "an empty calibration set" "--calibration-images" $quantize whole/model.safetensors --calibration-images 0
+  refuses "an unknown calibration" "min-max, percentile, mse, entropy" $quantize whole/model.safetensors --calibration no
+  refuses "INT8 of INT8" "holds a network in format 'repopt-vgg-int8'" $quantize int8.safetensors
+  refuses "scales for a network without" "takes no --scales" $quantize search/model.safetensors --fine-tune-epochs 1 \
+    --scales ones
+  refuses "fine-tuning without batch norms" "has lost its batch norms" $quantize whole.plain.safetensors \
+    --fine-tune-epochs 1
+}
+check "a refused quantization writes nothing" '[ ! -e no.safetensors ]'
 refuses "a missing folder" "nowhere" train --data nowhere
 refuses "another run's checkpoint" "lr is 0.1, here it is 0.2" train --data synthetic --model cifar-small --mode rep \
   --epochs 2 --limit 160 --batch-size 32 --seed 3 --out whole --resume --lr 0.2

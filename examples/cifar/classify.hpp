@@ -3,39 +3,67 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "pictures.hpp"
 #include "repopt/nn/cross_entropy.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/quant/quantized_vgg.hpp"
 
 namespace repopt_cifar {
 
 /// What a network made of some pictures.
 struct Classified {
   double loss = 0, accuracy = 0;  ///< means
+  std::vector<int> predictions;   ///< of each picture
 };
 
-/// Classifies all pictures in evaluation mode; the loss is plain cross entropy.
+/// Classifies all pictures by what forward(images) gives, logits; the loss is plain cross entropy.
 template <class T>
-Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
-                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
-  const std::size_t count = pictures.labels.size();
-  double loss = 0;
+Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
+                       const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
+  std::vector<std::size_t> order(pictures.size());
+  std::iota(order.begin(), order.end(), std::size_t(0));
+  Classified result;
   std::size_t correct = 0;
   repopt::nn::Tensor<T> images, unused;
   std::vector<int> labels;
-  for (std::size_t first = 0; first < count; first += batch_size) {
-    const std::size_t size = std::min(batch_size, count - first);
-    images.resize({size, 32, 32, 3});
-    labels.assign(pictures.labels.begin() + std::ptrdiff_t(first),
-                  pictures.labels.begin() + std::ptrdiff_t(first + size));
-    for (std::size_t i = 0; i < size; ++i) write_picture(pictures, first + i, normalisation, {}, images, i);
-    const repopt::nn::Tensor<T>& logits = model.forward(images, repopt::nn::Phase::eval);
-    loss += repopt::nn::cross_entropy<T>(logits, labels, 0, unused) * double(size);
+  for (std::size_t first = 0; first < order.size(); first += batch_size) {
+    const std::size_t size = std::min(batch_size, order.size() - first);
+    write_batch(
+        pictures, std::span(order).subspan(first, size), normalisation, [](std::size_t) { return Augmentation{}; },
+        images, labels);
+    const repopt::nn::Tensor<T>& logits = forward(images);
+    result.loss += repopt::nn::cross_entropy<T>(logits, labels, 0, unused) * double(size) / double(order.size());
     correct += repopt::nn::correct_predictions<T>(logits, labels);
+    for (std::size_t i = 0; i < size; ++i) {
+      const auto z = logits.channels(i);
+      result.predictions.push_back(int(std::max_element(z.begin(), z.end()) - z.begin()));
+    }
   }
-  return {loss / double(count), double(correct) / double(count)};
+  result.accuracy = double(correct) / double(order.size());
+  return result;
+}
+
+/// The same for a network in evaluation.
+template <class T>
+Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
+                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
+  const auto forward = [&](const repopt::nn::Tensor<T>& images) -> const repopt::nn::Tensor<T>& {
+    return model.forward(images, repopt::nn::Phase::eval);
+  };
+  return classify_by<T>(forward, pictures, normalisation, batch_size);
+}
+
+/// The same for a quantized network.
+inline Classified classify(repopt::quant::QuantizedVgg& model, const repopt::io::ImageDataset& pictures,
+                           const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
+  const auto forward = [&](const repopt::nn::Tensor<float>& images) -> const repopt::nn::Tensor<float>& {
+    return model.forward(images);
+  };
+  return classify_by<float>(forward, pictures, normalisation, batch_size);
 }
 
 }  // namespace repopt_cifar

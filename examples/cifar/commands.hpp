@@ -26,6 +26,10 @@ Json evaluate(const EvalOptions& options);
 /// outputs would not stay the same.
 Json convert(const ConvertOptions& options);
 
+/// Measures a trained network in floats and in 8-bit integers, and writes the latter. Throws std::invalid_argument or
+/// std::runtime_error, and writes nothing, if an option, the data or a file is wrong.
+Json quantize(const QuantizeOptions& options);
+
 /// Draws the curves of runs in one picture.
 Json plot(const PlotOptions& options);
 

@@ -8,13 +8,14 @@
 
 namespace repopt_cifar {
 
-Json evaluate(const EvalOptions& options) {
-  set_threads(options.threads);
-  auto [info, model] = load_network(options.weights);
+namespace {
+
+/// Measures what `classified` makes of the test pictures.
+Json evaluated(const EvalOptions& options, const ModelInfo& info, const char* precision, auto classified) {
   const PictureSets pictures = PictureSets::load(options.data, options.limit);
   require_same_classes(info, pictures.test);
   const double start = seconds_now();
-  const Classified test = classify(model, pictures.test, info.normalisation, options.batch_size);
+  const Classified test = classified(pictures.test);
   const double seconds = seconds_now() - start, images = double(pictures.test.labels.size());
   std::fprintf(stderr, "%s, mode %s: %.2f %% of %.0f test pictures right\n", info.model.c_str(), info.mode.c_str(),
                100 * test.accuracy, images);
@@ -22,6 +23,7 @@ Json evaluate(const EvalOptions& options) {
           {"mode", info.mode},
           {"model", info.model},
           {"deployed", info.deployed},
+          {"precision", precision},
           {"data", pictures.test.name},
           {"trained_on", info.data},
           {"epochs", info.epochs},
@@ -31,6 +33,23 @@ Json evaluate(const EvalOptions& options) {
           {"train_loss", info.train_loss},
           {"images_per_second", images / seconds},
           {"peak_rss_mb", peak_rss_mb()}};
+}
+
+}  // namespace
+
+Json evaluate(const EvalOptions& options) {
+  set_threads(options.threads);
+  const auto classified_by = [&](auto& model, const ModelInfo& info) {
+    return [&](const repopt::io::ImageDataset& pictures) {
+      return classify(model, pictures, info.normalisation, options.batch_size);
+    };
+  };
+  if (network_format(repopt::io::Safetensors::load(options.weights)) == NetworkFormat::int8) {
+    QuantizedNetwork network = load_quantized_network(options.weights);
+    return evaluated(options, network.info, "int8", classified_by(network.model, network.info));
+  }
+  Network network = load_network(options.weights);
+  return evaluated(options, network.info, "float", classified_by(network.model, network.info));
 }
 
 }  // namespace repopt_cifar

@@ -69,7 +69,7 @@ void add_train(CLI::App& app, TrainOptions& o) {
 }
 
 void add_eval(CLI::App& app, EvalOptions& o) {
-  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
+  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert or quantize wrote")->required();
   app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
   app.add_option("--batch-size", o.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--limit", o.limit, "use at most so many test pictures; 0: all")->capture_default_str();
@@ -79,6 +79,28 @@ void add_eval(CLI::App& app, EvalOptions& o) {
 void add_convert(CLI::App& app, ConvertOptions& o) {
   app.add_option("--weights", o.weights, "model.safetensors of a run, of any mode")->required();
   app.add_option("--out", o.out, "safetensors file to write")->required();
+  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+}
+
+void add_quantize(CLI::App& app, QuantizeOptions& o) {
+  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
+  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--scheme", o.scheme, "scales of the kernels: per-tensor or per-channel")->capture_default_str();
+  app.add_option("--calibration", o.calibration, "range of the activations: min-max, percentile, mse or entropy")
+      ->capture_default_str();
+  app.add_option("--percentile", o.percentile, "what --calibration percentile keeps of each side")
+      ->capture_default_str();
+  app.add_option("--calibration-images", o.calibration_images, "training pictures to calibrate on")
+      ->capture_default_str();
+  app.add_option("--fine-tune-epochs", o.fine_tune_epochs, "quantization-aware training afterwards")
+      ->capture_default_str();
+  app.add_option("--lr", o.lr, "learning rate of fine-tuning, which falls as a cosine")->capture_default_str();
+  app.add_option("--scales", o.scales,
+                 "of fine-tuning a network of mode rep: a scales file, 'sqrt' or 'ones' [what it was trained with]");
+  app.add_option("--batch-size", o.batch_size)->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--out", o.out, "safetensors file to write the quantized network to");
+  app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
 
@@ -113,19 +135,24 @@ int main(int argc, char** argv) {
   TrainOptions train_options;
   EvalOptions eval_options;
   ConvertOptions convert_options;
+  QuantizeOptions quantize_options;
   PlotOptions plot_options;
   CLI::App* const train_command = app.add_subcommand("train", "train a network");
   CLI::App* const eval_command = app.add_subcommand("eval", "measure a trained network on the test pictures");
   CLI::App* const convert_command =
       app.add_subcommand("convert", "fold branches and batch norms: one convolution with a bias for each block");
+  CLI::App* const quantize_command =
+      app.add_subcommand("quantize", "measure a trained network in 8-bit integers, layer by layer, and write it");
   CLI::App* const plot_command = app.add_subcommand("plot", "draw the curves of runs in one picture");
   add_train(*train_command, train_options);
   add_eval(*eval_command, eval_options);
   add_convert(*convert_command, convert_options);
+  add_quantize(*quantize_command, quantize_options);
   add_plot(*plot_command, plot_options);
   CLI11_PARSE(app, argc, argv);
   if (*train_command) return run([&] { return train(train_options); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });
   if (*convert_command) return run([&] { return convert(convert_options); });
+  if (*quantize_command) return run([&] { return quantize(quantize_options); });
   return run([&] { return plot(plot_options); });
 }

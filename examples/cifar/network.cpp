@@ -2,23 +2,48 @@
 
 #include <utility>
 
+#include "repopt/io/quantized_file.hpp"
 #include "repopt/search/hyper_search.hpp"
 
 namespace repopt_cifar {
 
 using repopt::nn::Mode;
 
+namespace {
+
+repopt::nn::RepOptVggConfig config_of(const ModelInfo& info) {
+  repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(info.model);
+  config.classes = info.classes;
+  return config;
+}
+
+}  // namespace
+
 Network load_network(const std::filesystem::path& weights) {
   const auto file = repopt::io::Safetensors::load(weights);
   ModelInfo info = read_model_info(file);
-  repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(info.model);
-  config.classes = info.classes;
+  const repopt::nn::RepOptVggConfig config = config_of(info);
   const Mode mode = info.deployed ? Mode::deploy : network_mode(info.mode);
   const bool csla = mode == Mode::csla || mode == Mode::hyper_search;
   repopt::nn::RepOptVgg<float> model(config, mode, 0,
                                      csla ? repopt::search::ones_scales<float>(config) : repopt::nn::Scales<float>{});
   repopt::io::read_model(file, model);
   return {std::move(info), std::move(model)};
+}
+
+QuantizedNetwork load_quantized_network(const std::filesystem::path& weights) {
+  const auto file = repopt::io::Safetensors::load(weights);
+  ModelInfo info = read_model_info(file, NetworkFormat::int8);
+  repopt::quant::QuantizedVgg model = repopt::io::read_quantized(file, config_of(info));
+  return {std::move(info), std::move(model)};
+}
+
+void save_quantized_network(const std::filesystem::path& path, const ModelInfo& info,
+                            const repopt::quant::QuantizedVgg& model) {
+  repopt::io::SafetensorsWriter writer;
+  add_model_info(writer, info, NetworkFormat::int8);
+  repopt::io::add_quantized(writer, model);
+  writer.save(path);
 }
 
 void require_same_classes(const ModelInfo& info, const repopt::io::ImageDataset& pictures) {

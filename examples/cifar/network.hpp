@@ -7,6 +7,7 @@
 #include "repopt/io/model_file.hpp"
 #include "repopt/io/safetensors.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/quant/quantized_vgg.hpp"
 #include "run_file.hpp"
 
 namespace repopt_cifar {
@@ -19,6 +20,19 @@ struct Network {
 
 /// Reads a file of save_network(). Throws std::runtime_error that names the file and what does not fit.
 Network load_network(const std::filesystem::path& weights);
+
+/// A network that `quantize` wrote.
+struct QuantizedNetwork {
+  ModelInfo info;
+  repopt::quant::QuantizedVgg model;
+};
+
+/// Reads a file of save_quantized_network(). Throws std::runtime_error that names the file and what does not fit.
+QuantizedNetwork load_quantized_network(const std::filesystem::path& weights);
+
+/// Writes the network, in place of an older file only when it is whole.
+void save_quantized_network(const std::filesystem::path& path, const ModelInfo& info,
+                            const repopt::quant::QuantizedVgg& model);
 
 /// Throws std::invalid_argument unless the pictures have the network's classes.
 void require_same_classes(const ModelInfo& info, const repopt::io::ImageDataset& pictures);

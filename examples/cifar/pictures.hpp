@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,19 @@ void write_picture(const repopt::io::ImageDataset& pictures, std::size_t index,
         to[c] = inside ? T((value - normalisation.mean[c]) / normalisation.std[c]) : T(0);
       }
     }
+}
+
+/// A batch of the pictures of these indices, and their labels; augment(index) says how each is cut.
+template <class T>
+void write_batch(const repopt::io::ImageDataset& pictures, std::span<const std::size_t> indices,
+                 const repopt::io::ChannelStatistics& normalisation, auto augment, repopt::nn::Tensor<T>& images,
+                 std::vector<int>& labels) {
+  images.resize({indices.size(), 32, 32, 3});
+  labels.resize(indices.size());
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    labels[i] = pictures.labels[indices[i]];
+    write_picture(pictures, indices[i], normalisation, augment(indices[i]), images, i);
+  }
 }
 
 }  // namespace repopt_cifar

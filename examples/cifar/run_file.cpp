@@ -8,7 +8,9 @@ namespace repopt_cifar {
 
 namespace {
 
-constexpr const char* format = "repopt-vgg";
+constexpr const char* format_name(NetworkFormat format) {
+  return format == NetworkFormat::floats ? "repopt-vgg" : "repopt-vgg-int8";
+}
 
 }  // namespace
 
@@ -21,7 +23,16 @@ repopt::nn::Mode network_mode(const std::string& mode) {
   return Mode::target;
 }
 
-void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info) {
+NetworkFormat network_format(const repopt::io::Safetensors& file) {
+  const auto found = file.metadata().find("format");
+  const std::string format = found == file.metadata().end() ? "" : found->second;
+  for (const NetworkFormat known : {NetworkFormat::floats, NetworkFormat::int8})
+    if (format == format_name(known)) return known;
+  throw std::runtime_error(file.name() + " is no network that repopt-cifar wrote: its metadata have no format '" +
+                           format_name(NetworkFormat::floats) + "'");
+}
+
+void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info, NetworkFormat format) {
   const Json json{{"mode", info.mode},
                   {"model", info.model},
                   {"data", info.data},
@@ -29,16 +40,17 @@ void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info
                   {"classes", info.classes},
                   {"epochs", info.epochs},
                   {"train_loss", info.train_loss},
+                  {"scales", info.scales},
                   {"mean", info.normalisation.mean},
                   {"std", info.normalisation.std}};
-  writer.add_metadata("format", format);
+  writer.add_metadata("format", format_name(format));
   writer.add_metadata("run", json.dump());
 }
 
-ModelInfo read_model_info(const repopt::io::Safetensors& file) {
-  if (!file.metadata().contains("format") || file.metadata("format") != format)
-    throw std::runtime_error(
-        file.name() + " is no network that `repopt-cifar train` wrote: its metadata have no format '" + format + "'");
+ModelInfo read_model_info(const repopt::io::Safetensors& file, NetworkFormat format) {
+  if (network_format(file) != format)
+    throw std::runtime_error(file.name() + " holds a network in format '" + file.metadata("format") + "', needed is '" +
+                             format_name(format) + "'");
   try {
     const Json json = Json::parse(file.metadata("run"));
     ModelInfo info{.mode = json.at("mode"),
@@ -48,6 +60,7 @@ ModelInfo read_model_info(const repopt::io::Safetensors& file) {
                    .classes = json.at("classes"),
                    .epochs = json.at("epochs"),
                    .train_loss = json.at("train_loss"),
+                   .scales = json.value("scales", ""),
                    .normalisation = {}};
     info.normalisation.mean = json.at("mean");
     info.normalisation.std = json.at("std");

@@ -24,20 +24,28 @@ namespace repopt_cifar {
 /// The network of a --mode: rep and plain train the target structure. Throws std::invalid_argument for any other word.
 repopt::nn::Mode network_mode(const std::string& mode);
 
-/// What model.safetensors says of its network.
+/// What a network's file says of it.
 struct ModelInfo {
   std::string mode, model, data;
   bool deployed = false;  ///< whether `convert` made it a plain network; `mode` still says how it was trained
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
+  std::string scales;  ///< what --scales said
   repopt::io::ChannelStatistics normalisation;
 };
 
-/// Reads the metadata. Throws std::runtime_error if they are not those of a run's network.
-ModelInfo read_model_info(const repopt::io::Safetensors& file);
+/// What the tensors of a file are: floats, or what `quantize` made of them.
+enum class NetworkFormat { floats, int8 };
+
+/// The format that the metadata name. Throws std::runtime_error if they name none of ours.
+NetworkFormat network_format(const repopt::io::Safetensors& file);
+
+/// Reads the metadata. Throws std::runtime_error if they are not those of a network in that format.
+ModelInfo read_model_info(const repopt::io::Safetensors& file, NetworkFormat format = NetworkFormat::floats);
 
 /// Writes the metadata.
-void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info);
+void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info,
+                    NetworkFormat format = NetworkFormat::floats);
 
 /// How far a run is: steps of the whole run, sums over the current epoch, and the finished epochs.
 struct RunProgress {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -24,6 +25,7 @@
 #include "repopt/repopt.hpp"
 #include "repopt/search/hyper_search.hpp"
 #include "run_file.hpp"
+#include "scales_option.hpp"
 
 namespace repopt_cifar {
 
@@ -32,11 +34,11 @@ template <class T>
 repopt::nn::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config) {
   namespace search = repopt::search;
   if (options.scales.empty()) return {};
-  if (options.scales == "sqrt") return search::sqrt_scales<T>(config);
-  if (options.scales == "ones") return search::ones_scales<T>(config);
-  const bool saved = options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
+  const bool is_file = options.scales != "sqrt" && options.scales != "ones";
+  const bool saved =
+      is_file && options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
   if (saved) return search::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
-  auto scales = repopt::io::load_scales<T>(options.scales, repopt::nn::scale_lengths(config));
+  auto scales = named_scales<T>(options.scales, config);
   return options.identity_init == "one" ? search::with_identity_one(config, std::move(scales)) : scales;
 }
 
@@ -118,14 +120,9 @@ class Trainer {
   }
 
   void train_step(const std::vector<std::size_t>& order, std::size_t epoch, std::size_t first, std::size_t size) {
-    images_.resize({size, 32, 32, 3});
-    labels_.resize(size);
-    for (std::size_t i = 0; i < size; ++i) {
-      const std::size_t picture = order[first + i];
-      labels_[i] = pictures_.train.labels[picture];
-      write_picture(pictures_.train, picture, normalisation_, Augmentation::random(options_.seed, epoch, picture),
-                    images_, i);
-    }
+    write_batch(
+        pictures_.train, std::span(order).subspan(first, size), normalisation_,
+        [&](std::size_t picture) { return Augmentation::random(options_.seed, epoch, picture); }, images_, labels_);
     model_.zero_grad();
     const repopt::nn::Tensor<T>& logits = model_.forward(images_, repopt::nn::Phase::train);
     const double loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
@@ -192,6 +189,7 @@ class Trainer {
                          .classes = pictures_.train.classes,
                          .epochs = options_.epochs,
                          .train_loss = progress_.metrics.back().train_loss,
+                         .scales = options_.scales,
                          .normalisation = normalisation_};
     save_network(options_.out / "model.safetensors", info, model_);
     if (options_.mode != "hyper_search") return;

@@ -1,0 +1,153 @@
+// `repopt-cifar quantize`: a trained network in 8-bit integers, and what that costs.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "classify.hpp"
+#include "commands.hpp"
+#include "fine_tune.hpp"
+#include "network.hpp"
+#include "progress.hpp"
+#include "repopt/quant/post_training.hpp"
+
+namespace repopt_cifar {
+
+namespace {
+
+namespace quant = repopt::quant;
+using Images = repopt::nn::Tensor<float>;
+
+/// The one of `choices` of this name. Throws std::invalid_argument that lists them.
+template <class Choice>
+Choice choice_of(std::string_view option, std::string_view name, std::initializer_list<Choice> choices) {
+  std::string list;
+  for (const Choice choice : choices) {
+    if (to_string(choice) == name) return choice;
+    list.append(list.empty() ? "" : ", ").append(to_string(choice));
+  }
+  throw std::invalid_argument(repopt::concat(option, " is '", name, "', it must be one of ", list));
+}
+
+/// `count` training pictures without augmentation, chosen by the seed.
+std::vector<Images> calibration_batches(const repopt::io::ImageDataset& pictures, std::size_t count,
+                                        const QuantizeOptions& options,
+                                        const repopt::io::ChannelStatistics& normalisation) {
+  const std::vector<std::size_t> order = shuffled(pictures.size(), options.seed, 0);
+  std::vector<Images> batches;
+  std::vector<int> unused;
+  for (std::size_t first = 0; first < count; first += options.batch_size)
+    write_batch(
+        pictures, std::span(order).subspan(first, std::min(options.batch_size, count - first)), normalisation,
+        [](std::size_t) { return Augmentation{}; }, batches.emplace_back(), unused);
+  return batches;
+}
+
+/// The share of pictures that two networks call the same.
+double agreement(const Classified& a, const Classified& b) {
+  std::size_t same = 0;
+  for (std::size_t i = 0; i < a.predictions.size(); ++i) same += a.predictions[i] == b.predictions[i];
+  return double(same) / double(a.predictions.size());
+}
+
+void print(const std::vector<quant::LayerReport>& reports) {
+  std::fprintf(stderr, "%-12s %10s %10s %9s %11s %11s %10s %9s\n", "layer", "weight std", "weight max", "SQNR dB",
+               "output max", "clipped at", "outliers", "SQNR dB");
+  for (const quant::LayerReport& r : reports)
+    std::fprintf(stderr, "%-12s %10.4f %10.3f %9.1f %11.3f %11.3f %8.4f %% %9.1f\n", r.name.c_str(), r.weight_std,
+                 r.weight_largest, r.weight_sqnr, r.output_seen, r.output_clipped_at, 100 * r.outliers, r.output_sqnr);
+}
+
+Json to_json(const std::vector<quant::LayerReport>& reports) {
+  Json layers = Json::array();
+  for (const quant::LayerReport& r : reports)
+    layers.push_back({{"name", r.name},
+                      {"weight_std", r.weight_std},
+                      {"weight_largest", r.weight_largest},
+                      {"weight_sqnr_db", r.weight_sqnr},
+                      {"output_seen", r.output_seen},
+                      {"output_clipped_at", r.output_clipped_at},
+                      {"outliers", r.outliers},
+                      {"output_sqnr_db", r.output_sqnr}});
+  return layers;
+}
+
+}  // namespace
+
+Json quantize(const QuantizeOptions& options) {
+  using repopt::require;
+  const auto scheme = choice_of("--scheme", options.scheme, {quant::Scheme::per_tensor, quant::Scheme::per_channel});
+  const auto calibration = choice_of("--calibration", options.calibration,
+                                     {quant::Calibration::min_max, quant::Calibration::percentile,
+                                      quant::Calibration::mse, quant::Calibration::entropy});
+  require(options.batch_size > 0 && options.calibration_images > 0,
+          "--batch-size and --calibration-images must be "
+          "positive, they are ",
+          options.batch_size, " and ", options.calibration_images);
+  require(options.lr > 0, "--lr must be > 0, it is ", options.lr);
+  set_threads(options.threads);
+  const Network network = load_network(options.weights);
+  const ModelInfo& info = network.info;
+  const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  require_same_classes(info, pictures.test);
+
+  auto plain = repopt::nn::deployed(network.model);
+  const auto batches = calibration_batches(pictures.train, std::min(options.calibration_images, pictures.train.size()),
+                                           options, info.normalisation);
+  auto histograms = quant::activation_histograms(plain, batches);
+  const auto activations = quant::calibrated(histograms, calibration, options.percentile);
+  const auto measured = [&](auto& model) {
+    return classify(model, pictures.test, info.normalisation, options.batch_size);
+  };
+  const Classified floats = measured(plain);
+  quant::QuantizedVgg quantized(plain, activations, scheme);
+  const double start = seconds_now();
+  Classified int8 = measured(quantized);
+  const double seconds = seconds_now() - start;
+  std::fprintf(stderr, "%s, mode %s, %s, %s: float %.2f %%, INT8 %.2f %% of %zu test pictures right\n",
+               info.model.c_str(), info.mode.c_str(), options.scheme.c_str(), options.calibration.c_str(),
+               100 * floats.accuracy, 100 * int8.accuracy, pictures.test.size());
+  std::optional<double> before_fine_tuning;
+  if (options.fine_tune_epochs > 0) {
+    before_fine_tuning = int8.accuracy;
+    plain = fine_tuned(network, activations, scheme, pictures.train,
+                       {.epochs = options.fine_tune_epochs,
+                        .batch_size = options.batch_size,
+                        .lr = options.lr,
+                        .seed = options.seed,
+                        .scales = options.scales});
+    histograms = quant::activation_histograms(plain, batches);
+    quantized = quant::QuantizedVgg(plain, activations, scheme);
+    int8 = measured(quantized);
+    std::fprintf(stderr, "after fine-tuning: INT8 %.2f %%\n", 100 * int8.accuracy);
+  }
+  const auto reports = quant::layer_reports(plain, quantized, histograms, batches.front());
+  print(reports);
+  if (!options.out.empty()) save_quantized_network(options.out, info, quantized);
+
+  Json json{{"command", "quantize"},
+            {"mode", info.mode},
+            {"model", info.model},
+            {"data", pictures.test.name},
+            {"scheme", options.scheme},
+            {"calibration", options.calibration},
+            {"calibration_images", std::min(options.calibration_images, pictures.train.size())},
+            {"test_images", pictures.test.size()},
+            {"float_accuracy", floats.accuracy},
+            {"int8_accuracy", int8.accuracy},
+            {"agreement", agreement(floats, int8)},
+            {"images_per_second", double(pictures.test.size()) / seconds}};
+  if (before_fine_tuning) {
+    json["fine_tune_epochs"] = options.fine_tune_epochs;
+    json["int8_accuracy_before_fine_tuning"] = *before_fine_tuning;
+  }
+  json["layers"] = to_json(reports);
+  if (!options.out.empty()) json["out"] = options.out.string();
+  return json;
+}
+
+}  // namespace repopt_cifar

@@ -1,0 +1,22 @@
+// What --scales can say.
+#pragma once
+
+#include <string>
+
+#include "repopt/io/scales_file.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/scales.hpp"
+#include "repopt/search/hyper_search.hpp"
+
+namespace repopt_cifar {
+
+/// Scales for the network: "sqrt", "ones", or those of a file. Throws std::runtime_error if the file is none, or its
+/// scales are not the network's.
+template <class T>
+repopt::nn::Scales<T> named_scales(const std::string& scales, const repopt::nn::RepOptVggConfig& config) {
+  if (scales == "sqrt") return repopt::search::sqrt_scales<T>(config);
+  if (scales == "ones") return repopt::search::ones_scales<T>(config);
+  return repopt::io::load_scales<T>(scales, repopt::nn::scale_lengths(config));
+}
+
+}  // namespace repopt_cifar
