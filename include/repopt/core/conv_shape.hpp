@@ -14,8 +14,8 @@ namespace repopt {
 
 /// Order of a kernel's axes in memory, outermost first. O: out_channels, I: in_channels / groups, H, W: kernel_size.
 enum class WeightLayout {
-  oihw,  ///< PyTorch, contiguous
-  ohwi,  ///< PyTorch in channels_last, dlib's and TFLite's order
+  oihw,  ///< PyTorch, contiguous, and dlib
+  ohwi,  ///< PyTorch in channels_last, and TFLite
   hwio,  ///< TensorFlow, and the nets of this library
 };
 
