@@ -1,9 +1,9 @@
-# Installs the headers, the CMake package (components core, nn, io) and two pkg-config files.
+# Installs the headers, the CMake package (components core, nn, io, torch) and two pkg-config files.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/repopt")
-foreach(name IN ITEMS core nn repopt io)
+foreach(name IN ITEMS core nn repopt io torch)
   if(TARGET repopt_${name})
     # An export for each: repopt::core must load where Eigen or JSON are missing.
     install(TARGETS repopt_${name} EXPORT repopt_${name} FILE_SET HEADERS)

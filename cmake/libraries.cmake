@@ -1,5 +1,5 @@
 # The library's targets: repopt::core (core, optim), repopt::nn (nn, search, quant), repopt::io, and
-# repopt::repopt = core + nn. A header is part of the target of its folder: there is nothing to list.
+# repopt::repopt = core + nn; repopt::torch on request. A header is part of the target of its folder: there is nothing to list.
 
 # repopt_add_library(NAME HEADERS pattern... LINKS target...)
 function(repopt_add_library name)
@@ -34,4 +34,11 @@ if(NOT REPOPT_CORE_ONLY)
   else()
     message(STATUS "repopt: no nlohmann_json, so no repopt::io")
   endif()
+endif()
+
+if(REPOPT_TORCH)
+  find_package(Torch REQUIRED)
+  repopt_add_library(torch HEADERS torch/*.hpp LINKS repopt::core)
+  # LibTorch's paths belong to the machine that builds with it: an installed repopt looks for them again.
+  target_link_libraries(repopt_torch INTERFACE "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
 endif()

@@ -1,0 +1,50 @@
+// Sgd: torch::optim::SGD for a kernel that stands for a CSLA block.
+#pragma once
+
+#include <torch/optim/sgd.h>
+#include <torch/types.h>
+
+#include <string_view>
+
+#include "repopt/optim/sgd.hpp"
+#include "repopt/torch/tensor_block.hpp"
+
+namespace repopt::torch {
+
+/// torch::optim::SGD on GradMult * grad, as repopt::Sgd says, in tensor operations; options and state are torch's.
+struct Sgd {
+  using Options = ::torch::optim::SGDOptions;
+  using State = ::torch::optim::SGDParamState;
+
+  static constexpr std::string_view name = repopt::Sgd::name;
+
+  /// Throws as repopt::Sgd::validate().
+  static void validate(const Options& options) {
+    repopt::Sgd::validate({.lr = options.lr(),
+                           .momentum = options.momentum(),
+                           .dampening = options.dampening(),
+                           .weight_decay = options.weight_decay(),
+                           .nesterov = options.nesterov()});
+  }
+
+  /// One step on `weight` by `grad`, dL/dweight, which is only read.
+  static void update(Tensor weight, const Tensor& grad, const TensorBlock& block, State& state,
+                     const Options& options) {
+    Tensor d = ::torch::zeros_like(grad);
+    block.for_each_branch([&](const Tensor& s, auto at) { at(d).addcmul_(s.square(), at(grad)); });
+    if (options.weight_decay() != 0) d.add_(weight, options.weight_decay());
+    if (options.momentum() != 0) {
+      Tensor& buffer = state.momentum_buffer();
+      if (buffer.defined())
+        buffer.mul_(options.momentum()).add_(d, 1 - options.dampening());
+      else
+        buffer = d.clone();
+      d = options.nesterov() ? d.add_(buffer, options.momentum()) : buffer;
+    }
+    weight.add_(d, -options.lr());
+  }
+
+  static void visit_buffers(State& state, auto visit) { visit("momentum_buffer", state.momentum_buffer()); }
+};
+
+}  // namespace repopt::torch
