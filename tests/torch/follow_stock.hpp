@@ -1,0 +1,213 @@
+// follow_stock: a network of real branches, which stock torch::optim trains, and the plain network with a RepOptimizer,
+// side by side on the same pictures; measures how far the plain one strays.
+#pragma once
+
+// The headers of LibTorch come before doctest's, whose CHECK must be the last to be defined.
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/schedulers/step_lr.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/torch/initialize.hpp"
+#include "repopt/torch/rep_optimizer.hpp"
+#include "support/relative_error.hpp"
+
+namespace repopt::torch::testing {
+
+namespace nn = ::torch::nn;
+
+inline nn::Conv2d make_conv(const ConvShape& shape) {
+  const auto pair = [](const std::array<std::size_t, 2>& sizes) {
+    return ::torch::ExpandingArray<2>({std::int64_t(sizes[0]), std::int64_t(sizes[1])});
+  };
+  return nn::Conv2d(
+      nn::Conv2dOptions(std::int64_t(shape.in_channels), std::int64_t(shape.out_channels), pair(shape.kernel_size))
+          .stride(pair(shape.stride))
+          .padding(pair(shape.padding))
+          .dilation(pair(shape.dilation))
+          .groups(std::int64_t(shape.groups))
+          .bias(false));
+}
+
+/// y = sum_i s_i * conv_i(x): every branch a module of its own, its scale a constant.
+struct CslaConv : nn::Module {
+  std::vector<nn::Conv2d> convs;
+  std::vector<Tensor> scales;
+
+  explicit CslaConv(const CslaBlock<double>& block) {
+    for (const Branch<double>& branch : block.branches()) {
+      convs.push_back(register_module(std::to_string(convs.size()), make_conv(branch.shape)));
+      scales.push_back(::torch::tensor(branch.scale, ::torch::kDouble).view({1, -1, 1, 1}));
+    }
+  }
+
+  Tensor forward(const Tensor& x) {
+    Tensor y = scales[0].to(x.dtype()) * convs[0](x);
+    for (std::size_t i = 1; i < convs.size(); ++i) y = y + scales[i].to(x.dtype()) * convs[i](x);
+    return y;
+  }
+};
+
+/// One layer for each block, each followed by batch norm and ReLU; then the mean over the picture and a classifier. The
+/// layers are named as the blocks. `csla`: they are CSLA blocks; else plain convolutions, or a Linear, at the end, for
+/// a 2-D kernel.
+struct Net : nn::Module {
+  std::vector<std::function<Tensor(Tensor)>> layers;
+  std::vector<nn::BatchNorm2d> norms;
+  nn::Linear head{nullptr};
+
+  Net(const CslaBlocks& blocks, bool csla) {
+    std::size_t channels = 0;
+    for (const auto& [kernel, block] : blocks) {
+      const std::string name = kernel.substr(0, kernel.find('.'));
+      channels = block.target().out_channels;
+      if (csla) {
+        const auto conv = register_module(name, std::make_shared<CslaConv>(block));
+        layers.push_back([conv](const Tensor& x) { return conv->forward(x); });
+      } else if (block.target().taps() > 1) {
+        nn::Conv2d conv = register_module(name, make_conv(block.target()));
+        layers.push_back([conv](const Tensor& x) mutable { return conv(x); });
+      } else {
+        const auto in = std::int64_t(block.target().in_channels), out = std::int64_t(channels);
+        nn::Linear linear = register_module(name, nn::Linear(nn::LinearOptions(in, out).bias(false)));
+        layers.push_back([linear](const Tensor& x) mutable {
+          return linear(x.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
+        });
+      }
+      norms.push_back(register_module("bn_" + name, nn::BatchNorm2d(std::int64_t(channels))));
+    }
+    head = register_module("head", nn::Linear(std::int64_t(channels), 4));
+  }
+
+  Tensor forward(Tensor x) {
+    for (std::size_t i = 0; i < layers.size(); ++i) x = norms[i](layers[i](x)).relu();
+    return head(x.mean({2, 3}));
+  }
+};
+
+/// A net's trained parameters in two groups: with options.weight_decay the weights of more than one dimension, without
+/// it the rest. The second half of the module's parameters comes first, if `reversed`.
+template <class Optimizer, class Options>
+std::vector<typename Optimizer::ParamGroup> rep_groups(const Net& net, const Options& options, bool reversed = false) {
+  std::vector<typename Optimizer::ParamGroup> groups{{.options = options},
+                                                     {.options = Options(options).weight_decay(0)}};
+  auto items = net.named_parameters().items();
+  if (reversed) std::ranges::reverse(items);
+  for (const auto& item : items) groups[item.value().dim() > 1 ? 0 : 1].params.insert(item.key(), item.value());
+  return groups;
+}
+
+template <class Options>
+std::vector<::torch::optim::OptimizerParamGroup> stock_groups(const Net& net, const Options& options) {
+  std::vector<Tensor> decayed, others;
+  for (const Tensor& param : net.parameters()) (param.dim() > 1 ? decayed : others).push_back(param);
+  std::vector<::torch::optim::OptimizerParamGroup> groups;
+  groups.emplace_back(decayed, std::make_unique<Options>(options));
+  groups.emplace_back(others, std::make_unique<Options>(Options(options).weight_decay(0)));
+  return groups;
+}
+
+inline std::vector<double> numbers(const Tensor& tensor) {
+  const Tensor flat = tensor.detach().to(::torch::kDouble).contiguous().view(-1);
+  return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
+}
+
+struct Training {
+  bool channels_last = false;
+  double max_norm = 0;                        ///< of clip_grad_norm; 0: no clipping
+  bool step_lr = false;                       ///< lr * 0.8 every 10 steps, by torch's scheduler
+  std::optional<std::size_t> reload_after{};  ///< save, and go on with a new optimizer, other scales and order
+  std::optional<CslaBlocks> optimized_as{};   ///< a mutation: the optimizer gets these blocks instead of the true ones
+  ::torch::ScalarType dtype = ::torch::kDouble;
+};
+
+/// The largest relative error of the nets' outputs, of the clipped norm and, at the end, of the kernels, in 50 steps.
+template <class RepOptimizer, class Stock, class Options>
+double follow_stock(const CslaBlocks& blocks, const Options& options, const Training& training = {}) {
+  ::torch::manual_seed(2205);
+  Net csla(blocks, true), target(blocks, false);
+  csla.to(training.dtype);
+  target.to(training.dtype);
+  const auto branch_weights = [&] {
+    BranchWeights weights;
+    const auto params = csla.named_parameters();
+    for (const auto& [kernel, block] : blocks)
+      for (std::size_t i = 0; i < block.branches().size(); ++i)
+        weights[kernel].push_back(params[kernel.substr(0, kernel.find('.') + 1) + std::to_string(i) + ".weight"]);
+    return weights;
+  };
+  {
+    const ::torch::NoGradGuard no_grad;
+    const auto params = csla.named_parameters();
+    for (const auto& param : target.named_parameters()) {
+      if (const Tensor* const same = params.find(param.key())) param.value().copy_(*same);
+      if (training.channels_last && param.value().dim() == 4)
+        Tensor(param.value()).set_data(param.value().contiguous(::torch::MemoryFormat::ChannelsLast));
+    }
+  }
+  initialize(target, blocks, branch_weights());
+
+  Stock stock(stock_groups(csla, options), options);
+  const CslaBlocks& optimized_as = training.optimized_as ? *training.optimized_as : blocks;
+  auto optimizer = std::make_unique<RepOptimizer>(rep_groups<RepOptimizer>(target, options), optimized_as, options);
+  ::torch::optim::StepLR stock_schedule(stock, 10, 0.8);
+  auto schedule = std::make_unique<::torch::optim::StepLR>(*optimizer, 10, 0.8);
+
+  double largest = 0;
+  for (std::size_t step = 0; step < 50; ++step) {
+    const Tensor labels = ::torch::randint(4, {8}, ::torch::kLong);
+    Tensor x = ::torch::randn({8, 3, 7, 6}, training.dtype);
+    if (training.channels_last) x = x.contiguous(::torch::MemoryFormat::ChannelsLast);
+    stock.zero_grad();
+    optimizer->zero_grad();
+    const Tensor theirs = csla.forward(x), ours = target.forward(x);
+    largest = std::max(largest, repopt::testing::relative_error(numbers(ours), numbers(theirs)));
+    ::torch::cross_entropy_loss(theirs, labels).backward();
+    ::torch::cross_entropy_loss(ours, labels).backward();
+    if (training.max_norm > 0) {
+      const double norm = nn::utils::clip_grad_norm_(csla.parameters(), training.max_norm);
+      largest = std::max(largest, std::abs(optimizer->clip_grad_norm(training.max_norm) - norm) / norm);
+    }
+    stock.step();
+    optimizer->step();
+    if (training.step_lr) {
+      stock_schedule.step();
+      schedule->step();
+    }
+    if (training.reload_after == step) {
+      std::stringstream file;
+      ::torch::save(*optimizer, file);
+      CslaBlocks other_scales;
+      for (const auto& [name, block] : blocks) {
+        auto branches = block.branches();
+        for (auto& branch : branches) branch.scale.assign(branch.scale.size(), 0.5);
+        other_scales.emplace(name, CslaBlock<double>(block.target(), branches));
+      }
+      const auto groups = rep_groups<RepOptimizer>(target, Options(0.5).weight_decay(0.5), true);
+      optimizer = std::make_unique<RepOptimizer>(groups, other_scales, Options(0.5));
+      ::torch::load(*optimizer, file);
+    }
+  }
+  Net expected(blocks, false);
+  expected.to(training.dtype);
+  initialize(expected, blocks, branch_weights());
+  for (const auto& [name, block] : blocks)
+    largest = std::max(largest, repopt::testing::relative_error(numbers(target.named_parameters()[name]),
+                                                                numbers(expected.named_parameters()[name])));
+  return largest;
+}
+
+}  // namespace repopt::torch::testing
