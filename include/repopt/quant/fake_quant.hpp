@@ -56,15 +56,15 @@ class FakeQuantConvRelu final : public nn::Block<T> {
     return rounded_.forward(rounded_x_, phase);
   }
 
-  void backward(nn::Tensor<T>& grad_y, nn::Tensor<T>& grad_x, nn::GradScratch<T>& scratch) override {
+  void backward(nn::Tensor<T>& grad, nn::GradScratch<T>& scratch) override {
     std::swap(rounded_.conv.weight.grad, weight.grad);
-    rounded_.backward(grad_y, grad_x, scratch);
+    rounded_.backward(grad, scratch);
     std::swap(rounded_.conv.weight.grad, weight.grad);
-    if (grad_x.size() == 0) return;
+    if (grad.size() == 0) return;
     const T low = T(input_.low()), high = T(input_.high());
-    nn::for_each_pixel(grad_x, [&](std::size_t p) {
+    nn::for_each_pixel(grad, [&](std::size_t p) {
       const auto x = x_->channels(p);
-      grad_x.channels(p) = (x >= low && x <= high).select(grad_x.channels(p), T(0));
+      grad.channels(p) = (x >= low && x <= high).select(grad.channels(p), T(0));
     });
   }
 
