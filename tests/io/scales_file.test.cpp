@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -16,7 +15,7 @@ using testing::TemporaryFolder;
 
 namespace {
 
-const std::map<std::string, std::size_t> expected{
+const nn::ScaleLengths expected{
     {"stage0.scale_conv.weight", 2}, {"stage0.scale_1x1.weight", 2}, {"stage1.1.scale_identity.weight", 3}};
 
 io::Scales<float> example() {
@@ -65,19 +64,53 @@ TEST_CASE("Scales bind by name, and every fault is listed with both values") {
   CHECK(io::bind_scales(example(), expected) == example());
   auto scales = example();
   scales.erase("stage0.scale_conv.weight");
-  refuses(scales, "file: 1 missing: 'stage0.scale_conv.weight'");
-  for (const char* name : {"a", "b", "c", "d", "e"}) scales[name] = {1};
-  refuses(scales, "file: 1 missing: 'stage0.scale_conv.weight'; 5 extra: 'a', 'b', 'c' and 2 more");
+  refuses(scales, "file: the first layer that does not fit is 'stage0'; 1 missing: 'stage0.scale_conv.weight'");
+  for (const char* name : {"x", "y1", "y2", "y10", "z"}) scales[name] = {1};
+  refuses(scales,
+          "file: the first layer that does not fit is 'stage0'; 1 missing: 'stage0.scale_conv.weight'; 5 extra: 'x', "
+          "'y1', 'y2' and 2 more");
 
   scales = example();
   scales["stage0.scale_1x1.weight"].push_back(1);
   scales["stage1.1.scale_identity.weight"][2] = std::numeric_limits<float>::infinity();
   refuses(scales,
-          "file: 1 of the wrong length: 'stage0.scale_1x1.weight' has 3 elements, expected are 2; "
+          "file: the first layer that does not fit is 'stage0'; 1 of the wrong length: 'stage0.scale_1x1.weight' has 3 "
+          "elements, expected are 2; "
           "1 not finite: 'stage1.1.scale_identity.weight' holds inf at index 2");
   scales = example();
   scales["stage0.scale_conv.weight"][0] = std::numeric_limits<float>::quiet_NaN();
   refuses(scales, "file: 1 not finite: 'stage0.scale_conv.weight' holds nan at index 0");
+  scales["stage0.scale_conv.weight"] = {0, -0.0f};
+  refuses(scales, "file: 1 zero in every channel, so that its branch would never train: 'stage0.scale_conv.weight'");
+}
+
+TEST_CASE("The error for scales of another preset names the first layer that does not fit, in the network's order") {
+  const auto ones = [](const char* preset) {
+    io::Scales<float> scales;
+    for (const auto& [name, length] : nn::scale_lengths(nn::repopt_vgg_preset(preset))) scales[name].assign(length, 1);
+    return scales;
+  };
+  const auto refusal = [&](const char* scales, const char* preset) -> std::string {
+    try {
+      io::bind_scales(ones(scales), nn::scale_lengths(nn::repopt_vgg_preset(preset)));
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  CHECK(refusal("cifar-deep", "cifar-deep") == "none");
+  CHECK(refusal("cifar-deep", "cifar-small").starts_with("scales: the first layer that does not fit is 'stage0'; "));
+  CHECK(refusal("B2", "B1").starts_with("scales: the first layer that does not fit is 'stage1.0'; "));
+  CHECK(refusal("L1", "B1").starts_with("scales: the first layer that does not fit is 'stage1.4'; 60 extra: "));
+  // in the alphabet "stage3.10" stands before "stage3.2"
+  auto scales = ones("cifar-deep");
+  scales["stage3.2.scale_conv.weight"].push_back(1);
+  scales.erase("stage3.10.scale_1x1.weight");
+  CHECK_THROWS_WITH_AS(
+      io::bind_scales(scales, nn::scale_lengths(nn::repopt_vgg_preset("cifar-deep"))),
+      "scales: the first layer that does not fit is 'stage3.2'; 1 missing: 'stage3.10.scale_1x1.weight'; 1 of the "
+      "wrong length: 'stage3.2.scale_conv.weight' has 65 elements, expected are 64",
+      std::runtime_error);
 }
 
 TEST_CASE("Scales of another architecture are refused with what they are for") {
@@ -97,6 +130,8 @@ TEST_CASE("Loading and binding in one call names the file") {
   CHECK(io::load_scales<float>(path, expected) == example());
   CHECK_THROWS_WITH_AS(
       io::load_scales<float>(path, {{"stage0.scale_conv.weight", 2}}),
-      (path.string() + ": 2 extra: 'stage0.scale_1x1.weight', 'stage1.1.scale_identity.weight'").c_str(),
+      (path.string() + ": the first layer that does not fit is 'stage0'; 2 extra: 'stage0.scale_1x1.weight', "
+                       "'stage1.1.scale_identity.weight'")
+          .c_str(),
       std::runtime_error);
 }

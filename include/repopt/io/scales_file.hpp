@@ -57,22 +57,29 @@ inline std::string first_few(const std::vector<std::string>& items) {
   return items.size() > few ? concat(text, " and ", items.size() - few, " more") : text;
 }
 
-/// What is wrong with scales, one list for each kind of fault.
+/// What is wrong with scales, one list for each kind of fault, in the order of the layers.
 class ScaleFaults {
  public:
   template <std::floating_point T>
-  ScaleFaults(const Scales<T>& scales, const std::map<std::string, std::size_t>& expected) {
+  ScaleFaults(const Scales<T>& scales, const nn::ScaleLengths& expected) {
     for (const auto& [name, length] : expected)
-      if (!scales.contains(name)) missing_.push_back(concat("'", name, "'"));
+      if (!scales.contains(name)) {
+        missing_.push_back(concat("'", name, "'"));
+        add_misfit(name);
+      }
     for (const auto& [name, scale] : scales) {
       const auto found = expected.find(name);
       if (found == expected.end()) {
         extra_.push_back(concat("'", name, "'"));
+        add_misfit(name);
       } else if (scale.size() != found->second) {
         wrong_length_.push_back(concat("'", name, "' has ", scale.size(), " elements, expected are ", found->second));
+        add_misfit(name);
       } else if (const auto bad = std::ranges::find_if_not(scale, [](T s) { return std::isfinite(s); });
                  bad != scale.end()) {
         not_finite_.push_back(concat("'", name, "' holds ", *bad, " at index ", bad - scale.begin()));
+      } else if (std::ranges::all_of(scale, [](T s) { return s == 0; })) {
+        zero_.push_back(concat("'", name, "'"));
       }
     }
     nothing_fits_ = missing_.size() == expected.size() && !expected.empty();
@@ -84,6 +91,8 @@ class ScaleFaults {
       return concat("none of the expected names is there: expected are ", first_few(missing_), "; it holds ",
                     extra_.empty() ? "nothing" : first_few(extra_));
     std::string text;
+    if (!first_misfit_.empty())
+      text = concat("the first layer that does not fit is '", nn::ScaleName(first_misfit_).layer, "'");
     const auto add = [&](std::string_view kind, const std::vector<std::string>& items) {
       if (!items.empty()) text += concat(text.empty() ? "" : "; ", items.size(), " ", kind, ": ", first_few(items));
     };
@@ -91,22 +100,28 @@ class ScaleFaults {
     add("extra", extra_);
     add("of the wrong length", wrong_length_);
     add("not finite", not_finite_);
+    add("zero in every channel, so that its branch would never train", zero_);
     return text;
   }
 
  private:
-  std::vector<std::string> missing_, extra_, wrong_length_, not_finite_;
+  void add_misfit(const std::string& name) {
+    if (first_misfit_.empty() || nn::LayerOrder()(name, first_misfit_)) first_misfit_ = name;
+  }
+
+  std::vector<std::string> missing_, extra_, wrong_length_, not_finite_, zero_;
+  std::string first_misfit_;
   bool nothing_fits_ = false;
 };
 
 }  // namespace detail
 
-/// The scales, if they are just those expected: every name there, none more, each of its length (nn::scale_lengths())
-/// and finite. Otherwise throws std::runtime_error that begins with `source`, the file's name, and lists what is
-/// missing, extra, of the wrong length or not finite; if no name fits at all, what the file holds instead.
+/// The scales, if they are just those expected: every name there, none more, each of its length (nn::scale_lengths()),
+/// finite, and not zero in every channel. Otherwise throws std::runtime_error that begins with `source`, the file's
+/// name, names the first layer that does not fit and lists what is missing, extra, of the wrong length, not finite or
+/// zero; if no name fits at all, what the file holds instead.
 template <std::floating_point T>
-Scales<T> bind_scales(Scales<T> scales, const std::map<std::string, std::size_t>& expected,
-                      const std::string& source = "scales") {
+Scales<T> bind_scales(Scales<T> scales, const nn::ScaleLengths& expected, const std::string& source = "scales") {
   const std::string faults = detail::ScaleFaults(scales, expected).describe();
   require_file(faults.empty(), source, ": ", faults);
   return scales;
@@ -114,7 +129,7 @@ Scales<T> bind_scales(Scales<T> scales, const std::map<std::string, std::size_t>
 
 /// load_scales(), bound: throws as both.
 template <std::floating_point T>
-Scales<T> load_scales(const std::filesystem::path& path, const std::map<std::string, std::size_t>& expected) {
+Scales<T> load_scales(const std::filesystem::path& path, const nn::ScaleLengths& expected) {
   return bind_scales(load_scales<T>(path), expected, path.string());
 }
 

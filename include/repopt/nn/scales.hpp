@@ -1,6 +1,7 @@
 // Scales: the constants of a whole network's CSLA blocks, by name.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <string>
@@ -12,10 +13,44 @@
 
 namespace repopt::nn {
 
+/// Orders names as their layers follow each other: by the numbers in them, "stage1.2" before "stage1.10".
+struct LayerOrder {
+  constexpr bool operator()(std::string_view a, std::string_view b) const {
+    const auto at = std::size_t(std::ranges::mismatch(a, b).in1 - a.begin());
+    const std::size_t digits_a = digits(a.substr(at)), digits_b = digits(b.substr(at));
+    const bool within_number = at > 0 && digits(a.substr(at - 1)) > 0;
+    if (digits_a != digits_b && (within_number || (digits_a > 0 && digits_b > 0))) return digits_a < digits_b;
+    return a.substr(at) < b.substr(at);
+  }
+
+ private:
+  /// How many digits `text` begins with.
+  static constexpr std::size_t digits(std::string_view text) {
+    return std::min(text.find_first_not_of("0123456789"), text.size());
+  }
+};
+
 /// Scales by parameter name, as in the published files: "stage1.1.scale_conv.weight", "stage1.1.scale_1x1.weight",
 /// "stage1.1.scale_identity.weight" (the last one is the identity's initial weight: its constant scale is 1).
 template <class T>
-using Scales = std::map<std::string, std::vector<T>>;
+using Scales = std::map<std::string, std::vector<T>, LayerOrder>;
+
+/// The scales' names with their lengths.
+using ScaleLengths = std::map<std::string, std::size_t, LayerOrder>;
+
+/// A scale's name in its parts: "stage1.1" and "scale_conv" of "stage1.1.scale_conv.weight". Numbers at the end belong
+/// to the kind: "blocks.0.0.ghost1" and "cheap_operation.1".
+struct ScaleName {
+  std::string_view layer, kind;
+
+  /// `name` must outlive the parts.
+  explicit constexpr ScaleName(std::string_view name) {
+    if (name.ends_with(".weight")) name.remove_suffix(std::string_view(".weight").size());
+    const std::size_t dot = name.rfind('.', name.find_last_not_of(".0123456789"));
+    layer = name.substr(0, dot);
+    if (dot != name.npos) kind = name.substr(dot + 1);
+  }
+};
 
 /// "stage1.1.scale_conv.weight" for kind "scale_conv" of block "stage1.1".
 inline std::string scale_name(const BlockSpec& spec, std::string_view kind) {
@@ -23,13 +58,25 @@ inline std::string scale_name(const BlockSpec& spec, std::string_view kind) {
 }
 
 /// Names and lengths of the scales that a network of this architecture has.
-inline std::map<std::string, std::size_t> scale_lengths(const RepOptVggConfig& config) {
-  std::map<std::string, std::size_t> lengths;
+inline ScaleLengths scale_lengths(const RepOptVggConfig& config) {
+  ScaleLengths lengths;
   for (const BlockSpec& spec : config.block_specs()) {
     for (const char* kind : {"scale_conv", "scale_1x1"}) lengths[scale_name(spec, kind)] = spec.shape.out_channels;
     if (spec.has_identity()) lengths[scale_name(spec, "scale_identity")] = spec.shape.out_channels;
   }
   return lengths;
+}
+
+/// Names of the presets whose scales have just these names and lengths.
+template <class T>
+std::vector<std::string> fitting_presets(const Scales<T>& scales) {
+  std::vector<std::string> names;
+  const auto same = [](const auto& scale, const auto& expected) {
+    return scale.first == expected.first && scale.second.size() == expected.second;
+  };
+  for (const RepOptVggConfig& preset : repopt_vgg_presets())
+    if (std::ranges::equal(scales, scale_lengths(preset), same)) names.push_back(preset.name);
+  return names;
 }
 
 /// One scale of a block. Throws std::invalid_argument if it is missing or not of out_channels elements.
