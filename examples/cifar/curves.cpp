@@ -1,14 +1,13 @@
 // curves_svg(): the picture of one or several runs.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "metrics.hpp"
 #include "repopt/core/error.hpp"
+#include "svg.hpp"
 
 namespace repopt_cifar {
 
@@ -17,19 +16,6 @@ using repopt::concat;
 namespace {
 
 constexpr double panel_width = 420, panel_height = 300, margin_left = 56, margin_top = 44, gap = 70, legend_line = 20;
-constexpr std::array<const char*, 6> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
-
-std::string fixed(double value, int digits) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
-  return text.data();
-}
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) result += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
-  return result;
-}
 
 /// One coordinate system with its curves.
 struct Panel {
@@ -94,10 +80,7 @@ std::string curves_svg(const std::vector<Curve>& curves) {
 
   const double width = accuracy.left + panel_width + 24;
   const double legend = margin_top + panel_height + 62, height = legend + legend_line * double(curves.size());
-  std::string svg = concat("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", width, " ", height,
-                           "' font-family='sans-serif' font-size='13'>\n<rect width='100%' height='100%' "
-                           "fill='white'/>\n",
-                           loss.axes(), accuracy.axes());
+  std::string svg = loss.axes() + accuracy.axes();
   for (std::size_t i = 0; i < curves.size(); ++i) {
     const char* const colour = colours[i % colours.size()];
     svg += loss.curve(curves[i], &EpochMetrics::train_loss, colour, true);
@@ -110,7 +93,7 @@ std::string curves_svg(const std::vector<Curve>& curves) {
                   margin_left + 30, "' y='", y, "'>", escaped(curves[i].name), ": ", fixed(100 * last, 1),
                   " % on the test pictures</text>\n");
   }
-  return svg + "</svg>\n";
+  return svg_file(width, height, 1.5 * width, svg);
 }
 
 }  // namespace repopt_cifar
