@@ -33,6 +33,9 @@ Json quantize(const QuantizeOptions& options);
 /// Draws the curves of runs in one picture.
 Json plot(const PlotOptions& options);
 
+/// Shows what a file of scales holds and which models it fits, as a table and a picture.
+Json show_scales(const ScalesOptions& options);
+
 /// Largest memory that this process had so far, in MiB.
 double peak_rss_mb();
 

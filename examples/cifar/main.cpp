@@ -109,6 +109,11 @@ void add_plot(CLI::App& app, PlotOptions& o) {
   app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
 }
 
+void add_scales(CLI::App& app, ScalesOptions& o) {
+  app.add_option("file", o.file, "safetensors file of scales, of whatever network")->required();
+  app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
+}
+
 /// Runs the chosen subcommand. The exit status is 1 for an error and 130 after Ctrl-C.
 int run(const std::function<Json()>& command) {
   try {
@@ -137,6 +142,7 @@ int main(int argc, char** argv) {
   ConvertOptions convert_options;
   QuantizeOptions quantize_options;
   PlotOptions plot_options;
+  ScalesOptions scales_options;
   CLI::App* const train_command = app.add_subcommand("train", "train a network");
   CLI::App* const eval_command = app.add_subcommand("eval", "measure a trained network on the test pictures");
   CLI::App* const convert_command =
@@ -144,15 +150,18 @@ int main(int argc, char** argv) {
   CLI::App* const quantize_command =
       app.add_subcommand("quantize", "measure a trained network in 8-bit integers, layer by layer, and write it");
   CLI::App* const plot_command = app.add_subcommand("plot", "draw the curves of runs in one picture");
+  CLI::App* const scales_command = app.add_subcommand("scales", "show a file of scales");
   add_train(*train_command, train_options);
   add_eval(*eval_command, eval_options);
   add_convert(*convert_command, convert_options);
   add_quantize(*quantize_command, quantize_options);
   add_plot(*plot_command, plot_options);
+  add_scales(*scales_command, scales_options);
   CLI11_PARSE(app, argc, argv);
   if (*train_command) return run([&] { return train(train_options); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });
   if (*convert_command) return run([&] { return convert(convert_options); });
   if (*quantize_command) return run([&] { return quantize(quantize_options); });
+  if (*scales_command) return run([&] { return show_scales(scales_options); });
   return run([&] { return plot(plot_options); });
 }

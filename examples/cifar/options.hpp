@@ -63,4 +63,9 @@ struct PlotOptions {
   std::filesystem::path out = "curves.svg";
 };
 
+/// `repopt-cifar scales`.
+struct ScalesOptions {
+  std::filesystem::path file, out = "scales.svg";
+};
+
 }  // namespace repopt_cifar

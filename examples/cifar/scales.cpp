@@ -1,0 +1,93 @@
+// `repopt-cifar scales`.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/io/atomic_file.hpp"
+#include "repopt/io/scales_file.hpp"
+#include "scale_summary.hpp"
+
+namespace repopt_cifar {
+
+using repopt::concat;
+
+std::vector<ScaleSummary> summarize(const repopt::nn::Scales<double>& scales) {
+  std::vector<ScaleSummary> summaries;
+  for (const auto& [name, values] : scales) {
+    constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    ScaleSummary summary{.name = name, .length = values.size(), .mean = 0, .min = infinity, .max = -infinity};
+    for (const double value : values) {
+      if (!std::isfinite(value)) {
+        ++summary.not_finite;
+        continue;
+      }
+      summary.mean += value;
+      summary.min = std::min(summary.min, value);
+      summary.max = std::max(summary.max, value);
+      summary.negative += value < 0;
+    }
+    if (summary.not_finite == summary.length) summary.min = summary.max = nan;
+    summary.mean /= double(summary.length - summary.not_finite);
+    summaries.push_back(summary);
+  }
+  return summaries;
+}
+
+namespace {
+
+void print_table(const std::vector<ScaleSummary>& scales) {
+  int width = 5;
+  for (const ScaleSummary& scale : scales) width = std::max(width, int(scale.name.size()));
+  std::fprintf(stderr, "%-*s  length      mean       min       max  negative\n", width, "scale");
+  for (const ScaleSummary& scale : scales) {
+    std::fprintf(stderr, "%-*s  %6zu  %8.4f  %8.4f  %8.4f  %8zu", width, scale.name.c_str(), scale.length, scale.mean,
+                 scale.min, scale.max, scale.negative);
+    if (scale.not_finite > 0) std::fprintf(stderr, "  %zu not finite", scale.not_finite);
+    std::fprintf(stderr, "\n");
+  }
+}
+
+}  // namespace
+
+Json show_scales(const ScalesOptions& options) {
+  const auto scales = repopt::io::load_scales<double>(options.file);
+  repopt::io::require_file(!scales.empty(), options.file.string(), " holds no scales");
+  const std::vector<std::string> fitting = repopt::nn::fitting_presets(scales);
+  const std::vector<ScaleSummary> summaries = summarize(scales);
+
+  Json json{{"command", "scales"}, {"file", options.file.string()}, {"out", options.out.string()}, {"fits", fitting}};
+  std::size_t count = 0, negative = 0, not_finite = 0;
+  Json list = Json::array();
+  for (const ScaleSummary& s : summaries) {
+    count += s.length;
+    negative += s.negative;
+    not_finite += s.not_finite;
+    list.push_back({{"name", s.name},
+                    {"length", s.length},
+                    {"mean", s.mean},
+                    {"min", s.min},
+                    {"max", s.max},
+                    {"negative", s.negative},
+                    {"not_finite", s.not_finite}});
+  }
+  json.update({{"count", count}, {"negative", negative}, {"not_finite", not_finite}, {"scales", list}});
+
+  std::string names;
+  for (const std::string& name : fitting) names += (names.empty() ? "" : ", ") + name;
+  const std::vector<std::string> notes{
+      concat(count, " values in ", summaries.size(), " scales, ", negative, " negative",
+             not_finite > 0 ? concat(", ", not_finite, " not finite") : ""),
+      names.empty() ? "fits none of this program's models" : concat("fits the model ", names)};
+  print_table(summaries);
+  for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
+  repopt::io::write_file(options.out, scales_svg(options.file.filename().string(), notes, summaries));
+  return json;
+}
+
+}  // namespace repopt_cifar
