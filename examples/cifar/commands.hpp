@@ -30,6 +30,9 @@ Json convert(const ConvertOptions& options);
 /// std::runtime_error, and writes nothing, if an option, the data or a file is wrong.
 Json quantize(const QuantizeOptions& options);
 
+/// Writes a trained network as an ONNX file.
+Json export_onnx(const ExportOnnxOptions& options);
+
 /// Draws the curves of runs in one picture.
 Json plot(const PlotOptions& options);
 

@@ -1,37 +1,13 @@
 // repopt-cifar: RepOpt-VGG on CIFAR, from the command line. Human text goes to stderr; the last line of stdout is one
 // JSON object with the result.
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <functional>
-#include <thread>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "commands.hpp"
 
 namespace repopt_cifar {
-
-double peak_rss_mb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-#ifdef __APPLE__
-  return double(usage.ru_maxrss) / (1024 * 1024);
-#else
-  return double(usage.ru_maxrss) / 1024;
-#endif
-}
-
-void set_threads([[maybe_unused]] int threads) {
-#ifdef _OPENMP
-  omp_set_num_threads(threads > 0 ? threads : int(std::max(1U, std::thread::hardware_concurrency())));
-#endif
-}
 
 namespace {
 
@@ -104,6 +80,11 @@ void add_quantize(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
 
+void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
+  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
+  app.add_option("--out", o.out, "ONNX file to write")->capture_default_str();
+}
+
 void add_plot(CLI::App& app, PlotOptions& o) {
   app.add_option("runs", o.runs, "--out folders of runs")->required();
   app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
@@ -141,6 +122,7 @@ int main(int argc, char** argv) {
   EvalOptions eval_options;
   ConvertOptions convert_options;
   QuantizeOptions quantize_options;
+  ExportOnnxOptions export_onnx_options;
   PlotOptions plot_options;
   ScalesOptions scales_options;
   CLI::App* const train_command = app.add_subcommand("train", "train a network");
@@ -149,12 +131,15 @@ int main(int argc, char** argv) {
       app.add_subcommand("convert", "fold branches and batch norms: one convolution with a bias for each block");
   CLI::App* const quantize_command =
       app.add_subcommand("quantize", "measure a trained network in 8-bit integers, layer by layer, and write it");
+  CLI::App* const export_onnx_command =
+      app.add_subcommand("export-onnx", "write a trained network as an ONNX file, which takes pictures in 0..1");
   CLI::App* const plot_command = app.add_subcommand("plot", "draw the curves of runs in one picture");
   CLI::App* const scales_command = app.add_subcommand("scales", "show a file of scales");
   add_train(*train_command, train_options);
   add_eval(*eval_command, eval_options);
   add_convert(*convert_command, convert_options);
   add_quantize(*quantize_command, quantize_options);
+  add_export_onnx(*export_onnx_command, export_onnx_options);
   add_plot(*plot_command, plot_options);
   add_scales(*scales_command, scales_options);
   CLI11_PARSE(app, argc, argv);
@@ -162,6 +147,7 @@ int main(int argc, char** argv) {
   if (*eval_command) return run([&] { return evaluate(eval_options); });
   if (*convert_command) return run([&] { return convert(convert_options); });
   if (*quantize_command) return run([&] { return quantize(quantize_options); });
+  if (*export_onnx_command) return run([&] { return export_onnx(export_onnx_options); });
   if (*scales_command) return run([&] { return show_scales(scales_options); });
   return run([&] { return plot(plot_options); });
 }

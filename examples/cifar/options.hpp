@@ -57,6 +57,11 @@ struct QuantizeOptions {
   int threads = 0;
 };
 
+/// `repopt-cifar export-onnx`.
+struct ExportOnnxOptions {
+  std::filesystem::path weights, out = "model.onnx";
+};
+
 /// `repopt-cifar plot`.
 struct PlotOptions {
   std::vector<std::filesystem::path> runs;

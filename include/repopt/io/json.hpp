@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,15 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& where
     return nlohmann::json::parse(text.begin(), text.end(), check);
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(concat(where, ": ", error.what()));
+  }
+}
+
+/// Throws std::invalid_argument unless `text` is UTF-8, which the formats' texts must be.
+inline void require_utf8(const std::string& text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+  } catch (const nlohmann::json::exception& error) {
+    throw std::invalid_argument(concat("no text for a file: ", error.what()));
   }
 }
 

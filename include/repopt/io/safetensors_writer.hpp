@@ -17,6 +17,7 @@
 #include "repopt/core/error.hpp"
 #include "repopt/io/atomic_file.hpp"
 #include "repopt/io/dtype.hpp"
+#include "repopt/io/json.hpp"
 
 namespace repopt::io {
 
@@ -94,14 +95,6 @@ class SafetensorsWriter {
     require(text.size() <= max_header_length, "the header would have ", text.size(), " bytes, at most ",
             max_header_length, " are legal");
     return text;
-  }
-
-  static void require_utf8(const std::string& text) {
-    try {
-      static_cast<void>(nlohmann::json(text).dump());
-    } catch (const nlohmann::json::exception& error) {
-      throw std::invalid_argument(concat("no text for a safetensors header: ", error.what()));
-    }
   }
 
   NamedTensors tensors_;

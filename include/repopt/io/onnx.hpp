@@ -1,0 +1,111 @@
+// Networks as ONNX files, for other programs to run.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/error.hpp"
+#include "repopt/io/model_file.hpp"
+#include "repopt/io/onnx_graph.hpp"
+#include "repopt/nn/fused_conv.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+
+namespace repopt::io {
+
+/// What the pictures of an ONNX network are, and what its file says beside the network.
+struct OnnxOptions {
+  std::size_t height = 32, width = 32;
+  std::vector<double> mean, std;  ///< (in_channels), of pictures in 0..1: the network subtracts and divides itself
+  std::string description;        ///< opens the file's doc_string
+  std::map<std::string, std::string> metadata;
+};
+
+namespace detail {
+
+/// A kernel in PyTorch's and ONNX's order.
+template <class T>
+std::vector<T> oihw_weight(const ConvShape& shape, std::span<const T> weight) {
+  std::vector<T> elements(weight.size());
+  copy_weight<T>(shape, weight, in_oihw(shape), std::span<T>(elements));
+  return elements;
+}
+
+inline std::vector<std::size_t> oihw_dims(const ConvShape& shape) {
+  return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
+}
+
+/// A Conv node; returns its output.
+inline const std::string& add_conv(OnnxGraph& graph, const ConvShape& shape, const std::string& x,
+                                   const std::string& weight, const std::string& bias, const std::string& output) {
+  const auto pair = [](const std::array<std::size_t, 2>& sizes) {
+    return std::vector<std::int64_t>{std::int64_t(sizes[0]), std::int64_t(sizes[1])};
+  };
+  std::vector<std::int64_t> pads = pair(shape.padding);
+  pads.insert(pads.end(), pads.begin(), pads.begin() + 2);
+  return graph.node("Conv", {x, weight, bias}, output,
+                    {{"dilations", pair(shape.dilation)},
+                     {"group", std::int64_t(shape.groups)},
+                     {"kernel_shape", pair(shape.kernel_size)},
+                     {"pads", pads},
+                     {"strides", pair(shape.stride)}});
+}
+
+/// The input `images` and its normalisation; returns what the first block reads.
+inline const std::string& add_images(OnnxGraph& graph, const nn::RepOptVggConfig& config, const OnnxOptions& options) {
+  const std::vector<std::size_t> per_channel{1, config.in_channels, 1, 1};
+  for (const std::vector<double>* statistic : {&options.mean, &options.std})
+    require(statistic->size() == config.in_channels, "mean and std have ", options.mean.size(), " and ",
+            options.std.size(), " elements, in_channels is ", config.in_channels);
+  for (const double std : options.std) require(std > 0, "std must be positive, it is ", std);
+  require(options.height > 0 && options.width > 0, "the pictures are ", options.height, "x", options.width);
+  const auto& images = graph.input("images", {config.in_channels, options.height, options.width});
+  const auto constant = [&](const char* name, const std::vector<double>& values) {
+    return graph.initializer<float>(name, per_channel, std::vector<float>(values.begin(), values.end()));
+  };
+  const auto& centred = graph.node("Sub", {images, constant("mean", options.mean)}, "centred");
+  return graph.node("Div", {centred, constant("std", options.std)}, "normalised");
+}
+
+/// The file's text: how to call the network.
+inline std::string onnx_doc_string(const nn::RepOptVggConfig& config, const OnnxOptions& options) {
+  return concat(options.description, options.description.empty() ? "" : "\n", "Input 'images': float (batch, ",
+                config.in_channels, ", ", options.height, ", ", options.width,
+                "), values 0..1 (pixel / 255), not normalised: the network does that. Output 'logits': float (batch, ",
+                config.classes, "), before softmax.");
+}
+
+}  // namespace detail
+
+/// The bytes of an ONNX file, operator set 13: `model` in evaluation, each block one Conv with bias and a Relu. It
+/// reads `images`, float (batch, in_channels, height, width) in 0..1, for any batch, and gives `logits`, float (batch,
+/// classes). Throws std::invalid_argument if mean and std do not fit the model or std is not positive, if a number is
+/// not finite, or the file would be longer than 2 GiB.
+inline std::string onnx_model(const nn::RepOptVgg<float>& model, const OnnxOptions& options) {
+  const nn::RepOptVggConfig& config = model.config();
+  OnnxGraph graph;
+  std::string x = detail::add_images(graph, config, options);
+  for (std::size_t i = 0; const nn::BlockSpec& spec : config.block_specs()) {
+    const nn::FusedConv<float> fused = model.blocks()[i++]->fused();
+    const std::string conv = spec.name + ".conv";
+    const auto& weight = graph.initializer(conv + ".weight", detail::oihw_dims(fused.shape),
+                                           detail::oihw_weight<float>(fused.shape, fused.weight));
+    const auto& bias = graph.initializer(conv + ".bias", {fused.bias.size()}, fused.bias);
+    x = graph.node("Relu", {detail::add_conv(graph, fused.shape, x, weight, bias, conv)}, spec.name);
+  }
+  const auto& pooled = graph.node("GlobalAveragePool", {x}, "pooled");
+  const auto& features = graph.node("Flatten", {pooled}, "features");
+  const auto& weight = graph.initializer("linear.weight", model.linear.weight.dims, model.linear.weight.value);
+  const auto& bias = graph.initializer("linear.bias", model.linear.bias.dims, model.linear.bias.value);
+  graph.node("Gemm", {features, weight, bias}, "logits", {{"transB", std::int64_t(1)}});
+  graph.output("logits", {config.classes});
+  return graph.model(config.name, detail::onnx_doc_string(config, options), options.metadata);
+}
+
+}  // namespace repopt::io

@@ -1,0 +1,174 @@
+// OnnxGraph: an ONNX model in the making (https://onnx.ai/onnx/repo-docs/IR.html), operator set 13.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "repopt/core/error.hpp"
+#include "repopt/io/dtype.hpp"
+#include "repopt/io/json.hpp"
+#include "repopt/io/protobuf.hpp"
+
+namespace repopt::io {
+
+/// The element types of initializers.
+template <class T>
+concept OnnxElement = std::same_as<T, float> || std::same_as<T, std::int8_t> || std::same_as<T, std::uint8_t> ||
+    std::same_as<T, std::int32_t>;
+
+/// TensorProto.DataType.
+template <OnnxElement T>
+inline constexpr int onnx_type = std::same_as<T, float>          ? 1
+                                 : std::same_as<T, std::uint8_t> ? 2
+                                 : std::same_as<T, std::int8_t>  ? 3
+                                                                 : 6;
+
+/// An operator's attribute: a number or a list.
+struct OnnxAttribute {
+  std::string_view name;
+  std::variant<std::int64_t, std::vector<std::int64_t>> value;
+};
+
+/// Operators and constants, added from input to output. Every value has a name of its own. Whatever is refused, by
+/// std::invalid_argument, leaves the graph as it was; so is every name that is not UTF-8.
+class OnnxGraph {
+ public:
+  /// An operator with one output, which names the operator too; returns the output. An empty input is an optional one
+  /// left out. Throws std::invalid_argument if an input is not there yet or the output is.
+  const std::string& node(std::string_view op_type, std::initializer_list<std::string> inputs,
+                          const std::string& output, std::initializer_list<OnnxAttribute> attributes = {}) {
+    for (const std::string& input : inputs)
+      require(input.empty() || values_.contains(input), op_type, " '", output, "' reads '", input,
+              "', which is not there yet");
+    const std::string& defined = define(output);
+    ProtobufMessage node;
+    for (const std::string& input : inputs) node.add(1, input);
+    node.add(2, output);
+    node.add(3, output);
+    node.add(4, op_type);
+    for (const OnnxAttribute& attribute : attributes) node.add(5, message(attribute));
+    nodes_.add(1, node);
+    return defined;
+  }
+
+  /// A constant, row-major; returns its name. Throws std::invalid_argument if the name is taken, `dims` say another
+  /// number of elements, or one is not finite.
+  template <OnnxElement T>
+  const std::string& initializer(const std::string& name, const std::vector<std::size_t>& dims,
+                                 std::span<const T> elements) {
+    require(byte_count(dims) == elements.size(), "'", name, "' has ", elements.size(), " elements, its shape ",
+            describe(dims), " has another number");
+    if constexpr (std::floating_point<T>)
+      for (std::size_t i = 0; i < elements.size(); ++i)
+        require(std::isfinite(elements[i]), "'", name, "' holds ", elements[i], " at index ", i);
+    const std::string& defined = define(name);
+    ProtobufMessage tensor;
+    for (const std::size_t dim : dims) tensor.add(1, dim);
+    tensor.add(2, onnx_type<T>);
+    tensor.add(8, name);
+    tensor.add(9, std::string_view(reinterpret_cast<const char*>(elements.data()), elements.size_bytes()));
+    initializers_.add(5, tensor);
+    return defined;
+  }
+
+  template <OnnxElement T>
+  const std::string& initializer(const std::string& name, const std::vector<std::size_t>& dims,
+                                 const std::vector<T>& elements) {
+    return initializer(name, dims, std::span<const T>(elements));
+  }
+
+  /// What the model takes: floats (batch, `dims`...), for any batch; returns its name.
+  const std::string& input(const std::string& name, const std::vector<std::size_t>& dims) {
+    const std::string& defined = define(name);
+    inputs_.add(11, batch_of_floats(name, dims));
+    return defined;
+  }
+
+  /// What the model gives, a node's output, likewise.
+  void output(const std::string& name, const std::vector<std::size_t>& dims) {
+    require(values_.contains(name), "there is no '", name, "' to give");
+    outputs_.add(12, batch_of_floats(name, dims));
+  }
+
+  /// The bytes of an ONNX file. Throws std::invalid_argument if a name or text is not UTF-8, or the file would be
+  /// longer than protocol buffers can be.
+  std::string model(const std::string& name, const std::string& doc_string,
+                    const std::map<std::string, std::string>& metadata) const {
+    for (const std::string* text : {&name, &doc_string}) require_utf8(*text);
+    ProtobufMessage graph = nodes_;
+    graph.add(2, name);
+    for (const ProtobufMessage* part : {&initializers_, &inputs_, &outputs_}) graph.append(*part);
+    ProtobufMessage operator_set, model;
+    operator_set.add(1, "");
+    operator_set.add(2, 13);
+    model.add(1, 7);  // the version of the format that came with operator set 13
+    model.add(2, "repopt");
+    model.add(6, doc_string);
+    model.add(7, graph);
+    model.add(8, operator_set);
+    for (const auto& [key, value] : metadata) {
+      ProtobufMessage entry;
+      for (const std::string* text : {&key, &value}) require_utf8(*text);
+      entry.add(1, key);
+      entry.add(2, value);
+      model.add(14, entry);
+    }
+    require(model.bytes().size() <= ProtobufMessage::max_size, "the ONNX file would have ", model.bytes().size(),
+            " bytes, at most ", ProtobufMessage::max_size, " are legal");
+    return model.bytes();
+  }
+
+ private:
+  const std::string& define(const std::string& name) {
+    require_utf8(name);
+    const auto [place, is_new] = values_.insert(name);
+    require(is_new, "there is already a value '", name, "'");
+    return *place;
+  }
+
+  static ProtobufMessage message(const OnnxAttribute& attribute) {
+    ProtobufMessage message;
+    message.add(1, attribute.name);
+    if (const auto* number = std::get_if<std::int64_t>(&attribute.value)) {
+      message.add(3, *number);
+      message.add(20, 2);  // AttributeProto.INT
+    } else {
+      for (const std::int64_t element : std::get<1>(attribute.value)) message.add(8, element);
+      message.add(20, 7);  // AttributeProto.INTS
+    }
+    return message;
+  }
+
+  /// A ValueInfoProto.
+  static ProtobufMessage batch_of_floats(const std::string& name, const std::vector<std::size_t>& dims) {
+    ProtobufMessage batch, shape, tensor, type, value;
+    batch.add(2, "batch");
+    shape.add(1, batch);
+    for (const std::size_t dim : dims) {
+      ProtobufMessage dimension;
+      dimension.add(1, dim);
+      shape.add(1, dimension);
+    }
+    tensor.add(1, onnx_type<float>);
+    tensor.add(2, shape);
+    type.add(1, tensor);
+    value.add(1, name);
+    value.add(2, type);
+    return value;
+  }
+
+  ProtobufMessage nodes_, initializers_, inputs_, outputs_;
+  std::set<std::string> values_;
+};
+
+}  // namespace repopt::io

@@ -1,0 +1,53 @@
+// node compare.js MODEL REFERENCE LOGITS: runs an ONNX network on the pictures of a file of onnx_reference and prints one
+// JSON object: how far its logits are from those recorded as LOGITS, and how often both name the same class.
+'use strict';
+const fs = require('fs');
+const ort = require('onnxruntime-node');
+
+/** The float tensors of a safetensors file, by name. */
+function readSafetensors(path) {
+  const file = fs.readFileSync(path);
+  const data = 8 + Number(file.readBigUInt64LE(0));
+  const tensors = {};
+  for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(JSON.parse(file.toString('utf8', 8, data)))) {
+    if (name === '__metadata__') continue;
+    if (dtype !== 'F32') throw new Error(`${path}: tensor '${name}' is ${dtype}, expected is F32`);
+    const bytes = new Uint8Array(file.subarray(data + begin, data + end));  // a copy, aligned
+    tensors[name] = { shape, values: new Float32Array(bytes.buffer) };
+  }
+  return tensors;
+}
+
+const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+
+async function main(modelPath, referencePath, logitsName) {
+  const reference = readSafetensors(referencePath);
+  const { images, [logitsName]: expected } = reference;
+  const [count, ...dims] = images.shape;
+  const pixels = dims.reduce((product, dim) => product * dim);
+  const classes = expected.shape[1];
+  const session = await ort.InferenceSession.create(modelPath, { intraOpNumThreads: 1 });
+
+  let difference = 0, largest = 0, agreeing = 0;
+  for (let first = 0, size; first < count; first += size) {
+    size = Math.min(first === 0 ? 1 : 100, count - first);  // one picture alone, then batches: any batch must do
+    const batch = images.values.subarray(first * pixels, (first + size) * pixels);
+    const feeds = { images: new ort.Tensor('float32', batch, [size, ...dims]) };
+    const { logits } = await session.run(feeds);
+    for (let i = 0; i < size; ++i) {
+      const ours = expected.values.subarray((first + i) * classes, (first + i + 1) * classes);
+      const theirs = logits.data.subarray(i * classes, (i + 1) * classes);
+      for (let c = 0; c < classes; ++c) {
+        difference = Math.max(difference, Math.abs(ours[c] - theirs[c]));
+        largest = Math.max(largest, Math.abs(ours[c]));
+      }
+      agreeing += argmax(ours) === argmax(theirs);
+    }
+  }
+  console.log(JSON.stringify({ model: modelPath, images: count, difference, largest, agreement: agreeing / count }));
+}
+
+main(...process.argv.slice(2)).catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
