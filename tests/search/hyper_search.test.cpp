@@ -77,6 +77,11 @@ TEST_CASE("with_identity_one resets the identities alone") {
           (name.ends_with("scale_identity.weight") ? std::vector<double>(values.size(), 1) : scales.at(name)));
 }
 
+TEST_CASE("averaged_over_channels keeps each scale's mean and no other difference between channels") {
+  const Scales<float> averaged = averaged_over_channels(Scales<float>{{"a", {1, 2, 6}}, {"b", {-1, 0.5f}}});
+  CHECK(averaged == Scales<float>{{"a", {3, 3, 3}}, {"b", {-0.25f, -0.25f}}});
+}
+
 TEST_CASE("diagnose counts signs and near zeros and measures the movement") {
   const Scales<double> start{{"a", {1, 1}}, {"b", {1, -0.5}}}, scales{{"a", {-1, 0.0005}}, {"b", {1, -0.75}}};
   const ScaleDiagnostics found = diagnose(scales, start);

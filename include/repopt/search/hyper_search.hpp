@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,16 @@ template <class T>
 Scales<T> with_identity_one(const nn::RepOptVggConfig& config, Scales<T> scales) {
   for (const nn::BlockSpec& spec : config.block_specs())
     if (spec.has_identity()) scales[nn::scale_name(spec, "scale_identity")].assign(spec.shape.out_channels, T(1));
+  return scales;
+}
+
+/// In each scale the mean over its channels, in place of every channel's own; the identities' initial weights too.
+template <class T>
+Scales<T> averaged_over_channels(Scales<T> scales) {
+  for (auto& [name, values] : scales) {
+    const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+    std::ranges::fill(values, T(sum / double(values.size())));
+  }
   return scales;
 }
 
