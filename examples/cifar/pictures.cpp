@@ -4,29 +4,47 @@
 #include <numeric>
 #include <utility>
 
+#include "repopt/core/error.hpp"
 #include "synthetic.hpp"
 
 namespace repopt_cifar {
 
 namespace {
 
-void cut(repopt::io::ImageDataset& pictures, std::size_t limit) {
-  if (limit == 0 || limit >= pictures.labels.size()) return;
-  pictures.labels.resize(limit);
-  pictures.pixels.resize(limit * 3 * 32 * 32);
+void keep_first(repopt::io::ImageDataset& pictures, std::size_t count) {
+  pictures.labels.resize(count);
+  pictures.pixels.resize(count * pictures.image);
+}
+
+void keep_classes(repopt::io::ImageDataset& pictures, std::size_t classes) {
+  if (classes == 0) return;
+  repopt::require(classes <= pictures.classes, pictures.name, " has ", pictures.classes, " classes, not ", classes);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < pictures.size(); ++i) {
+    if (pictures.labels[i] >= classes) continue;
+    std::ranges::copy(pictures.picture(i), pictures.pixels.begin() + std::ptrdiff_t(kept * pictures.image));
+    pictures.labels[kept++] = pictures.labels[i];
+  }
+  pictures.classes = classes;
+  pictures.class_names.resize(classes);
+  keep_first(pictures, kept);
 }
 
 }  // namespace
 
-PictureSets PictureSets::load(const std::string& data, std::size_t limit) {
+PictureSets PictureSets::load(const std::string& data, std::size_t limit, std::size_t classes,
+                              const std::vector<std::string>& train_files) {
   PictureSets sets;
   if (data == "synthetic") {
+    repopt::require(train_files.empty(), "synthetic pictures come from no files");
     sets = {synthetic_pictures(10000, 1), synthetic_pictures(2000, 2)};
   } else {
-    sets = {repopt::io::load_cifar_train(data), repopt::io::load_cifar_test(data)};
+    sets = {repopt::io::load_cifar_train(data, train_files), repopt::io::load_cifar_test(data)};
   }
-  cut(sets.train, limit);
-  cut(sets.test, limit);
+  for (repopt::io::ImageDataset* const set : {&sets.train, &sets.test}) {
+    keep_classes(*set, classes);
+    if (limit > 0) keep_first(*set, std::min(limit, set->size()));
+  }
   return sets;
 }
 

@@ -13,12 +13,15 @@
 
 namespace repopt_cifar {
 
-/// Training and test pictures, cut to at most `limit` each (0: all). `data` is a folder, or "synthetic".
-/// Throws std::runtime_error if the folder is not what it should be.
+/// Training and test pictures of `data`, a folder or "synthetic": of the first `classes` classes (0: all), and then the
+/// first `limit` of each set (0: all). The training pictures come from `train_files` of the folder alone if there are
+/// any. Throws std::runtime_error if the folder is not what it should be, and std::invalid_argument if it has fewer
+/// classes.
 struct PictureSets {
   repopt::io::ImageDataset train, test;
 
-  static PictureSets load(const std::string& data, std::size_t limit);
+  static PictureSets load(const std::string& data, std::size_t limit, std::size_t classes = 0,
+                          const std::vector<std::string>& train_files = {});
 };
 
 /// The order of the pictures in an epoch: a permutation that depends on (seed, epoch) only.

@@ -53,6 +53,19 @@ TEST_CASE("CIFAR-10 batches are read in the order of their numbers, whichever ar
   CHECK(test.picture(0)[1024] == 41);
 }
 
+TEST_CASE("Training pictures come from the files that are named, in their order") {
+  const TemporaryFolder folder;
+  for (int number = 1; number <= 3; ++number)
+    write_bytes(folder / repopt::concat("data_batch_", number, ".bin"), record(byte(number), 0));
+  const auto labels = [&](const std::vector<std::string>& names) {
+    return io::load_cifar_train(folder.path(), names).labels;
+  };
+  CHECK(labels({"data_batch_3.bin", "data_batch_1.bin"}) == std::vector<std::uint8_t>{3, 1});
+  CHECK(labels({}) == std::vector<std::uint8_t>{1, 2, 3});
+  CHECK_THROWS_WITH_AS(labels({"data_batch_4.bin"}), doctest::Contains("has no file of pictures 'data_batch_4.bin'"),
+                       std::runtime_error);
+}
+
 TEST_CASE("CIFAR-100 is read with its fine labels, from the folder above it too") {
   const TemporaryFolder folder;
   const auto data = folder / "cifar-100-binary";

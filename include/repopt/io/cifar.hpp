@@ -175,11 +175,26 @@ inline void read_records(const std::filesystem::path& path, const CifarFormat& f
   }
 }
 
-inline ImageDataset load_cifar(const std::filesystem::path& directory, std::string_view CifarFormat::*pattern) {
+/// Those of `files` that have these names, in the order of the names; all, if there are no names.
+inline std::vector<std::filesystem::path> named_files(std::vector<std::filesystem::path> files,
+                                                      std::span<const std::string> names, const CifarFolder& folder) {
+  if (names.empty()) return files;
+  std::vector<std::filesystem::path> chosen;
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find(files, name, [](const auto& file) { return file.filename().string(); });
+    require_file(found != files.end(), folder.path.string(), " has no file of pictures '", name, "'");
+    chosen.push_back(*found);
+  }
+  return chosen;
+}
+
+inline ImageDataset load_cifar(const std::filesystem::path& directory, std::string_view CifarFormat::*pattern,
+                               std::span<const std::string> names = {}) {
   const CifarFolder folder = find_cifar(directory);
   const CifarFormat& format = *folder.format;
-  const auto files = matching_files(folder.path, format.*pattern);
+  auto files = matching_files(folder.path, format.*pattern);
   require_file(!files.empty(), folder.path.string(), " holds ", format.name, ", but no ", format.*pattern);
+  files = named_files(std::move(files), names, folder);
   ImageDataset data{{}, {}, format.classes, read_class_names(folder), std::string(format.name)};
   for (const auto& file : files) read_records(file, format, data);
   return data;
@@ -188,10 +203,11 @@ inline ImageDataset load_cifar(const std::filesystem::path& directory, std::stri
 }  // namespace detail
 
 /// The training pictures in `directory`: data_batch_<number>.bin (CIFAR-10; those that are there, by number) or
-/// train.bin (CIFAR-100, fine labels). The folder above cifar-10-batches-bin or cifar-100-binary does too. Throws
-/// std::runtime_error, naming the file, if there are none, a record is torn or a label impossible.
-inline ImageDataset load_cifar_train(const std::filesystem::path& directory) {
-  return detail::load_cifar(directory, &detail::CifarFormat::train_file);
+/// train.bin (CIFAR-100, fine labels); of some files alone if `names` has any, e.g. "data_batch_1.bin". The folder
+/// above cifar-10-batches-bin or cifar-100-binary does too. Throws std::runtime_error, naming the file, if there are
+/// none, one of `names` is not there, a record is torn or a label impossible.
+inline ImageDataset load_cifar_train(const std::filesystem::path& directory, std::span<const std::string> names = {}) {
+  return detail::load_cifar(directory, &detail::CifarFormat::train_file, names);
 }
 
 /// The test pictures, test_batch.bin or test.bin; otherwise as load_cifar_train().
