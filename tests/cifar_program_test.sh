@@ -24,7 +24,7 @@ refuses() {
   status=0
   "$program" "$@" >out.txt 2>err.txt || status=$?
   check "$name: exit status $status" '[ "$status" -eq 1 ]'
-  check "$name: says '$text'" 'grep -qF "$text" err.txt'
+  check "$name: says '$text'" 'grep -qF -- "$text" err.txt'
   check "$name: no result" '[ ! -s out.txt ]'
 }
 
@@ -82,7 +82,7 @@ check "scales lists and draws them" 'grep -q "^stage1.1.scale_identity.weight " 
 refuses "scales of another model" "the first layer that does not fit is 'stage0'" train --data synthetic \
   --model cifar-deep --scales search/scales.safetensors --out refused
 check "a refused training writes nothing" '[ ! -e refused ]'
-rm search/scales.safetensors
+mv search/scales.safetensors .
 train rep searched --scales search/scales.safetensors --optimizer adamw --clip-grad-norm 5 --precision double --resume
 
 for folder in whole search; do
@@ -104,6 +104,36 @@ check "eval finds the INT8 accuracy that quantize saw" \
 "$program" quantize --weights search.plain.safetensors --data synthetic --limit 160 --scheme per-tensor \
   --calibration entropy --threads 1 >int8.txt 2>>log.txt
 check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'
+
+# at_start RUN: the losses of its first epoch.
+at_start() { sed -n 2p "$1/metrics.csv" | cut -d, -f3,5; }
+
+# Hyper-Search's scales belong to the architecture: any pictures and classes do.
+train rep five --scales scales.safetensors --classes 5
+"$program" eval --weights five/model.safetensors --data synthetic --classes 5 --limit 160 >eval.txt 2>>log.txt
+check "five classes, by scales of a search on ten" 'grep -q "\"classes\":5" five.json && grep -q test_accuracy eval.txt'
+refuses "ten classes for a network of five" "--classes" eval --weights five/model.safetensors --data synthetic
+train rep averaged --scales scales.safetensors --average-scales
+train rep not_averaged --scales scales.safetensors
+check "averaged scales train otherwise" '[ "$(at_start averaged)" != "$(at_start not_averaged)" ]'
+refuses "another average" "average_scales is yes, here it is no" train --data synthetic --model cifar-small --mode rep \
+  --epochs 2 --limit 160 --batch-size 32 --seed 3 --out averaged --resume --scales scales.safetensors
+
+# Each rule alone. At a learning rate of nothing the loss is that of the initial network.
+train plain plain_start --lr 1e-30
+train rep rep_start --lr 1e-30
+train rep ordinary_start --lr 1e-30 --initialization ordinary
+check "an ordinary initialization is plain's" '[ "$(at_start ordinary_start)" = "$(at_start plain_start)" ]'
+check "the rule's initialization is another" '[ "$(at_start rep_start)" != "$(at_start plain_start)" ]'
+train rep no_grad_mult --grad-mult off
+train rep ordinary --initialization ordinary
+for run in no_grad_mult ordinary; do
+  check "$run trains otherwise than rep" '[ "$(at_start whole)" != "$(at_start "$run")" ]'
+done
+refuses "another rule's checkpoint" "grad_mult is off, here it is on" train --data synthetic --model cifar-small \
+  --mode rep --epochs 2 --limit 160 --batch-size 32 --seed 3 --out no_grad_mult --resume
+refuses "neither rule" "--mode plain" train --data synthetic --initialization ordinary --grad-mult off
+refuses "a rule for plain" "for --mode rep" train --data synthetic --mode plain --grad-mult off
 
 "$program" plot whole search --out both.svg >plot.txt 2>>log.txt
 check "plot draws both runs" 'grep -q ">whole: " both.svg && grep -q ">search: " both.svg'

@@ -12,7 +12,7 @@ namespace {
 
 /// Measures what `classified` makes of the test pictures.
 Json evaluated(const EvalOptions& options, const ModelInfo& info, const char* precision, auto classified) {
-  const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(info, pictures.test);
   const double start = seconds_now();
   const Classified test = classified(pictures.test);

@@ -13,6 +13,10 @@ namespace {
 
 void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--train-files", o.train_files, "train on these files of the folder alone, e.g. data_batch_1.bin")
+      ->delimiter(',');
+  app.add_option("--classes", o.classes, "keep the first classes only, in training and test; 0: all")
+      ->capture_default_str();
   app.add_option("--mode", o.mode,
                  "rep: plain network, both rules, RepOptimizer; plain: the same network, ordinary training; csla: the "
                  "CSLA blocks themselves; repvgg: RepVGG's blocks; hyper_search: CSLA blocks with trained scales")
@@ -28,8 +32,14 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--warmup-epochs", o.warmup_epochs, "linear; then the learning rate falls as a cosine")
       ->capture_default_str();
   app.add_option("--scales", o.scales, "a scales file, 'sqrt' or 'ones'; modes rep, csla, hyper_search [sqrt]");
+  app.add_flag("--average-scales", o.average_scales, "average the file's scales over the channels");
   app.add_option("--identity-init", o.identity_init,
                  "identities start at the file's scale_identity (searched) or at one")
+      ->capture_default_str();
+  app.add_option("--initialization", o.initialization,
+                 "of mode rep's kernels: the rule of initialization (rule), or ordinary, as plain's")
+      ->capture_default_str();
+  app.add_option("--grad-mult", o.grad_mult, "the rule of iteration of mode rep: on, or off for an ordinary optimizer")
       ->capture_default_str();
   app.add_option("--clip-grad-norm", o.clip_grad_norm, "clip by the CSLA model's global gradient norm");
   app.add_option("--precision", o.precision, "float or double")->capture_default_str();
@@ -47,6 +57,7 @@ void add_train(CLI::App& app, TrainOptions& o) {
 void add_eval(CLI::App& app, EvalOptions& o) {
   app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert or quantize wrote")->required();
   app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--classes", o.classes, "keep the first classes only; 0: all")->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--limit", o.limit, "use at most so many test pictures; 0: all")->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();

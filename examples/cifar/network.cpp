@@ -48,7 +48,7 @@ void save_quantized_network(const std::filesystem::path& path, const ModelInfo& 
 
 void require_same_classes(const ModelInfo& info, const repopt::io::ImageDataset& pictures) {
   repopt::require(pictures.classes == info.classes, "the network tells ", info.classes, " classes apart, ",
-                  pictures.name, " has ", pictures.classes);
+                  pictures.name, " has ", pictures.classes, "; --classes chooses the first ones");
 }
 
 }  // namespace repopt_cifar

@@ -12,6 +12,13 @@ constexpr const char* format_name(NetworkFormat format) {
   return format == NetworkFormat::floats ? "repopt-vgg" : "repopt-vgg-int8";
 }
 
+/// "a.bin, b.bin"; for none, which means all, "all".
+std::string names(const std::vector<std::string>& files) {
+  std::string list;
+  for (const std::string& file : files) list += (list.empty() ? "" : ", ") + file;
+  return list.empty() ? "all" : list;
+}
+
 }  // namespace
 
 repopt::nn::Mode network_mode(const std::string& mode) {
@@ -76,8 +83,13 @@ std::map<std::string, std::string> binding_options(const TrainOptions& o, const 
   return {{"mode", o.mode},
           {"model", o.model},
           {"data", data},
+          {"train_files", names(o.train_files)},
+          {"classes", concat(o.classes)},
           {"scales", o.scales},
+          {"average_scales", o.average_scales ? "yes" : "no"},
           {"identity_init", o.identity_init},
+          {"initialization", o.initialization},
+          {"grad_mult", o.grad_mult},
           {"train_images", concat(train_images)},
           {"epochs", concat(o.epochs)},
           {"batch_size", concat(o.batch_size)},

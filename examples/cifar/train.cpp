@@ -39,6 +39,8 @@ TrainOptions resolved(TrainOptions options) {
   require_one_of("--precision", options.precision, {"float", "double"});
   require_one_of("--conv-algorithm", options.conv_algorithm, {"fastest", "plain"});
   require_one_of("--identity-init", options.identity_init, {"searched", "one"});
+  require_one_of("--initialization", options.initialization, {"rule", "ordinary"});
+  require_one_of("--grad-mult", options.grad_mult, {"on", "off"});
   require(options.optimizer == "sgd" || options.optimizer == "adamw", "--optimizer ", options.optimizer, ": ",
           refusal(options.optimizer));
   require(options.epochs > 0, "--epochs must be positive");
@@ -52,6 +54,13 @@ TrainOptions resolved(TrainOptions options) {
   const bool has_scales = options.mode == "rep" || options.mode == "csla" || options.mode == "hyper_search";
   require(has_scales || options.scales.empty(), "--mode ", options.mode, " takes no --scales, it has no CSLA blocks");
   if (has_scales && options.scales.empty()) options.scales = "sqrt";
+  require(!options.average_scales || (has_scales && options.scales != "sqrt" && options.scales != "ones"),
+          "--average-scales needs a file of --scales to average");
+  const bool ordinary = options.initialization == "ordinary", off = options.grad_mult == "off";
+  require(options.mode == "rep" || !(ordinary || off), "--initialization ", options.initialization, " and --grad-mult ",
+          options.grad_mult, " are for --mode rep, not ", options.mode);
+  require(!(ordinary && off),
+          "--initialization ordinary with --grad-mult off leaves both rules out: that is --mode plain");
   const bool adamw = options.optimizer == "adamw";
   if (!options.lr) options.lr = adamw ? 1e-3 : 0.1;
   if (!options.weight_decay) options.weight_decay = adamw ? 5e-2 : 5e-4;
@@ -80,7 +89,7 @@ Json train(TrainOptions options) {
   options = resolved(std::move(options));
   set_threads(options.threads);
   repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(options.model);
-  PictureSets pictures = PictureSets::load(options.data, options.limit);
+  PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes, options.train_files);
   config.classes = pictures.train.classes;
   if (options.conv_algorithm == "plain") config.algorithm = repopt::nn::ConvAlgorithm::plain;
   std::fprintf(stderr, "%s, mode %s, on %zu pictures of %s (%zu for the test)\n", options.model.c_str(),

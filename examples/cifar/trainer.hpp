@@ -39,6 +39,7 @@ repopt::nn::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::
       is_file && options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
   if (saved) return search::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
   auto scales = named_scales<T>(options.scales, config);
+  if (options.average_scales) scales = search::averaged_over_channels(std::move(scales));
   return options.identity_init == "one" ? search::with_identity_one(config, std::move(scales)) : scales;
 }
 
@@ -47,8 +48,9 @@ template <class T>
 repopt::nn::RepOptVgg<T> initial_model(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config,
                                        const repopt::nn::Scales<T>& scales) {
   using repopt::nn::Mode;
-  if (options.mode == "rep") return repopt::nn::target_from_prior<T>(config, options.seed, scales);
-  return {config, network_mode(options.mode), options.seed, scales};
+  if (options.mode != "rep") return {config, network_mode(options.mode), options.seed, scales};
+  if (options.initialization == "ordinary") return {config, Mode::target, options.seed};
+  return repopt::nn::target_from_prior<T>(config, options.seed, scales);
 }
 
 template <class Rule, class T>
@@ -65,7 +67,7 @@ class Trainer {
         schedule_{.lr = rule_options.lr,
                   .warmup_steps = std::size_t(std::lround(options.warmup_epochs * double(steps_per_epoch_))),
                   .total_steps = options.epochs * steps_per_epoch_} {
-    const bool re_parameterized = options.mode == "rep";
+    const bool re_parameterized = options.mode == "rep" && options.grad_mult == "on";
     repopt::nn::add_parameters(
         optimizer_, model_, rule_options,
         re_parameterized ? repopt::nn::prior_blocks(config, scales_) : std::map<std::string, repopt::CslaBlock<T>>{});
@@ -221,8 +223,11 @@ class Trainer {
               {"optimizer", std::string(Rule::name)},
               {"precision", options_.precision},
               {"scales", options_.scales},
+              {"initialization", options_.initialization},
+              {"grad_mult", options_.grad_mult},
               {"seed", options_.seed},
               {"epochs", options_.epochs},
+              {"classes", pictures_.train.classes},
               {"train_images", pictures_.train.labels.size()},
               {"test_images", pictures_.test.labels.size()},
               {"parameters", model_.parameter_count()},
