@@ -33,6 +33,9 @@ Json quantize(const QuantizeOptions& options);
 /// Writes a trained network as an ONNX file.
 Json export_onnx(const ExportOnnxOptions& options);
 
+/// Trains a network in many ways, by runs of `program`, which is this one, and compares them.
+Json run_study(StudyOptions options, const std::string& program);
+
 /// Draws the curves of runs in one picture.
 Json plot(const PlotOptions& options);
 

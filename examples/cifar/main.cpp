@@ -6,6 +6,8 @@
 #include <functional>
 
 #include "commands.hpp"
+#include "repopt/core/error.hpp"
+#include "study/plan.hpp"
 
 namespace repopt_cifar {
 
@@ -96,6 +98,32 @@ void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
   app.add_option("--out", o.out, "ONNX file to write")->capture_default_str();
 }
 
+void add_study(CLI::App& app, StudyOptions& o) {
+  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'");
+  app.add_option("--out", o.out, "folder for study.csv and the runs; what is there already is not run again")
+      ->capture_default_str();
+  app.add_option("--models", o.models)->delimiter(',')->capture_default_str();
+  app.add_option("--variants", o.variants, "names from the list below [all]")->delimiter(',');
+  app.add_option("--epochs", o.epochs, "several: every variant is trained for each")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--search-epochs", o.search_epochs, "of Hyper-Search; 0: the first of --epochs")
+      ->capture_default_str();
+  app.add_option("--lr", o.lr, "of variants with sgd; several: every variant is trained by each")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--adamw-lr", o.adamw_lr, "of variants with adamw")->delimiter(',')->capture_default_str();
+  app.add_option("--seeds", o.seeds, "so many seeds, from 0")->capture_default_str();
+  app.add_option("--batch-size", o.batch_size)->capture_default_str();
+  app.add_option("--threads", o.threads, "of a run; 0: one for each core")->capture_default_str();
+  app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
+  app.add_flag("--smoke", o.smoke, "a minute of it all on generated pictures, whatever else is said but --out");
+  std::string variants = "Variants:\n";
+  for (const study::Variant& variant : study::all_variants())
+    variants += repopt::concat("  ", variant.name, ": ", variant.meaning, "\n");
+  app.footer(variants);
+}
+
 void add_plot(CLI::App& app, PlotOptions& o) {
   app.add_option("runs", o.runs, "--out folders of runs")->required();
   app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
@@ -134,6 +162,7 @@ int main(int argc, char** argv) {
   ConvertOptions convert_options;
   QuantizeOptions quantize_options;
   ExportOnnxOptions export_onnx_options;
+  StudyOptions study_options;
   PlotOptions plot_options;
   ScalesOptions scales_options;
   CLI::App* const train_command = app.add_subcommand("train", "train a network");
@@ -144,6 +173,8 @@ int main(int argc, char** argv) {
       app.add_subcommand("quantize", "measure a trained network in 8-bit integers, layer by layer, and write it");
   CLI::App* const export_onnx_command =
       app.add_subcommand("export-onnx", "write a trained network as an ONNX file, which takes pictures in 0..1");
+  CLI::App* const study_command =
+      app.add_subcommand("study", "train a network in every way that tells what the method does, and compare");
   CLI::App* const plot_command = app.add_subcommand("plot", "draw the curves of runs in one picture");
   CLI::App* const scales_command = app.add_subcommand("scales", "show a file of scales");
   add_train(*train_command, train_options);
@@ -151,6 +182,7 @@ int main(int argc, char** argv) {
   add_convert(*convert_command, convert_options);
   add_quantize(*quantize_command, quantize_options);
   add_export_onnx(*export_onnx_command, export_onnx_options);
+  add_study(*study_command, study_options);
   add_plot(*plot_command, plot_options);
   add_scales(*scales_command, scales_options);
   CLI11_PARSE(app, argc, argv);
@@ -160,5 +192,6 @@ int main(int argc, char** argv) {
   if (*quantize_command) return run([&] { return quantize(quantize_options); });
   if (*export_onnx_command) return run([&] { return export_onnx(export_onnx_options); });
   if (*scales_command) return run([&] { return show_scales(scales_options); });
+  if (*study_command) return run([&] { return run_study(study_options, argv[0]); });
   return run([&] { return plot(plot_options); });
 }

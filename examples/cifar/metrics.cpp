@@ -1,11 +1,10 @@
 #include "metrics.hpp"
 
-#include <array>
-#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 
+#include "csv.hpp"
 #include "repopt/core/error.hpp"
 
 namespace repopt_cifar {
@@ -15,7 +14,6 @@ using repopt::concat;
 namespace {
 
 constexpr const char* header = "epoch,lr,train_loss,train_accuracy,test_loss,test_accuracy,images_per_second,seconds";
-constexpr std::size_t columns = 8;
 
 }  // namespace
 
@@ -28,29 +26,11 @@ std::string to_csv(const std::vector<EpochMetrics>& metrics) {
 }
 
 std::vector<EpochMetrics> from_csv(const std::string& text, const std::string& source) {
-  std::istringstream lines(text);
-  std::string line;
-  if (!std::getline(lines, line) || line != header)
-    throw std::runtime_error(concat(source, ": the first line is '", line, "', it should be '", header, "'"));
   std::vector<EpochMetrics> metrics;
-  for (std::size_t number = 2; std::getline(lines, line); ++number) {
-    std::istringstream fields(line);
-    std::array<double, columns> v{};
-    std::size_t count = 0;
-    for (std::string field; std::getline(fields, field, ','); ++count) {
-      std::size_t used = 0;
-      try {
-        if (count < columns) v[count] = std::stod(field, &used);
-      } catch (const std::exception&) {
-      }
-      if (used != field.size() || field.empty())
-        throw std::runtime_error(concat(source, ", line ", number, ": '", field, "' is no number"));
-    }
-    if (count != columns)
-      throw std::runtime_error(concat(source, ", line ", number, " has ", count, " fields, not ", columns));
-    if (!(v[0] >= 1 && v[0] <= 1e9 && v[0] == std::floor(v[0])))
-      throw std::runtime_error(concat(source, ", line ", number, ": epoch ", v[0], " is no whole number from 1 on"));
-    metrics.push_back({static_cast<std::size_t>(v[0]), v[1], v[2], v[3], v[4], v[5], v[6], v[7]});
+  for (const CsvLine& line : read_csv(text, header, source)) {
+    const auto v = [&](std::size_t column) { return line.number<double>(column); };
+    metrics.push_back({line.number<std::size_t>(0), v(1), v(2), v(3), v(4), v(5), v(6), v(7)});
+    if (metrics.back().epoch == 0) throw std::runtime_error(line.where + ": epochs are counted from 1");
   }
   return metrics;
 }

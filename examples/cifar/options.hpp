@@ -66,6 +66,21 @@ struct ExportOnnxOptions {
   std::filesystem::path weights, out = "model.onnx";
 };
 
+/// `repopt-cifar study`.
+struct StudyOptions {
+  std::string data = "";
+  std::filesystem::path out = "study";
+  std::vector<std::string> models{"cifar-small", "cifar-deep"};
+  std::vector<std::string> variants{};  ///< by name; none: all
+  std::vector<std::size_t> epochs{12};
+  std::size_t search_epochs = 0;                ///< of Hyper-Search; 0: the first of `epochs`
+  std::vector<double> lr{0.1}, adamw_lr{1e-3};  ///< of the variants with sgd, and with adamw
+  std::size_t seeds = 3;                        ///< 0, 1, ...
+  std::size_t batch_size = 128, limit = 0;
+  int threads = 1;
+  bool smoke = false;
+};
+
 /// `repopt-cifar plot`.
 struct PlotOptions {
   std::vector<std::filesystem::path> runs;

@@ -37,7 +37,8 @@ PictureSets PictureSets::load(const std::string& data, std::size_t limit, std::s
   PictureSets sets;
   if (data == "synthetic") {
     repopt::require(train_files.empty(), "synthetic pictures come from no files");
-    sets = {synthetic_pictures(10000, 1), synthetic_pictures(2000, 2)};
+    const auto count = [&](std::size_t all) { return limit > 0 && classes == 0 ? std::min(limit, all) : all; };
+    sets = {synthetic_pictures(count(10000), 1), synthetic_pictures(count(2000), 2)};
   } else {
     sets = {repopt::io::load_cifar_train(data, train_files), repopt::io::load_cifar_test(data)};
   }

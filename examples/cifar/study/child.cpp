@@ -1,0 +1,54 @@
+#include "child.hpp"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "repopt/io/file.hpp"
+
+extern char** environ;  // POSIX declares it nowhere
+
+namespace repopt_cifar::study {
+
+Child::Child(const std::vector<std::string>& arguments, const std::filesystem::path& out,
+             const std::filesystem::path& err) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  const int error = ::posix_spawnp(&pid_, argv[0], &files, &attributes, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&files);
+  ::posix_spawnattr_destroy(&attributes);
+  repopt::io::require_file(error == 0, "cannot start ", arguments.front(), ": ", repopt::io::reason(error));
+}
+
+Child::~Child() {
+  interrupt();
+  while (!exit_status()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+
+std::optional<int> Child::exit_status() {
+  int status = 0;
+  if (!exit_status_ && ::waitpid(pid_, &status, WNOHANG) != 0)
+    exit_status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return exit_status_;
+}
+
+void Child::interrupt() {
+  if (!interrupted_ && !exit_status()) ::kill(pid_, SIGINT);
+  interrupted_ = true;
+}
+
+}  // namespace repopt_cifar::study

@@ -1,0 +1,135 @@
+#include "plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "repopt/core/error.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
+
+namespace repopt_cifar::study {
+
+using repopt::concat;
+using repopt::require;
+
+namespace {
+
+constexpr std::string_view search_name = "hyper_search";
+constexpr double search_lr = 0.1;
+
+constexpr std::array<Variant, 13> variants{{
+    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, scales trained too"},
+    {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training"},
+    {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales"},
+    {"rep-sqrt", "rep", "sgd", "sqrt", "rule", "on", "both rules, scales sqrt(2/l)"},
+    {"rep-ones", "rep", "sgd", "ones", "rule", "on", "both rules, all scales 1"},
+    {"rep-averaged", "rep", "sgd", "averaged", "rule", "on", "both rules, searched scales averaged over channels"},
+    {"rep-ordinary-init", "rep", "sgd", "searched", "ordinary", "on", "GradMult alone, ordinary initialization"},
+    {"rep-no-grad-mult", "rep", "sgd", "searched", "rule", "off", "the rule of initialization alone"},
+    {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, searched scales held constant"},
+    {"repvgg", "repvgg", "sgd", "", "", "", "the branches with a batch norm each"},
+    {"plain-adamw", "plain", "adamw", "", "", "", "plain, by AdamW"},
+    {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, by AdamW"},
+    {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, by AdamW"},
+}};
+
+/// The chosen ones, in the order of the table.
+std::vector<Variant> chosen_variants(const std::vector<std::string>& names) {
+  for (const std::string& name : names) find_variant(name);
+  std::vector<Variant> chosen;
+  for (const Variant& variant : variants)
+    if (variant.name != search_name && (names.empty() || std::ranges::find(names, variant.name) != names.end()))
+      chosen.push_back(variant);
+  return chosen;
+}
+
+void validate(const StudyOptions& options) {
+  for (const std::string& model : options.models) repopt::nn::repopt_vgg_preset(model);
+  require(!options.models.empty() && !options.epochs.empty() && !options.lr.empty() && !options.adamw_lr.empty(),
+          "--models, --epochs, --lr and --adamw-lr need a value each");
+  require(options.seeds > 0, "--seeds must be positive");
+  for (const std::size_t epochs : options.epochs) require(epochs > 0, "--epochs must be positive");
+  for (const auto* rates : {&options.lr, &options.adamw_lr})
+    for (const double lr : *rates) require(lr > 0, "a learning rate must be > 0, one is ", lr);
+}
+
+}  // namespace
+
+std::span<const Variant> all_variants() { return variants; }
+
+const Variant& find_variant(std::string_view name) {
+  const auto found = std::ranges::find(variants, name, &Variant::name);
+  std::string names;
+  for (const Variant& variant : variants) names.append(names.empty() ? "" : ", ").append(variant.name);
+  require(found != variants.end(), "there is no variant '", name, "'; the variants are ", names);
+  return *found;
+}
+
+std::string RunKey::name() const { return concat(model, "-", variant, "-lr", lr, "-e", epochs, "-s", seed); }
+
+std::vector<PlannedRun> plan(const StudyOptions& options) {
+  validate(options);
+  const std::vector<Variant> chosen = chosen_variants(options.variants);
+  const bool searches = std::ranges::find(options.variants, search_name) != options.variants.end() ||
+                        std::ranges::any_of(chosen, &Variant::needs_search);
+  const std::size_t search_epochs = options.search_epochs > 0 ? options.search_epochs : options.epochs.front();
+  std::vector<PlannedRun> runs;
+  for (std::uint64_t seed = 0; seed < options.seeds; ++seed)
+    for (const std::string& model : options.models) {
+      const RunKey search{model, std::string(search_name), search_lr, search_epochs, seed};
+      if (searches) runs.push_back({search, ""});
+      for (const std::size_t epochs : options.epochs)
+        for (const Variant& variant : chosen)
+          for (const double lr : variant.optimizer == "adamw" ? options.adamw_lr : options.lr)
+            runs.push_back({{model, std::string(variant.name), lr, epochs, seed},
+                            variant.needs_search() ? search.name() : std::string()});
+    }
+  return runs;
+}
+
+StudyOptions smoke_options(StudyOptions options) {
+  options.data = "synthetic";
+  options.models = {"cifar-small"};
+  options.variants = {"plain", "rep-searched", "rep-sqrt", "repvgg"};
+  options.epochs = {1, 2};
+  options.lr = {0.02, 0.05};
+  options.seeds = 2;
+  options.batch_size = 16;
+  options.limit = 64;
+  return options;
+}
+
+std::filesystem::path run_folder(const StudyOptions& options, const std::string& name) {
+  return options.out / "runs" / name;
+}
+
+std::vector<std::string> train_arguments(const StudyOptions& options, const PlannedRun& run, bool resume) {
+  const Variant& variant = find_variant(run.key.variant);
+  std::vector<std::string> arguments{"train"};
+  const auto add = [&](const char* option, const auto& value) {
+    arguments.insert(arguments.end(), {option, concat(value)});
+  };
+  add("--data", options.data);
+  add("--model", run.key.model);
+  add("--mode", variant.mode);
+  add("--optimizer", variant.optimizer);
+  add("--lr", run.key.lr);
+  add("--epochs", run.key.epochs);
+  add("--batch-size", options.batch_size);
+  add("--seed", run.key.seed);
+  add("--threads", options.threads);
+  add("--limit", options.limit);
+  if (variant.needs_search()) {
+    add("--scales", (run_folder(options, run.search) / "scales.safetensors").string());
+    if (variant.scales == "averaged") arguments.push_back("--average-scales");
+  } else if (!variant.scales.empty()) {
+    add("--scales", variant.scales);
+  }
+  if (!variant.initialization.empty()) add("--initialization", variant.initialization);
+  if (!variant.grad_mult.empty()) add("--grad-mult", variant.grad_mult);
+  add("--out", run_folder(options, run.key.name()).string());
+  if (resume) arguments.push_back("--resume");
+  return arguments;
+}
+
+}  // namespace repopt_cifar::study

@@ -1,0 +1,56 @@
+// study.csv: one line for each finished run.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "plan.hpp"
+
+namespace repopt_cifar::study {
+
+/// What all runs of one study.csv share.
+struct Conditions {
+  std::string data = "";
+  std::size_t train_images = 0, test_images = 0, batch_size = 0;
+
+  bool operator==(const Conditions&) const = default;
+};
+
+/// "10000 training and 2000 test pictures of synthetic, batch size 128".
+std::string describe(const Conditions& conditions);
+
+/// A finished run.
+struct RunResult {
+  RunKey key{};
+  std::string optimizer = "";
+  double test_accuracy = 0, train_loss = 0;
+  double seconds_per_epoch = 0;  ///< of training: the median over the epochs
+  double peak_memory_mb = 0;     ///< of the run's own process
+  std::size_t parameters = 0;    ///< in training
+  int threads = 0;
+  Conditions conditions{};
+
+  bool operator==(const RunResult&) const = default;
+};
+
+std::string to_csv(const std::vector<RunResult>& results);
+
+/// Reads what to_csv() wrote. Throws std::runtime_error that names `source` and the line.
+std::vector<RunResult> results_from_csv(const std::string& text, const std::string& source);
+
+/// Reads OUT/study.csv; nothing if there is no such file. Throws std::runtime_error.
+std::vector<RunResult> read_results(const std::filesystem::path& out);
+
+/// The result in the folder of a run that has ended well. Throws std::runtime_error if it has not.
+RunResult read_result(const std::filesystem::path& folder, const RunKey& key, std::size_t batch_size);
+
+/// Adds a line to OUT/study.csv, unless it has the run. Safe against other processes that do the same.
+void add_result(const std::filesystem::path& out, const RunResult& result);
+
+/// Seconds that an epoch of training took: the median, so that what else the machine did counts little. Throws
+/// std::runtime_error if the folder has no metrics.csv.
+double median_epoch_seconds(const std::filesystem::path& folder, std::size_t train_images);
+
+}  // namespace repopt_cifar::study

@@ -1,0 +1,46 @@
+// Runner: makes the runs of a plan, each in a process of its own.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "../interrupt.hpp"
+#include "../options.hpp"
+#include "plan.hpp"
+#include "results.hpp"
+
+namespace repopt_cifar::study {
+
+/// Makes runs that study.csv lacks. A run is a process, for its peak memory to be its own and its crash no other's.
+/// Several runners, in processes of their own, may share one folder: each takes the next run that nobody has.
+class Runner {
+ public:
+  /// Runs are made by `program`, a repopt-cifar.
+  Runner(const StudyOptions& options, std::string program);
+
+  /// Makes all runs and calls `finished` after each. Throws Interrupted after Ctrl-C: the run then has saved its
+  /// checkpoint, from which a next call goes on. Returns the runs that failed, by name, with the reason.
+  std::map<std::string, std::string> run(std::vector<PlannedRun> runs, const std::function<void()>& finished);
+
+ private:
+  enum class Outcome { done, failed, not_yet };
+
+  Outcome attempt(const PlannedRun& run);
+  Outcome make(const PlannedRun& run);
+  Outcome fail(const PlannedRun& run, const std::string& reason);
+  bool has_result(const RunKey& key) const;
+  bool adopt(const PlannedRun& run);
+  void report(const RunResult& result, double seconds);
+
+  StudyOptions options_;
+  std::string program_;
+  Interrupt interrupt_;
+  std::map<std::string, std::string> failures_;
+  std::size_t left_ = 0, made_ = 0;
+  double made_seconds_ = 0;
+};
+
+}  // namespace repopt_cifar::study

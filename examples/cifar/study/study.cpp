@@ -1,0 +1,46 @@
+// `repopt-cifar study`.
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "../commands.hpp"
+#include "../pictures.hpp"
+#include "plan.hpp"
+#include "repopt/core/error.hpp"
+#include "results.hpp"
+#include "runner.hpp"
+
+namespace repopt_cifar {
+
+namespace {
+
+/// Throws std::invalid_argument if the folder's results were made under other conditions than these options'.
+void require_same_conditions(const StudyOptions& options) {
+  const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  const study::Conditions here{pictures.train.name, pictures.train.size(), pictures.test.size(), options.batch_size};
+  for (const study::RunResult& result : study::read_results(options.out))
+    repopt::require(result.conditions == here, options.out.string(), " holds results on ",
+                    study::describe(result.conditions), "; these would be on ", study::describe(here),
+                    ": choose another --out");
+}
+
+}  // namespace
+
+Json run_study(StudyOptions options, const std::string& program) {
+  if (options.smoke) options = study::smoke_options(std::move(options));
+  repopt::require(!options.data.empty(), "--data is needed, or --smoke");
+  options.out = std::filesystem::absolute(options.out).lexically_normal();
+  const std::vector<study::PlannedRun> plan = study::plan(options);
+  require_same_conditions(options);
+  std::filesystem::create_directories(options.out);
+  std::fprintf(stderr, "%zu runs in %s\n", plan.size(), options.out.c_str());
+  const auto failures = study::Runner(options, program).run(plan, [] {});
+  Json result{{"command", "study"},
+              {"out", options.out.string()},
+              {"planned", plan.size()},
+              {"results", study::read_results(options.out).size()},
+              {"failed", failures}};
+  return result;
+}
+
+}  // namespace repopt_cifar
