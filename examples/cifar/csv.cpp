@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "repopt/io/file.hpp"
+
 namespace repopt_cifar {
 
 std::vector<CsvLine> read_csv(const std::string& text, std::string_view header, const std::string& source) {
@@ -23,6 +25,11 @@ std::vector<CsvLine> read_csv(const std::string& text, std::string_view header, 
       throw std::runtime_error(repopt::concat(read.where, " has ", read.fields.size(), " fields, not ", columns));
   }
   return lines;
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  const std::vector<std::byte> bytes = repopt::io::read_file(path);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 }  // namespace repopt_cifar

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstddef>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -33,5 +34,8 @@ struct CsvLine {
 /// The lines of a file whose first one is `header`. Throws std::runtime_error, naming `source` and the line, if that
 /// is another or a line has another number of fields.
 std::vector<CsvLine> read_csv(const std::string& text, std::string_view header, const std::string& source);
+
+/// A whole file as text. Throws std::runtime_error that names it.
+std::string read_text(const std::filesystem::path& path);
 
 }  // namespace repopt_cifar

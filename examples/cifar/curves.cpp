@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "chart.hpp"
 #include "metrics.hpp"
 #include "repopt/core/error.hpp"
 #include "svg.hpp"
@@ -15,82 +16,59 @@ using repopt::concat;
 
 namespace {
 
-constexpr double panel_width = 420, panel_height = 300, margin_left = 56, margin_top = 44, gap = 70, legend_line = 20;
+constexpr double margin = 56, panel_width = 420, panel_height = 300, gap = 70, legend_line = 20;
 
-/// One coordinate system with its curves.
-struct Panel {
-  const char* title;
-  double left;         ///< of the axes, in the picture
-  std::size_t epochs;  ///< the x axis runs from 1 to this
-  double low, high;    ///< of the y axis
-  double scale;        ///< of the numbers at the y axis
-  int digits;          ///< behind their point
+/// One number of each epoch, where it is one, times `scale`.
+Chart::Points points(const Curve& run, double EpochMetrics::*value, double scale) {
+  Chart::Points result;
+  for (const EpochMetrics& m : run.metrics)
+    if (std::isfinite(m.*value)) result.emplace_back(double(m.epoch), scale * m.*value);
+  return result;
+}
 
-  double x(std::size_t epoch) const {
-    return left + panel_width * (epochs > 1 ? double(epoch - 1) / double(epochs - 1) : 0.5);
-  }
-  double y(double value) const { return margin_top + panel_height * (high - value) / (high - low); }
+/// Training dashed, test solid with a dot for each epoch.
+std::string both(const Chart& chart, const Curve& run, double EpochMetrics::*train, double EpochMetrics::*test,
+                 double scale, const char* colour) {
+  const Chart::Points tested = points(run, test, scale);
+  return concat(chart.line(points(run, train, scale), colour, true), chart.line(tested, colour),
+                chart.dots(tested, colour));
+}
 
-  std::string axes() const {
-    std::string svg = concat("<text x='", left, "' y='", margin_top - 16, "' font-weight='bold'>", title, "</text>\n");
-    for (int tick = 0; tick <= 4; ++tick) {
-      const double value = low + (high - low) * tick / 4;
-      svg += concat("<line x1='", left, "' x2='", left + panel_width, "' y1='", fixed(y(value), 1), "' y2='",
-                    fixed(y(value), 1), "' stroke='#ddd'/><text x='", left - 8, "' y='", fixed(y(value) + 4, 1),
-                    "' text-anchor='end'>", fixed(value * scale, digits), "</text>\n");
-    }
-    const std::size_t step = std::max<std::size_t>(1, (epochs + 9) / 10);
-    for (std::size_t epoch = 1; epoch <= epochs; epoch += step)
-      svg += concat("<text x='", fixed(x(epoch), 1), "' y='", margin_top + panel_height + 18, "' text-anchor='middle'>",
-                    epoch, "</text>\n");
-    return svg + concat("<text x='", left + panel_width / 2, "' y='", margin_top + panel_height + 38,
-                        "' text-anchor='middle'>epoch</text>\n");
-  }
-
-  std::string curve(const Curve& run, double EpochMetrics::*value, const char* colour, bool dashed) const {
-    std::string points, dots;
-    for (const EpochMetrics& m : run.metrics) {
-      const std::string px = fixed(x(m.epoch), 1), py = fixed(y(std::clamp(m.*value, low, high)), 1);
-      points += concat(px, ",", py, " ");
-      if (!dashed) dots += concat("<circle cx='", px, "' cy='", py, "' r='2.5' fill='", colour, "'/>");
-    }
-    return concat("<polyline fill='none' stroke-width='2' stroke='", colour, dashed ? "' stroke-dasharray='5 4" : "",
-                  "' points='", points, "'/>", dots, "\n");
-  }
-};
+/// From below the lowest loss to above the highest, of which more than 10 is cut off.
+Axis loss_axis(const std::vector<Curve>& curves) {
+  double high = 0, low = 1e300;
+  for (const Curve& run : curves)
+    for (const EpochMetrics& m : run.metrics)
+      for (const double loss : {m.train_loss, m.test_loss})
+        if (std::isfinite(loss)) {
+          high = std::max(high, std::min(loss, 10.0));
+          low = std::min(low, loss);
+        }
+  low = std::min(std::floor(low * 10) / 10, high);
+  return {low, std::max(std::ceil(high * 10) / 10, low + 0.1), ""};
+}
 
 }  // namespace
 
 std::string curves_svg(const std::vector<Curve>& curves) {
-  std::size_t epochs = 1;
-  double highest_loss = 0, lowest_loss = 1e300;
+  std::size_t epochs = 2;
   for (const Curve& run : curves)
-    for (const EpochMetrics& m : run.metrics) {
-      epochs = std::max(epochs, m.epoch);
-      for (const double loss : {m.train_loss, m.test_loss})
-        if (std::isfinite(loss)) {
-          highest_loss = std::max(highest_loss, std::min(loss, 10.0));
-          lowest_loss = std::min(lowest_loss, loss);
-        }
-    }
-  lowest_loss = std::min(std::floor(lowest_loss * 10) / 10, highest_loss);
-  highest_loss = std::max(std::ceil(highest_loss * 10) / 10, lowest_loss + 0.1);
-  const Panel loss{"loss (dashed: training, solid: test)", margin_left, epochs, lowest_loss, highest_loss, 1, 2};
-  const Panel accuracy{"accuracy in %", margin_left + panel_width + gap, epochs, 0, 1, 100, 0};
+    for (const EpochMetrics& m : run.metrics) epochs = std::max(epochs, m.epoch);
+  const Axis epoch_axis{1, double(epochs), "epoch", 1};
+  const Chart loss{epoch_axis, loss_axis(curves), margin, 44, panel_width, panel_height};
+  const Chart accuracy{epoch_axis, {0, 100, ""}, margin + panel_width + gap, 44, panel_width, panel_height};
 
   const double width = accuracy.left + panel_width + 24;
-  const double legend = margin_top + panel_height + 62, height = legend + legend_line * double(curves.size());
-  std::string svg = loss.axes() + accuracy.axes();
+  const double legend = loss.top + panel_height + 62, height = legend + legend_line * double(curves.size());
+  std::string svg = loss.axes("loss (dashed: training, solid: test)") + accuracy.axes("accuracy in %");
   for (std::size_t i = 0; i < curves.size(); ++i) {
     const char* const colour = colours[i % colours.size()];
-    svg += loss.curve(curves[i], &EpochMetrics::train_loss, colour, true);
-    svg += loss.curve(curves[i], &EpochMetrics::test_loss, colour, false);
-    svg += accuracy.curve(curves[i], &EpochMetrics::train_accuracy, colour, true);
-    svg += accuracy.curve(curves[i], &EpochMetrics::test_accuracy, colour, false);
+    svg += both(loss, curves[i], &EpochMetrics::train_loss, &EpochMetrics::test_loss, 1, colour);
+    svg += both(accuracy, curves[i], &EpochMetrics::train_accuracy, &EpochMetrics::test_accuracy, 100, colour);
     const double y = legend + legend_line * double(i);
     const double last = curves[i].metrics.empty() ? 0 : curves[i].metrics.back().test_accuracy;
-    svg += concat("<rect x='", margin_left, "' y='", y - 9, "' width='22' height='4' fill='", colour, "'/><text x='",
-                  margin_left + 30, "' y='", y, "'>", escaped(curves[i].name), ": ", fixed(100 * last, 1),
+    svg += concat("<rect x='", margin, "' y='", y - 9, "' width='22' height='4' fill='", colour, "'/><text x='",
+                  margin + 30, "' y='", y, "'>", escaped(curves[i].name), ": ", fixed(100 * last, 1),
                   " % on the test pictures</text>\n");
   }
   return svg_file(width, height, 1.5 * width, svg);

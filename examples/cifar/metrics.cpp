@@ -1,7 +1,5 @@
 #include "metrics.hpp"
 
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 
 #include "csv.hpp"
@@ -37,11 +35,9 @@ std::vector<EpochMetrics> from_csv(const std::string& text, const std::string& s
 
 std::vector<EpochMetrics> read_metrics(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "metrics.csv";
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error(concat("cannot read ", path.string(), ": is it the --out folder of a run?"));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return from_csv(text.str(), path.string());
+  if (!std::filesystem::exists(path))
+    throw std::runtime_error(concat("cannot read ", path.string(), ": is it the --out folder of a run?"));
+  return from_csv(read_text(path), path.string());
 }
 
 }  // namespace repopt_cifar
