@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <ctime>
 #include <string>
 
 namespace repopt_cifar {
@@ -11,6 +12,20 @@ namespace repopt_cifar {
 inline double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+/// Adds the processor time, in seconds and over all threads, that the process uses while this lives. Unlike time on the
+/// clock it hardly depends on what else the machine does.
+class ProcessorTime {
+ public:
+  explicit ProcessorTime(double& seconds) : seconds_(seconds) {}
+  ~ProcessorTime() { seconds_ += double(std::clock() - start_) / CLOCKS_PER_SEC; }
+  ProcessorTime(const ProcessorTime&) = delete;
+  ProcessorTime& operator=(const ProcessorTime&) = delete;
+
+ private:
+  double& seconds_;
+  std::clock_t start_ = std::clock();
+};
 
 /// Shows how far a run is, with images/s and the time left.
 class Progress {

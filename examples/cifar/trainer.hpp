@@ -99,11 +99,13 @@ class Trainer {
     const std::vector<std::size_t> order = shuffled(count, options_.seed, epoch);
     epoch_start_ = seconds_now();
     std::size_t images_now = 0;
+    const ProcessorTime timer(processor_seconds_);
     while (progress_.step < (epoch + 1) * steps_per_epoch_) {
       const std::size_t first = progress_.step % steps_per_epoch_ * options_.batch_size;
       const std::size_t size = std::min(options_.batch_size, count - first);
       train_step(order, epoch, first, size);
       images_now += size;
+      images_since_start_ += size;
       images_per_second_ = double(images_now) / (seconds_now() - epoch_start_);
       progress_line_.show(repopt::concat("epoch ", epoch + 1, "/", options_.epochs), first + size, count,
                           images_per_second_, (options_.epochs - epoch) * count - first - size);
@@ -207,6 +209,12 @@ class Trainer {
       std::fprintf(stderr, "warning: the scales hardly moved: a longer search would say more\n");
   }
 
+  /// Of training, all threads together, by what this process trained; null if that is nothing.
+  Json processor_seconds_per_epoch() const {
+    if (images_since_start_ == 0) return {};
+    return processor_seconds_ / double(images_since_start_) * double(pictures_.train.size());
+  }
+
   Json result() {
     const auto& metrics = progress_.metrics;
     double seconds = 0;
@@ -235,6 +243,7 @@ class Trainer {
               {"train_loss", metrics.back().train_loss},
               {"images_per_second", speeds[speeds.size() / 2]},
               {"seconds", seconds},
+              {"processor_seconds_per_epoch", processor_seconds_per_epoch()},
               {"peak_rss_mb", peak_rss_mb()},
               {"threads", repopt::thread_count()},
               {"out", options_.out.string()}};
@@ -260,7 +269,8 @@ class Trainer {
   repopt::nn::Tensor<T> images_, grad_logits_;
   std::vector<int> labels_;
   Progress progress_line_;
-  double epoch_start_ = 0, images_per_second_ = 0;
+  double epoch_start_ = 0, images_per_second_ = 0, processor_seconds_ = 0;
+  std::size_t images_since_start_ = 0;  ///< of this process, not of a run that is resumed
   repopt::search::ScaleDiagnostics diagnostics_;
 };
 

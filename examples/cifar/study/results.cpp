@@ -11,7 +11,6 @@
 #include "file_lock.hpp"
 #include "repopt/core/error.hpp"
 #include "repopt/io/atomic_file.hpp"
-#include "repopt/io/file.hpp"
 
 namespace repopt_cifar::study {
 
@@ -20,13 +19,8 @@ using repopt::concat;
 namespace {
 
 constexpr const char* header =
-    "model,variant,optimizer,lr,epochs,seed,test_accuracy,train_loss,seconds_per_epoch,peak_memory_mb,parameters,"
-    "threads,data,train_images,test_images,batch_size";
-
-std::string read_text(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = repopt::io::read_file(path);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+    "model,variant,optimizer,lr,epochs,seed,test_accuracy,train_loss,seconds_per_epoch,processor_seconds_per_epoch,"
+    "peak_memory_mb,parameters,threads,data,train_images,test_images,batch_size";
 
 }  // namespace
 
@@ -38,10 +32,11 @@ std::string describe(const Conditions& c) {
 std::string to_csv(const std::vector<RunResult>& results) {
   std::string text = concat(header, "\n");
   for (const RunResult& r : results)
-    text += concat(r.key.model, ",", r.key.variant, ",", r.optimizer, ",", r.key.lr, ",", r.key.epochs, ",", r.key.seed,
-                   ",", r.test_accuracy, ",", r.train_loss, ",", r.seconds_per_epoch, ",", r.peak_memory_mb, ",",
-                   r.parameters, ",", r.threads, ",", r.conditions.data, ",", r.conditions.train_images, ",",
-                   r.conditions.test_images, ",", r.conditions.batch_size, "\n");
+    text +=
+        concat(r.key.model, ",", r.key.variant, ",", r.optimizer, ",", r.key.lr, ",", r.key.epochs, ",", r.key.seed,
+               ",", r.test_accuracy, ",", r.train_loss, ",", r.seconds_per_epoch, ",", r.processor_seconds_per_epoch,
+               ",", r.peak_memory_mb, ",", r.parameters, ",", r.threads, ",", r.conditions.data, ",",
+               r.conditions.train_images, ",", r.conditions.test_images, ",", r.conditions.batch_size, "\n");
   return text;
 }
 
@@ -55,10 +50,11 @@ std::vector<RunResult> results_from_csv(const std::string& text, const std::stri
                        .test_accuracy = number(6),
                        .train_loss = number(7),
                        .seconds_per_epoch = number(8),
-                       .peak_memory_mb = number(9),
-                       .parameters = count(10),
-                       .threads = line.number<int>(11),
-                       .conditions = {line.fields[12], count(13), count(14), count(15)}});
+                       .processor_seconds_per_epoch = number(9),
+                       .peak_memory_mb = number(10),
+                       .parameters = count(11),
+                       .threads = line.number<int>(12),
+                       .conditions = {line.fields[13], count(14), count(15), count(16)}});
   }
   return results;
 }
@@ -73,11 +69,15 @@ RunResult read_result(const std::filesystem::path& folder, const RunKey& key, st
   try {
     const auto json = nlohmann::json::parse(read_text(path));
     const std::size_t train_images = json.at("train_images");
+    const double seconds = median_epoch_seconds(folder, train_images);
+    const auto& processor = json.at("processor_seconds_per_epoch");  // null if its last process had nothing to train
     return {.key = key,
             .optimizer = json.at("optimizer"),
             .test_accuracy = json.at("test_accuracy"),
             .train_loss = json.at("train_loss"),
-            .seconds_per_epoch = median_epoch_seconds(folder, train_images),
+            .seconds_per_epoch = seconds,
+            .processor_seconds_per_epoch =
+                processor.is_null() ? seconds * json.at("threads").get<double>() : processor.get<double>(),
             .peak_memory_mb = json.at("peak_rss_mb"),
             .parameters = json.at("parameters"),
             .threads = json.at("threads"),

@@ -26,9 +26,10 @@ struct RunResult {
   RunKey key{};
   std::string optimizer = "";
   double test_accuracy = 0, train_loss = 0;
-  double seconds_per_epoch = 0;  ///< of training: the median over the epochs
-  double peak_memory_mb = 0;     ///< of the run's own process
-  std::size_t parameters = 0;    ///< in training
+  double seconds_per_epoch = 0;            ///< of training, on the clock: the median over the epochs
+  double processor_seconds_per_epoch = 0;  ///< of training, over all threads
+  double peak_memory_mb = 0;               ///< of the run's own process
+  std::size_t parameters = 0;              ///< in training
   int threads = 0;
   Conditions conditions{};
 
