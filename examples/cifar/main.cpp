@@ -100,7 +100,8 @@ void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
 
 void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'");
-  app.add_option("--out", o.out, "folder for study.csv and the runs; what is there already is not run again")
+  app.add_option("--out", o.out,
+                 "folder for study.csv, study.html and the runs; what is there already is not run again")
       ->capture_default_str();
   app.add_option("--models", o.models)->delimiter(',')->capture_default_str();
   app.add_option("--variants", o.variants, "names from the list below [all]")->delimiter(',');
@@ -117,6 +118,8 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--batch-size", o.batch_size)->capture_default_str();
   app.add_option("--threads", o.threads, "of a run; 0: one for each core")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
+  app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
+  app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag("--smoke", o.smoke, "a minute of it all on generated pictures, whatever else is said but --out");
   std::string variants = "Variants:\n";
   for (const study::Variant& variant : study::all_variants())

@@ -78,7 +78,8 @@ struct StudyOptions {
   std::size_t seeds = 3;                        ///< 0, 1, ...
   std::size_t batch_size = 128, limit = 0;
   int threads = 1;
-  bool smoke = false;
+  std::string layer = "";  ///< whose kernels the page shows; "": the last block with an identity
+  bool smoke = false, page_only = false;
 };
 
 /// `repopt-cifar plot`.

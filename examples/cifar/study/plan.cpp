@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "repopt/core/error.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
 
 namespace repopt_cifar::study {
 
@@ -18,19 +17,23 @@ constexpr std::string_view search_name = "hyper_search";
 constexpr double search_lr = 0.1;
 
 constexpr std::array<Variant, 13> variants{{
-    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, scales trained too"},
-    {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training"},
-    {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales"},
-    {"rep-sqrt", "rep", "sgd", "sqrt", "rule", "on", "both rules, scales sqrt(2/l)"},
-    {"rep-ones", "rep", "sgd", "ones", "rule", "on", "both rules, all scales 1"},
-    {"rep-averaged", "rep", "sgd", "averaged", "rule", "on", "both rules, searched scales averaged over channels"},
-    {"rep-ordinary-init", "rep", "sgd", "searched", "ordinary", "on", "GradMult alone, ordinary initialization"},
-    {"rep-no-grad-mult", "rep", "sgd", "searched", "rule", "off", "the rule of initialization alone"},
-    {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, searched scales held constant"},
-    {"repvgg", "repvgg", "sgd", "", "", "", "the branches with a batch norm each"},
-    {"plain-adamw", "plain", "adamw", "", "", "", "plain, by AdamW"},
-    {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, by AdamW"},
-    {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, by AdamW"},
+    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, scales trained too", "#8c6d31", ""},
+    {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training", "#444444", "76.91"},
+    {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales", "#0072b2", "78.47"},
+    {"rep-sqrt", "rep", "sgd", "sqrt", "rule", "on", "both rules, scales sqrt(2/l)", "#56b4e9", "77.71"},
+    {"rep-ones", "rep", "sgd", "ones", "rule", "on", "both rules, all scales 1", "#009e73", "77.59"},
+    {"rep-averaged", "rep", "sgd", "averaged", "rule", "on", "both rules, searched scales averaged over channels",
+     "#cc79a7", "77.40"},
+    {"rep-ordinary-init", "rep", "sgd", "searched", "ordinary", "on", "GradMult alone, ordinary initialization",
+     "#d55e00", "77.42"},
+    {"rep-no-grad-mult", "rep", "sgd", "searched", "rule", "off", "the rule of initialization alone", "#e69f00",
+     "77.07"},
+    {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, searched scales held constant", "#7b3fb5",
+     ""},
+    {"repvgg", "repvgg", "sgd", "", "", "", "the branches with a batch norm each", "#b22222", "78.41"},
+    {"plain-adamw", "plain", "adamw", "", "", "", "plain, by AdamW", "#444444", "75.03"},
+    {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, by AdamW", "#0072b2", ""},
+    {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, by AdamW", "#7b3fb5", ""},
 }};
 
 /// The chosen ones, in the order of the table.
@@ -44,7 +47,7 @@ std::vector<Variant> chosen_variants(const std::vector<std::string>& names) {
 }
 
 void validate(const StudyOptions& options) {
-  for (const std::string& model : options.models) repopt::nn::repopt_vgg_preset(model);
+  for (const std::string& model : options.models) shown_block(options, model);
   require(!options.models.empty() && !options.epochs.empty() && !options.lr.empty() && !options.adamw_lr.empty(),
           "--models, --epochs, --lr and --adamw-lr need a value each");
   require(options.seeds > 0, "--seeds must be positive");
@@ -87,11 +90,21 @@ std::vector<PlannedRun> plan(const StudyOptions& options) {
   return runs;
 }
 
+repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string& model) {
+  const std::vector<repopt::nn::BlockSpec> specs = repopt::nn::repopt_vgg_preset(model).block_specs();
+  const auto found = std::find_if(specs.rbegin(), specs.rend(), [&](const repopt::nn::BlockSpec& spec) {
+    return options.layer.empty() ? spec.has_identity() : spec.name == options.layer;
+  });
+  require(found != specs.rend(), "model '", model, "' has no block '", options.layer, "'");
+  return *found;
+}
+
 StudyOptions smoke_options(StudyOptions options) {
   options.data = "synthetic";
   options.models = {"cifar-small"};
   options.variants = {"plain", "rep-searched", "rep-sqrt", "repvgg"};
   options.epochs = {1, 2};
+  options.search_epochs = 2;
   options.lr = {0.02, 0.05};
   options.seeds = 2;
   options.batch_size = 16;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../options.hpp"
+#include "repopt/nn/repopt_vgg_config.hpp"
 
 namespace repopt_cifar::study {
 
@@ -20,6 +21,8 @@ struct Variant {
   std::string_view initialization;  ///< as --initialization
   std::string_view grad_mult;       ///< as --grad-mult
   std::string_view meaning;         ///< for the page
+  std::string_view colour;          ///< in its pictures
+  std::string_view paper;           ///< what the article reports for B1 on ImageNet, top-1 in %; "" for nothing
 
   /// Whether it needs the scales that a Hyper-Search found.
   bool needs_search() const { return scales == "searched" || scales == "averaged"; }
@@ -53,6 +56,10 @@ struct PlannedRun {
 /// The runs in their order: seed by seed a whole study, and before the runs that need it the Hyper-Search of their
 /// model and seed. Throws std::invalid_argument if an option is wrong.
 std::vector<PlannedRun> plan(const StudyOptions& options);
+
+/// The block whose kernels the page shows: the one that was asked for, or the last one with an identity. Throws
+/// std::invalid_argument if the model lacks it.
+repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string& model);
 
 /// The settings of --smoke: generated pictures and networks trained for seconds, yet something in every section.
 StudyOptions smoke_options(StudyOptions options);

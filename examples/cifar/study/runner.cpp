@@ -35,9 +35,10 @@ std::string last_line(const std::filesystem::path& path) {
 
 }  // namespace
 
-Runner::Runner(const StudyOptions& options, std::string program) : options_(options), program_(std::move(program)) {}
+Runner::Runner(const StudyOptions& options, std::string program, std::map<std::string, std::string>& failures)
+    : options_(options), program_(std::move(program)), failures_(failures) {}
 
-std::map<std::string, std::string> Runner::run(std::vector<PlannedRun> runs, const std::function<void()>& finished) {
+void Runner::run(std::vector<PlannedRun> runs, const std::function<void()>& finished) {
   std::erase_if(runs, [&](const PlannedRun& run) { return has_result(run.key); });
   while (!runs.empty()) {
     bool advanced = false;
@@ -56,7 +57,6 @@ std::map<std::string, std::string> Runner::run(std::vector<PlannedRun> runs, con
     if (!advanced) std::this_thread::sleep_for(10 * pause);
     if (interrupt_.requested()) throw Interrupted("stopped; the same command goes on from there");
   }
-  return failures_;
 }
 
 Runner::Outcome Runner::attempt(const PlannedRun& run) {

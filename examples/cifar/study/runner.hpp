@@ -18,12 +18,12 @@ namespace repopt_cifar::study {
 /// Several runners, in processes of their own, may share one folder: each takes the next run that nobody has.
 class Runner {
  public:
-  /// Runs are made by `program`, a repopt-cifar.
-  Runner(const StudyOptions& options, std::string program);
+  /// Runs are made by `program`, a repopt-cifar. Those that fail are put into `failures`, by name, with the reason.
+  Runner(const StudyOptions& options, std::string program, std::map<std::string, std::string>& failures);
 
   /// Makes all runs and calls `finished` after each. Throws Interrupted after Ctrl-C: the run then has saved its
-  /// checkpoint, from which a next call goes on. Returns the runs that failed, by name, with the reason.
-  std::map<std::string, std::string> run(std::vector<PlannedRun> runs, const std::function<void()>& finished);
+  /// checkpoint, from which a next call goes on.
+  void run(std::vector<PlannedRun> runs, const std::function<void()>& finished);
 
  private:
   enum class Outcome { done, failed, not_yet };
@@ -38,7 +38,7 @@ class Runner {
   StudyOptions options_;
   std::string program_;
   Interrupt interrupt_;
-  std::map<std::string, std::string> failures_;
+  std::map<std::string, std::string>& failures_;
   std::size_t left_ = 0, made_ = 0;
   double made_seconds_ = 0;
 };

@@ -1,12 +1,17 @@
 // `repopt-cifar study`.
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "../commands.hpp"
 #include "../pictures.hpp"
+#include "page.hpp"
 #include "plan.hpp"
 #include "repopt/core/error.hpp"
+#include "repopt/io/atomic_file.hpp"
 #include "results.hpp"
 #include "runner.hpp"
 
@@ -28,19 +33,25 @@ void require_same_conditions(const StudyOptions& options) {
 
 Json run_study(StudyOptions options, const std::string& program) {
   if (options.smoke) options = study::smoke_options(std::move(options));
-  repopt::require(!options.data.empty(), "--data is needed, or --smoke");
+  repopt::require(!options.data.empty() || options.page_only, "--data is needed, or --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();
   const std::vector<study::PlannedRun> plan = study::plan(options);
-  require_same_conditions(options);
+  if (!options.page_only) require_same_conditions(options);
   std::filesystem::create_directories(options.out);
   std::fprintf(stderr, "%zu runs in %s\n", plan.size(), options.out.c_str());
-  const auto failures = study::Runner(options, program).run(plan, [] {});
-  Json result{{"command", "study"},
-              {"out", options.out.string()},
-              {"planned", plan.size()},
-              {"results", study::read_results(options.out).size()},
-              {"failed", failures}};
-  return result;
+  std::map<std::string, std::string> failures;
+  const auto write_page = [&] {
+    repopt::io::write_file(options.out / "study.html",
+                           study::page(options, plan, study::read_results(options.out), failures));
+  };
+  write_page();
+  if (!options.page_only) study::Runner(options, program, failures).run(plan, write_page);
+  return {{"command", "study"},
+          {"out", options.out.string()},
+          {"page", (options.out / "study.html").string()},
+          {"planned", plan.size()},
+          {"results", study::read_results(options.out).size()},
+          {"failed", failures}};
 }
 
 }  // namespace repopt_cifar

@@ -1,0 +1,55 @@
+#include "html.hpp"
+
+#include "../chart.hpp"
+#include "repopt/core/error.hpp"
+
+namespace repopt_cifar::study {
+
+using repopt::concat;
+
+std::string table(const Cells& head, const std::vector<Cells>& rows) {
+  std::string html = "<div class='scroll'><table><thead><tr>";
+  for (const std::string& cell : head) html += concat("<th scope='col'>", cell, "</th>");
+  html += "</tr></thead><tbody>\n";
+  for (const Cells& row : rows) {
+    html += "<tr>";
+    for (std::size_t i = 0; i < row.size(); ++i)
+      html += i == 0 ? concat("<th scope='row'>", row[i], "</th>") : concat("<td>", row[i], "</td>");
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+std::string section(std::string_view id, std::string_view title, std::string_view body) {
+  return concat("<section id='", escaped(id), "'>\n<h3>", escaped(title), "</h3>\n", body, "</section>\n");
+}
+
+std::string paragraph(std::string_view html) { return concat("<p>", html, "</p>\n"); }
+
+std::string picture(double width, double height, std::string_view name, std::string_view svg) {
+  return concat("<svg role='img' aria-label='", escaped(name), "' viewBox='0 0 ", width, " ", height, "'>\n", svg,
+                "</svg>\n");
+}
+
+std::string side_by_side(std::string_view pictures) { return concat("<div class='pictures'>\n", pictures, "</div>\n"); }
+
+std::string legend(const std::vector<const Variant*>& variants) {
+  std::string html = "<ul class='legend'>";
+  for (const Variant* const variant : variants)
+    html += concat("<li><svg viewBox='0 0 24 8'><line x1='0' x2='24' y1='4' y2='4' stroke-width='3' stroke='",
+                   variant->colour, is_dashed(*variant) ? "' stroke-dasharray='6 4" : "", "'/></svg>", variant->name,
+                   "</li>");
+  return html + "</ul>\n";
+}
+
+std::string percent(double share) { return fixed(100 * share, 2); }
+
+std::string percent(const Group& group) {
+  const Spread accuracy = group.spread(&RunResult::test_accuracy);
+  return group.runs().size() == 1 ? percent(accuracy.mean)
+                                  : concat(percent(accuracy.mean), " ± ", percent(accuracy.deviation));
+}
+
+bool is_dashed(const Variant& variant) { return variant.optimizer == "adamw"; }
+
+}  // namespace repopt_cifar::study

@@ -1,0 +1,41 @@
+#include "kernels.hpp"
+
+#include <cmath>
+#include <string>
+
+#include "../network.hpp"
+#include "repopt/core/grad_mult.hpp"
+#include "repopt/nn/rules.hpp"
+
+namespace repopt_cifar::study {
+
+namespace nn = repopt::nn;
+
+std::map<std::string, std::vector<float>> deployed_kernels(const std::filesystem::path& weights) {
+  const Network network = load_network(weights);
+  const std::vector<nn::BlockSpec> specs = network.model.config().block_specs();
+  std::map<std::string, std::vector<float>> kernels;
+  for (std::size_t i = 0; i < specs.size(); ++i) kernels[specs[i].name] = network.model.blocks()[i]->fused().weight;
+  return kernels;
+}
+
+GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const nn::Scales<float>& scales) {
+  const auto block = nn::prior_block(spec, scales);
+  const std::vector<float> dense = repopt::GradMult<float>(block).dense();
+  GradMultTaps taps{.out_channels = spec.shape.out_channels, .in_channels = spec.shape.in_channels};
+  for (std::size_t out = 0; out < taps.out_channels; ++out)
+    for (std::size_t in = 0; in < taps.in_channels; ++in) {
+      taps.centre.push_back(dense[spec.shape.offset({.out = out, .in = in, .row = 1, .column = 1})]);
+      taps.corner.push_back(dense[spec.shape.offset({.out = out, .in = in})]);
+    }
+  return taps;
+}
+
+double standard_deviation(const std::vector<float>& numbers) {
+  double mean = 0, squares = 0;
+  for (const float number : numbers) mean += double(number) / double(numbers.size());
+  for (const float number : numbers) squares += (double(number) - mean) * (double(number) - mean);
+  return std::sqrt(squares / double(numbers.size()));
+}
+
+}  // namespace repopt_cifar::study

@@ -1,0 +1,132 @@
+#include "page.hpp"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "../chart.hpp"
+#include "html.hpp"
+#include "int8.hpp"
+#include "repopt/core/error.hpp"
+#include "sections.hpp"
+#include "summary.hpp"
+
+namespace repopt_cifar::study {
+
+using repopt::concat;
+
+namespace {
+
+constexpr const char* style = R"(
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 auto; padding: 1rem;
+  max-width: 1180px; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; }
+h2 { font-size: 1.35rem; margin: 2.5rem 0 0; padding-top: .5rem; border-top: 3px solid #0072b2; }
+h3 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+p { max-width: 46rem; margin: .5rem 0; }
+nav a { margin-right: 1rem; }
+.pictures { display: grid; gap: 1rem 2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
+figure { margin: .5rem 0; }
+figure > svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem .9rem; margin: .2rem 0; padding: 0;
+  font-size: .85rem; }
+.legend svg { width: 24px; height: 8px; margin-right: .35rem; vertical-align: middle; }
+.scroll { overflow-x: auto; margin: .5rem 0; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: bottom; }
+thead th { border-bottom: 2px solid #888; font-weight: 600; min-width: 4.2rem; }
+tbody th { text-align: left; font-weight: 500; white-space: nowrap; position: sticky; left: 0; background: #fff; }
+thead th:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
+td { white-space: nowrap; }
+details { margin: .5rem 0; }
+dt { font-weight: 500; }
+dd { margin: 0 0 .3rem 1.5rem; }
+)";
+
+/// The planned runs without a result, and why.
+std::string missing_runs(const std::vector<PlannedRun>& plan, const std::vector<RunResult>& results,
+                         const std::map<std::string, std::string>& failures) {
+  std::string items;
+  std::size_t count = 0;
+  for (const PlannedRun& run : plan) {
+    if (std::ranges::find(results, run.key, &RunResult::key) != results.end()) continue;
+    ++count;
+    const auto failure = failures.find(run.key.name());
+    items +=
+        concat("<li>", run.key.name(), failure == failures.end() ? "" : ": " + escaped(failure->second), "</li>\n");
+  }
+  if (count == 0) return paragraph(concat("All ", plan.size(), " planned runs are here."));
+  return concat("<details><summary>", count, " of ", plan.size(), " planned runs are not here</summary><ul>\n", items,
+                "</ul></details>\n");
+}
+
+/// "1, 2, 4" of what `value` gives for each result, each once.
+std::string list_of(const std::vector<RunResult>& results, auto value) {
+  std::set<std::decay_t<decltype(value(results.front()))>> values;
+  for (const RunResult& result : results) values.insert(value(result));
+  std::string text;
+  for (const auto& item : values) text += concat(text.empty() ? "" : ", ", item);
+  return text;
+}
+
+std::string list_of_variants() {
+  std::string html = "<details><summary>What the variants are</summary><dl>\n";
+  for (const Variant& variant : all_variants())
+    html += concat("<dt>", variant.name, "</dt><dd>", variant.meaning, "</dd>\n");
+  return html + "</dl></details>\n";
+}
+
+std::string introduction(const std::vector<RunResult>& results) {
+  if (results.empty()) return paragraph("No run has finished yet.");
+  return paragraph(concat(
+      results.size(), " finished runs on ", escaped(describe(results.front().conditions)), "; seeds ",
+      list_of(results, [](const RunResult& r) { return r.key.seed; }), "; ",
+      list_of(results, [](const RunResult& r) { return r.key.epochs; }), " epochs; learning rates ",
+      list_of(results, [](const RunResult& r) { return r.key.lr; }), "; threads ",
+      list_of(results, [](const RunResult& r) { return r.threads; }),
+      ". Recipe of all: half an epoch of warm-up, then a cosine; momentum 0.9, Nesterov, weight decay 5e-4 (AdamW: "
+      "5e-2); label smoothing 0.1; crops and flips. Hyper-Search is a run of its own for each model and seed, whose "
+      "final scales its variants use."));
+}
+
+/// The variants that no run of the model has, in words.
+std::string not_run(const ModelSummary& summary) {
+  std::string names;
+  for (const Variant& variant : all_variants())
+    if (std::ranges::none_of(summary.groups(), [&](const Group& g) { return g.key().variant == variant.name; }))
+      names.append(names.empty() ? "" : ", ").append(variant.name);
+  return names.empty() ? "" : paragraph("Not run: " + names + ".");
+}
+
+std::string model_sections(const ModelSummary& summary, const StudyOptions& options,
+                           const std::vector<Int8Result>& int8_results) {
+  return concat("<h2 id='", summary.model(), "'>", summary.model(), "</h2>\n", not_run(summary),
+                accuracy_section(summary), spread_section(summary), curves_section(summary, options),
+                time_section(summary, options), rates_section(summary), scales_section(summary, options),
+                kernels_section(summary, options), int8_section(summary, int8_results));
+}
+
+}  // namespace
+
+std::string page(const StudyOptions& options, const std::vector<PlannedRun>& plan,
+                 const std::vector<RunResult>& results, const std::map<std::string, std::string>& failures) {
+  const std::vector<Int8Result> int8_results = read_int8_results(options.out);
+  std::string body, links;
+  for (const repopt::nn::RepOptVggConfig& preset : repopt::nn::repopt_vgg_presets())
+    if (std::ranges::any_of(results, [&](const RunResult& result) { return result.key.model == preset.name; })) {
+      body += model_sections(ModelSummary(preset.name, results), options, int8_results);
+      links += concat("<a href='#", preset.name, "'>", preset.name, "</a>");
+    }
+  return concat(
+      "<!DOCTYPE html>\n<html xmlns='http://www.w3.org/1999/xhtml' lang='en'>\n<head>\n<meta charset='utf-8'/>\n"
+      "<meta name='viewport' content='width=device-width, initial-scale=1'/>\n"
+      "<title>RepOpt-VGG on small pictures</title>\n<style>",
+      style, "</style>\n</head>\n<body>\n<h1>What a multi-branch prior is worth to a plain network</h1>\n",
+      introduction(results), list_of_variants(), missing_runs(plan, results, failures), "<nav>", links, "</nav>\n",
+      body, "</body>\n</html>\n");
+}
+
+}  // namespace repopt_cifar::study

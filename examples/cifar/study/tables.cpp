@@ -1,0 +1,124 @@
+// The sections that are tables alone.
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../chart.hpp"
+#include "html.hpp"
+#include "repopt/core/error.hpp"
+#include "sections.hpp"
+
+namespace repopt_cifar::study {
+
+using repopt::concat;
+
+namespace {
+
+std::string mean(const Group& group, double RunResult::*value, int digits) {
+  return fixed(group.spread(value).mean, digits);
+}
+
+/// The variants with a result, in their order.
+std::vector<const Variant*> variants_of(const ModelSummary& summary) {
+  std::vector<const Variant*> variants;
+  for (const Group& group : summary.groups()) {
+    const Variant* const variant = &find_variant(group.key().variant);
+    if (variants.empty() || variants.back() != variant) variants.push_back(variant);
+  }
+  return variants;
+}
+
+}  // namespace
+
+std::string accuracy_section(const ModelSummary& summary) {
+  std::vector<Cells> rows;
+  const std::size_t epochs = summary.usual_epochs();
+  for (const Variant* const variant : variants_of(summary)) {
+    const Group* const group = summary.best(variant->name, epochs);
+    if (!group) continue;
+    const Spread accuracy = group->spread(&RunResult::test_accuracy);
+    rows.push_back({std::string(variant->name), concat(group->runs().size()), percent(*group),
+                    concat(percent(accuracy.low), " – ", percent(accuracy.high)),
+                    variant->paper.empty() ? "–" : std::string(variant->paper), concat(group->key().lr),
+                    mean(*group, &RunResult::train_loss, 3), mean(*group, &RunResult::processor_seconds_per_epoch, 1),
+                    mean(*group, &RunResult::seconds_per_epoch, 1), mean(*group, &RunResult::peak_memory_mb, 0),
+                    concat(group->runs().front().parameters)});
+  }
+  return section(
+      summary.model() + "-accuracy", concat("Accuracy, time and memory after ", epochs, " epochs"),
+      table({"variant", "seeds", "test accuracy in %, mean ± s.d.", "lowest – highest", "the article's, B1, ImageNet",
+             "lr", "training loss", "processor s / epoch", "clock s / epoch", "peak memory, MiB",
+             "parameters in training"},
+            rows) +
+          paragraph("Accuracy after the last epoch, not the best one. Time is that of training alone; on the clock it "
+                    "is the median over a run's epochs, and what else the machine did shows in it. Memory is the "
+                    "whole process's, pictures included."));
+}
+
+std::string rates_section(const ModelSummary& summary) {
+  std::map<std::string, std::set<std::pair<std::size_t, double>>> columns_of_rule;
+  for (const Group& group : summary.groups())
+    columns_of_rule[group.runs().front().optimizer].emplace(group.key().epochs, group.key().lr);
+  std::string html;
+  bool explored = false;
+  for (const auto& [rule, columns] : columns_of_rule) {
+    explored |= columns.size() > 1;
+    Cells head{rule};
+    for (const auto& [epochs, lr] : columns) head.push_back(concat(epochs, " epochs, lr ", lr));
+    std::vector<Cells> rows;
+    for (const Variant* const variant : variants_of(summary)) {
+      if (variant->optimizer != rule) continue;
+      Cells& row = rows.emplace_back(Cells{std::string(variant->name)});
+      for (const auto& [epochs, lr] : columns) {
+        const auto found = std::ranges::find_if(summary.groups(), [&, e = epochs, rate = lr](const Group& group) {
+          return group.key().variant == variant->name && group.key().epochs == e && group.key().lr == rate;
+        });
+        if (found == summary.groups().end()) {
+          row.push_back("–");
+        } else {
+          const bool best = summary.best(variant->name, epochs) == &*found;
+          row.push_back(best ? concat("<strong>", percent(*found), "</strong>") : percent(*found));
+        }
+      }
+    }
+    html += table(head, rows);
+  }
+  return section(summary.model() + "-rates", "Learning rates and epochs",
+                 (explored ? html
+                           : paragraph("Not explored: every variant was trained by one learning rate and for one "
+                                       "number of epochs.") +
+                                 html) +
+                     paragraph("Bold: a variant's best rate, which the other sections show. GradMult raises the "
+                               "effective rate, so a fair comparison lets each variant have its own. The choice is "
+                               "made on the test pictures, as there are no others: a little optimistic for all "
+                               "variants alike."));
+}
+
+std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results) {
+  struct Sums {
+    std::size_t count = 0;
+    double float_accuracy = 0, int8_accuracy = 0;
+  };
+  std::map<std::pair<std::ptrdiff_t, std::string>, Sums> sums;
+  for (const Int8Result& result : results) {
+    if (result.model != summary.model()) continue;
+    Sums& sum = sums[{&find_variant(result.variant) - all_variants().data(), result.scheme}];
+    ++sum.count;
+    sum.float_accuracy += result.float_accuracy;
+    sum.int8_accuracy += result.int8_accuracy;
+  }
+  std::vector<Cells> rows;
+  for (const auto& [key, sum] : sums) {
+    const double in_float = sum.float_accuracy / double(sum.count), in_int8 = sum.int8_accuracy / double(sum.count);
+    rows.push_back({std::string(all_variants()[std::size_t(key.first)].name), escaped(key.second), concat(sum.count),
+                    percent(in_float), percent(in_int8), percent(in_float - in_int8)});
+  }
+  return section(summary.model() + "-int8", "Accuracy in 8-bit integers",
+                 rows.empty() ? paragraph("Not run: there is no quant.csv with this model.")
+                              : table({"network", "scheme", "seeds", "float, %", "INT8, %", "drop, points"}, rows));
+}
+
+}  // namespace repopt_cifar::study

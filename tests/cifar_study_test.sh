@@ -1,0 +1,88 @@
+#!/bin/sh
+# Uses `repopt-cifar study` as a person would: the whole of it in small, again, stopped in between, and with a run that
+# fails. Usage: sh cifar_study_test.sh PROGRAM
+# shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $three is many words
+set -eu
+
+program=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+failures=0
+check() {
+  if ! eval "$2"; then
+    echo "FAILED: $1"
+    failures=$((failures + 1))
+  fi
+}
+
+"$program" study --smoke --out smoke >smoke.txt 2>log.txt
+check "34 runs are planned and made" 'grep -q "\"planned\":34,\"results\":34,\"failed\":{}" smoke.txt'
+check "study.csv has a line for each" '[ "$(grep -c "^cifar-small," smoke/study.csv)" -eq 34 ]'
+check "every field is filled" '! grep -q ",," smoke/study.csv'
+
+# The page: every section, nothing from elsewhere, and XML.
+for name in accuracy spread curves time rates scales kernels int8; do
+  check "the page has the section $name" 'grep -q "<section id=.cifar-small-$name.>" smoke/study.html'
+done
+for picture in "accuracy of every seed" "The prior, by branches or by gradients" "over seconds of training" \
+  "GradMult of stage3.1" "scales over the depth" "kernels of stage3.1"; do
+  check "the page has the picture '$picture'" 'grep -q "aria-label=.[^>]*$picture" smoke/study.html'
+done
+check "the page names what was not run" 'grep -q "Not run: rep-ones, " smoke/study.html'
+check "the page says that INT8 was not run" 'grep -q "there is no quant.csv" smoke/study.html'
+check "the page needs nothing else" '! grep -Eq "<script|<link|<img|src=|url\(" smoke/study.html'
+if command -v xmllint >/dev/null; then
+  check "the page is well-formed" 'xmllint --noout smoke/study.html'
+elif command -v python3 >/dev/null; then
+  check "the page is well-formed" 'python3 -c "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])" smoke/study.html'
+fi
+
+# What study.csv has is not run again, and the page can be had without the runs.
+rm -r smoke/runs
+printf '%s\n' "model,variant,seed,scheme,float_accuracy,int8_accuracy" \
+  "cifar-small,plain,0,per-tensor min-max,0.75,0.7" "cifar-small,plain,1,per-tensor min-max,0.76,0.72" >smoke/quant.csv
+"$program" study --smoke --out smoke >again.txt 2>log.txt
+check "nothing is run again" '[ ! -e smoke/runs ] && grep -q "\"results\":34" again.txt'
+check "the page has the mean accuracy in INT8" 'grep -q "<td>75.50</td><td>71.00</td><td>4.50</td>" smoke/study.html'
+check "the page says that the runs are gone" 'grep -q "metrics.csv, are missing" smoke/study.html'
+head -n 3 smoke/study.csv >few.csv
+mv few.csv smoke/study.csv
+"$program" study --smoke --page-only --out smoke >page.txt 2>log.txt
+check "--page-only runs nothing and names the runs that are not here" \
+  'grep -q "\"results\":2" page.txt && grep -q "32 of 34 planned runs are not here" smoke/study.html'
+
+# Three runs, of which one waits for another's scales. No function: a signal must reach the program, not a subshell.
+three="study --data synthetic --models cifar-small --variants plain,rep-averaged --epochs 2 --seeds 1 --limit 512"
+accuracies() { cut -d, -f1-8 "$1/study.csv" | sort; }
+
+"$program" $three --out whole >whole.txt 2>log.txt
+status=0
+"$program" $three --out stopped >stopped.txt 2>log.txt &
+child=$!
+until grep -q "^epoch 1/" stopped/runs/*/log.txt 2>/dev/null; do sleep 0.1; done
+kill -INT "$child" 2>/dev/null || true
+wait "$child" || status=$?
+check "a stopped study exits with 130, not $status" '[ "$status" -eq 130 ]'
+check "a stopped run has saved a checkpoint" '[ -s stopped/runs/*hyper_search*/checkpoint.safetensors ]'
+"$program" $three --out stopped >one.txt 2>log.txt &
+child=$!
+"$program" $three --out stopped >two.txt 2>log.txt
+wait "$child"
+check "two processes finish what was stopped, and all is as in one go" \
+  '[ "$(accuracies stopped)" = "$(accuracies whole)" ]'
+
+mkdir -p failing/runs/cifar-small-hyper_search-lr0.1-e2-s0
+echo damaged >failing/runs/cifar-small-hyper_search-lr0.1-e2-s0/checkpoint.safetensors
+"$program" $three --out failing >failing.txt 2>log.txt
+check "a run that fails stops only those that need it" \
+  '[ "$(cut -d, -f2 failing/study.csv | tail -n +2)" = plain ] && grep -q "rep-averaged.*there are no scales" failing.txt'
+check "the page says why" 'grep -q "hyper_search-lr0.1-e2-s0: exit status 1: error: .*checkpoint" failing/study.html'
+
+status=0
+"$program" $three --out whole --batch-size 64 >other.txt 2>err.txt || status=$?
+check "results under other conditions are refused, exit status $status" \
+  '[ "$status" -eq 1 ] && grep -q "batch size 128; these would be on .* batch size 64: choose another --out" err.txt'
+
+[ "$failures" -eq 0 ] || { cat log.txt && exit 1; }
