@@ -1,6 +1,6 @@
 #include "html.hpp"
 
-#include "../chart.hpp"
+#include "../svg.hpp"
 #include "repopt/core/error.hpp"
 
 namespace repopt_cifar::study {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../chart.hpp"
+#include "../svg.hpp"
 #include "html.hpp"
 #include "kernels.hpp"
 #include "repopt/core/error.hpp"

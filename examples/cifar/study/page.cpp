@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "../chart.hpp"
+#include "../svg.hpp"
 #include "html.hpp"
 #include "int8.hpp"
 #include "repopt/core/error.hpp"

@@ -11,6 +11,7 @@
 
 #include "../chart.hpp"
 #include "../metrics.hpp"
+#include "../svg.hpp"
 #include "html.hpp"
 #include "repopt/core/error.hpp"
 #include "sections.hpp"

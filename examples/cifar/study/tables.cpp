@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "../chart.hpp"
+#include "../svg.hpp"
 #include "html.hpp"
 #include "repopt/core/error.hpp"
 #include "sections.hpp"
