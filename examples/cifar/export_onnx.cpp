@@ -1,28 +1,63 @@
 // `repopt-cifar export-onnx`.
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "commands.hpp"
 #include "network.hpp"
+#include "pictures.hpp"
+#include "quantize.hpp"
 #include "repopt/io/atomic_file.hpp"
 #include "repopt/io/onnx.hpp"
+#include "repopt/io/onnx_quantized.hpp"
 
 namespace repopt_cifar {
 
-Json export_onnx(const ExportOnnxOptions& options) {
-  const auto [info, model] = load_network(options.weights);
-  const repopt::io::OnnxOptions onnx{
-      .mean = {info.normalisation.mean.begin(), info.normalisation.mean.end()},
-      .std = {info.normalisation.std.begin(), info.normalisation.std.end()},
-      .description = repopt::concat("RepOpt-VGG ", info.model, ", trained on ", info.data, " in mode ", info.mode,
-                                    ". Channels: red, green, blue."),
-      .metadata = {{"model", info.model}, {"mode", info.mode}, {"data", info.data}}};
-  const std::string bytes = repopt::io::onnx_model(model, onnx);
+namespace {
+
+/// The network that `quantize` would write.
+QuantizedNetwork quantized(const QuantizeOptions& options) {
+  repopt::require(!options.data.empty(), "--int8 needs --data, pictures to quantize by: ", options.weights.string(),
+                  " holds floats");
+  Network network = load_network(options.weights);
+  const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  require_same_classes(network.info, pictures.train);
+  const CalibratedNetwork calibrated = calibrate(network, pictures.train, options);
+  repopt::quant::QuantizedVgg model(calibrated.plain, calibrated.activations, calibrated.scheme);
+  return {std::move(network.info), std::move(model)};
+}
+
+/// Writes the network's ONNX file.
+Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, const ExportOnnxOptions& options) {
+  const std::string bytes = repopt::io::onnx_model(
+      model, {.mean = {info.normalisation.mean.begin(), info.normalisation.mean.end()},
+              .std = {info.normalisation.std.begin(), info.normalisation.std.end()},
+              .description = repopt::concat("RepOpt-VGG ", info.model, ", trained on ", info.data, " in mode ",
+                                            info.mode, ", in ", numbers, ". Channels: red, green, blue."),
+              .metadata = {{"model", info.model}, {"mode", info.mode}, {"data", info.data}, {"numbers", numbers}},
+              .signed_weights = options.signed_weights});
   repopt::io::write_file(options.out, bytes);
-  std::fprintf(stderr, "%s: %s, mode %s, %.1f MB; 'images' are pictures in 0..1, the network normalises them\n",
-               options.out.c_str(), info.model.c_str(), info.mode.c_str(), double(bytes.size()) * 1e-6);
-  return {{"command", "export-onnx"}, {"mode", info.mode},     {"model", info.model},        {"data", info.data},
-          {"classes", info.classes},  {"bytes", bytes.size()}, {"out", options.out.string()}};
+  std::fprintf(stderr, "%s: %s, mode %s, in %s, %.1f MB; 'images' are pictures in 0..1, the network normalises them\n",
+               options.out.c_str(), info.model.c_str(), info.mode.c_str(), numbers, double(bytes.size()) * 1e-6);
+  return {{"command", "export-onnx"}, {"mode", info.mode},  {"model", info.model},   {"data", info.data},
+          {"classes", info.classes},  {"numbers", numbers}, {"bytes", bytes.size()}, {"out", options.out.string()}};
+}
+
+}  // namespace
+
+Json export_onnx(const ExportOnnxOptions& options) {
+  const QuantizeOptions& quantization = options.quantization;
+  set_threads(quantization.threads);
+  const NetworkFormat format = network_format(repopt::io::Safetensors::load(quantization.weights));
+  if (format == NetworkFormat::floats && !options.int8) {
+    repopt::require(!options.signed_weights, "--signed-weights is about INT8 networks: ", quantization.weights.string(),
+                    " holds floats, and there is no --int8");
+    const auto [info, model] = load_network(quantization.weights);
+    return write_onnx(info, model, "float", options);
+  }
+  const auto [info, model] =
+      format == NetworkFormat::int8 ? load_quantized_network(quantization.weights) : quantized(quantization);
+  return write_onnx(info, model, "INT8", options);
 }
 
 }  // namespace repopt_cifar

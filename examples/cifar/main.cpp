@@ -71,9 +71,8 @@ void add_convert(CLI::App& app, ConvertOptions& o) {
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
 
-void add_quantize(CLI::App& app, QuantizeOptions& o) {
-  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
-  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+/// What `quantize` and `export-onnx --int8` both ask.
+void add_calibration(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--scheme", o.scheme, "scales of the kernels: per-tensor or per-channel")->capture_default_str();
   app.add_option("--calibration", o.calibration, "range of the activations: min-max, percentile, mse or entropy")
       ->capture_default_str();
@@ -81,21 +80,35 @@ void add_quantize(CLI::App& app, QuantizeOptions& o) {
       ->capture_default_str();
   app.add_option("--calibration-images", o.calibration_images, "training pictures to calibrate on")
       ->capture_default_str();
+  app.add_option("--batch-size", o.batch_size)->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+}
+
+void add_quantize(CLI::App& app, QuantizeOptions& o) {
+  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
+  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
   app.add_option("--fine-tune-epochs", o.fine_tune_epochs, "quantization-aware training afterwards")
       ->capture_default_str();
   app.add_option("--lr", o.lr, "learning rate of fine-tuning, which falls as a cosine")->capture_default_str();
   app.add_option("--scales", o.scales,
                  "of fine-tuning a network of mode rep: a scales file, 'sqrt' or 'ones' [what it was trained with]");
-  app.add_option("--batch-size", o.batch_size)->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
+  add_calibration(app, o);
   app.add_option("--out", o.out, "safetensors file to write the quantized network to");
-  app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
-  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
 
 void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
-  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
+  app.add_option("--weights", o.quantization.weights, "model.safetensors of a run, or what convert or quantize wrote")
+      ->required();
   app.add_option("--out", o.out, "ONNX file to write")->capture_default_str();
+  app.add_flag("--int8", o.int8,
+               "quantize weights in floats first, as `quantize` does; those it wrote are always INT8");
+  app.add_flag(
+      "--signed-weights", o.signed_weights,
+      "INT8 kernels of type int8; as uint8, the default, ONNX Runtime is exact on processors without VNNI, too");
+  app.add_option("--data", o.quantization.data, "pictures to quantize by, as `quantize --data`");
+  add_calibration(app, o.quantization);
 }
 
 void add_study(CLI::App& app, StudyOptions& o) {

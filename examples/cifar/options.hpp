@@ -63,7 +63,9 @@ struct QuantizeOptions {
 
 /// `repopt-cifar export-onnx`.
 struct ExportOnnxOptions {
-  std::filesystem::path weights, out = "model.onnx";
+  std::filesystem::path out = "model.onnx";
+  bool int8 = false, signed_weights = false;
+  QuantizeOptions quantization;  ///< the weights, and with `int8` how to quantize those in floats
 };
 
 /// `repopt-cifar study`.

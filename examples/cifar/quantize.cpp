@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "classify.hpp"
@@ -13,7 +14,7 @@
 #include "fine_tune.hpp"
 #include "network.hpp"
 #include "progress.hpp"
-#include "repopt/quant/post_training.hpp"
+#include "quantize.hpp"
 
 namespace repopt_cifar {
 
@@ -78,28 +79,31 @@ Json to_json(const std::vector<quant::LayerReport>& reports) {
 
 }  // namespace
 
-Json quantize(const QuantizeOptions& options) {
-  using repopt::require;
+CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDataset& pictures,
+                            const QuantizeOptions& options) {
   const auto scheme = choice_of("--scheme", options.scheme, {quant::Scheme::per_tensor, quant::Scheme::per_channel});
   const auto calibration = choice_of("--calibration", options.calibration,
                                      {quant::Calibration::min_max, quant::Calibration::percentile,
                                       quant::Calibration::mse, quant::Calibration::entropy});
-  require(options.batch_size > 0 && options.calibration_images > 0,
-          "--batch-size and --calibration-images must be "
-          "positive, they are ",
-          options.batch_size, " and ", options.calibration_images);
-  require(options.lr > 0, "--lr must be > 0, it is ", options.lr);
+  repopt::require(options.batch_size > 0 && options.calibration_images > 0,
+                  "--batch-size and --calibration-images must be positive, they are ", options.batch_size, " and ",
+                  options.calibration_images);
+  auto plain = repopt::nn::deployed(network.model);
+  auto batches = calibration_batches(pictures, std::min(options.calibration_images, pictures.size()), options,
+                                     network.info.normalisation);
+  auto histograms = quant::activation_histograms(plain, batches);
+  auto activations = quant::calibrated(histograms, calibration, options.percentile);
+  return {std::move(plain), std::move(batches), std::move(histograms), std::move(activations), scheme};
+}
+
+Json quantize(const QuantizeOptions& options) {
+  repopt::require(options.lr > 0, "--lr must be > 0, it is ", options.lr);
   set_threads(options.threads);
   const Network network = load_network(options.weights);
   const ModelInfo& info = network.info;
   const PictureSets pictures = PictureSets::load(options.data, options.limit);
   require_same_classes(info, pictures.test);
-
-  auto plain = repopt::nn::deployed(network.model);
-  const auto batches = calibration_batches(pictures.train, std::min(options.calibration_images, pictures.train.size()),
-                                           options, info.normalisation);
-  auto histograms = quant::activation_histograms(plain, batches);
-  const auto activations = quant::calibrated(histograms, calibration, options.percentile);
+  auto [plain, batches, histograms, activations, scheme] = calibrate(network, pictures.train, options);
   const auto measured = [&](auto& model) {
     return classify(model, pictures.test, info.normalisation, options.batch_size);
   };

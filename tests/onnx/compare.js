@@ -1,5 +1,6 @@
-// node compare.js MODEL REFERENCE LOGITS: runs an ONNX network on the pictures of a file of onnx_reference and prints one
-// JSON object: how far its logits are from those recorded as LOGITS, and how often both name the same class.
+// node compare.js MODEL REFERENCE [OPTIMIZATION]: runs an ONNX network on the pictures of a file of onnx_reference and
+// prints one JSON object: how far its logits are from those there, and how often both name the same class.
+// OPTIMIZATION is ONNX Runtime's graphOptimizationLevel, all by default.
 'use strict';
 const fs = require('fs');
 const ort = require('onnxruntime-node');
@@ -9,8 +10,8 @@ function readSafetensors(path) {
   const file = fs.readFileSync(path);
   const data = 8 + Number(file.readBigUInt64LE(0));
   const tensors = {};
-  for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(JSON.parse(file.toString('utf8', 8, data)))) {
-    if (name === '__metadata__') continue;
+  const header = JSON.parse(file.toString('utf8', 8, data));
+  for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(header)) {
     if (dtype !== 'F32') throw new Error(`${path}: tensor '${name}' is ${dtype}, expected is F32`);
     const bytes = new Uint8Array(file.subarray(data + begin, data + end));  // a copy, aligned
     tensors[name] = { shape, values: new Float32Array(bytes.buffer) };
@@ -20,13 +21,13 @@ function readSafetensors(path) {
 
 const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
-async function main(modelPath, referencePath, logitsName) {
-  const reference = readSafetensors(referencePath);
-  const { images, [logitsName]: expected } = reference;
+async function main(modelPath, referencePath, optimization = 'all') {
+  const { images, logits: expected } = readSafetensors(referencePath);
   const [count, ...dims] = images.shape;
   const pixels = dims.reduce((product, dim) => product * dim);
   const classes = expected.shape[1];
-  const session = await ort.InferenceSession.create(modelPath, { intraOpNumThreads: 1 });
+  const options = { intraOpNumThreads: 1, graphOptimizationLevel: optimization };
+  const session = await ort.InferenceSession.create(modelPath, options);
 
   let difference = 0, largest = 0, agreeing = 0;
   for (let first = 0, size; first < count; first += size) {
@@ -44,7 +45,9 @@ async function main(modelPath, referencePath, logitsName) {
       agreeing += argmax(ours) === argmax(theirs);
     }
   }
-  console.log(JSON.stringify({ model: modelPath, images: count, difference, largest, agreement: agreeing / count }));
+  console.log(
+    JSON.stringify({ model: modelPath, optimization, images: count, difference, largest, agreement: agreeing / count }),
+  );
 }
 
 main(...process.argv.slice(2)).catch((error) => {

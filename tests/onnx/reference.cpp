@@ -1,8 +1,9 @@
 // onnx_reference WEIGHTS DATA COUNT OUT: writes test pictures and what this library makes of them to OUT, a safetensors
 // file, for other programs to compare with: `images` (COUNT, 3, 32, 32) in 0..1 and `logits` (COUNT, classes), as an
-// exported ONNX network takes and gives them.
+// exported ONNX network takes and gives them. A network that `repopt-cifar quantize` wrote computes in integers.
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -12,27 +13,46 @@
 #include "pictures.hpp"
 #include "repopt/io/safetensors.hpp"
 
-int main(int argc, char** argv) try {
-  using namespace repopt_cifar;
-  repopt::require(argc == 5, "usage: onnx_reference WEIGHTS DATA COUNT OUT");
-  auto [info, model] = load_network(argv[1]);
-  const repopt::io::ImageDataset pictures = PictureSets::load(argv[2], std::stoul(argv[3])).test;
-  require_same_classes(info, pictures);
+namespace {
 
+using namespace repopt_cifar;
+using Images = repopt::nn::Tensor<float>;
+
+/// forward(images) gives the logits of a batch.
+void write_reference(const ModelInfo& info, const repopt::io::ImageDataset& pictures, auto forward, const char* path) {
+  require_same_classes(info, pictures);
   std::vector<float> images, logits;
   for (const std::uint8_t pixel : pictures.pixels) images.push_back(float(pixel) / 255);
   constexpr std::size_t batch_size = 250;
   for (std::size_t first = 0; first < pictures.size(); first += batch_size) {
-    repopt::nn::Tensor<float> batch({std::min(batch_size, pictures.size() - first), 32, 32, 3});
+    Images batch({std::min(batch_size, pictures.size() - first), 32, 32, 3});
     for (std::size_t i = 0; i < batch.shape().batch; ++i)
       write_picture(pictures, first + i, info.normalisation, {}, batch, i);
-    const auto values = model.forward(batch, repopt::nn::Phase::eval).values();
+    const auto values = forward(batch).values();
     logits.insert(logits.end(), values.begin(), values.end());
   }
   repopt::io::SafetensorsWriter writer;
   writer.add("images", {pictures.size(), 3, 32, 32}, images);
   writer.add("logits", {pictures.size(), info.classes}, logits);
-  writer.save(argv[4]);
+  writer.save(path);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  repopt::require(argc == 5, "usage: onnx_reference WEIGHTS DATA COUNT OUT");
+  const repopt::io::ImageDataset pictures = PictureSets::load(argv[2], std::stoul(argv[3])).test;
+  if (network_format(repopt::io::Safetensors::load(argv[1])) == NetworkFormat::int8) {
+    auto [info, model] = load_quantized_network(argv[1]);
+    const auto forward = [&model = model](const Images& x) -> const Images& { return model.forward(x); };
+    write_reference(info, pictures, forward, argv[4]);
+  } else {
+    auto [info, model] = load_network(argv[1]);
+    const auto forward = [&model = model](const Images& x) -> const Images& {
+      return model.forward(x, repopt::nn::Phase::eval);
+    };
+    write_reference(info, pictures, forward, argv[4]);
+  }
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

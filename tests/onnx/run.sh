@@ -19,23 +19,54 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# ours MODEL LOGITS: how ONNX Runtime's logits differ from ours, as the JSON object of compare.js.
-compare() { node "$here/compare.js" "$1" reference.safetensors "$2" | tee result.json; }
+# quietly COMMAND...: shows what a command said only if it fails.
+quietly() { "$@" >log.txt 2>&1 || { cat log.txt && exit 1; }; }
 
-# holds NAME CONDITION: CONDITION speaks of the last result's fields.
-holds() {
-  node -e "const r = JSON.parse(require('fs').readFileSync('result.json')); process.exit($2 ? 0 : 1)" ||
-    { echo "FAILED: $1"; exit 1; }
+# train MODE EPOCHS PICTURES: the network MODE/model.safetensors.
+train() {
+  quietly "$program" train --data synthetic --model cifar-small --mode "$1" --epochs "$2" --limit "$3" --threads 1 \
+    --out "$1"
 }
 
+# export_onnx MODEL ARGUMENT...
+export_onnx() {
+  out=$1
+  shift
+  quietly "$program" export-onnx --out "$out" "$@"
+}
+
+# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: CONDITION is about the object that compare.js prints.
+compare() {
+  quietly "$reference" "$2" synthetic 500 reference.safetensors
+  node "$here/compare.js" "$1" reference.safetensors "${4-all}" | tee result.json
+  node -e "const r = JSON.parse(require('fs').readFileSync('result.json')); process.exit(r.images === 500 && $3 ? 0 : 1)" ||
+    { echo "FAILED: $3" && exit 1; }
+}
+
+same_logits='r.difference <= 1e-4 && r.agreement >= 0.998'
+same_classes='r.agreement >= 0.99'
+
+train rep 2 1000
+train repvgg 1 256
 for mode in rep repvgg; do
-  "$program" train --data synthetic --model cifar-small --mode $mode --epochs 2 --limit 1000 --out $mode >log.txt 2>&1 ||
-    { cat log.txt && exit 1; }
-  weights=$mode/model.safetensors
-  "$program" export-onnx --weights $weights --out $mode.onnx
-  "$reference" $weights synthetic 500 reference.safetensors
-  /usr/bin/python3 "$here/check.py" $mode.onnx
-  compare $mode.onnx logits
-  holds "float logits of mode $mode to 1e-4" 'r.images === 500 && r.difference <= 1e-4 * Math.max(1, r.largest)'
-  holds "float logits of mode $mode name the same classes" 'r.agreement >= 0.998'
+  export_onnx $mode.onnx --weights $mode/model.safetensors
+  /usr/bin/python3 "$here/check.py" $mode.onnx float
+  compare $mode.onnx $mode/model.safetensors "$same_logits"
+done
+
+for scheme in per-channel per-tensor; do
+  how="--data synthetic --limit 500 --calibration-images 128 --scheme $scheme"
+  # shellcheck disable=SC2086
+  quietly "$program" quantize --weights rep/model.safetensors --out $scheme.safetensors $how
+  export_onnx $scheme.onnx --weights $scheme.safetensors
+  /usr/bin/python3 "$here/check.py" $scheme.onnx $scheme
+  compare $scheme.onnx $scheme.safetensors "$same_classes"
+  # shellcheck disable=SC2086
+  export_onnx at-once.onnx --weights rep/model.safetensors --int8 $how
+  cmp at-once.onnx $scheme.onnx
+
+  # Without optimization ONNX Runtime computes with the dequantized numbers, exactly on every processor.
+  export_onnx signed.onnx --weights $scheme.safetensors --signed-weights
+  /usr/bin/python3 "$here/check.py" signed.onnx $scheme int8
+  compare signed.onnx $scheme.safetensors "$same_classes" disabled
 done

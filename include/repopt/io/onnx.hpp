@@ -22,22 +22,23 @@ namespace repopt::io {
 /// What the pictures of an ONNX network are, and what its file says beside the network.
 struct OnnxOptions {
   std::size_t height = 32, width = 32;
-  std::vector<double> mean, std;  ///< (in_channels), of pictures in 0..1: the network subtracts and divides itself
-  std::string description;        ///< opens the file's doc_string
-  std::map<std::string, std::string> metadata;
+  std::vector<double> mean{}, std{};  ///< (in_channels), of pictures in 0..1: the network subtracts and divides itself
+  std::string description{};          ///< opens the file's doc_string
+  std::map<std::string, std::string> metadata{};
+  bool signed_weights = false;  ///< kernels of quantized networks as int8 instead of uint8
 };
 
 namespace detail {
 
-/// A kernel in PyTorch's and ONNX's order.
+/// A kernel in ONNX's order of dimensions, which is PyTorch's.
 template <class T>
-std::vector<T> oihw_weight(const ConvShape& shape, std::span<const T> weight) {
+std::vector<T> in_onnx_order(const ConvShape& shape, const std::vector<T>& weight) {
   std::vector<T> elements(weight.size());
   copy_weight<T>(shape, weight, in_oihw(shape), std::span<T>(elements));
   return elements;
 }
 
-inline std::vector<std::size_t> oihw_dims(const ConvShape& shape) {
+inline std::vector<std::size_t> onnx_dims(const ConvShape& shape) {
   return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
 }
 
@@ -73,12 +74,22 @@ inline const std::string& add_images(OnnxGraph& graph, const nn::RepOptVggConfig
   return graph.node("Div", {centred, constant("std", options.std)}, "normalised");
 }
 
-/// The file's text: how to call the network.
-inline std::string onnx_doc_string(const nn::RepOptVggConfig& config, const OnnxOptions& options) {
-  return concat(options.description, options.description.empty() ? "" : "\n", "Input 'images': float (batch, ",
-                config.in_channels, ", ", options.height, ", ", options.width,
-                "), values 0..1 (pixel / 255), not normalised: the network does that. Output 'logits': float (batch, ",
-                config.classes, "), before softmax.");
+/// Global average pooling; returns the features, (batch, channels).
+inline const std::string& add_pooling(OnnxGraph& graph, const std::string& x) {
+  return graph.node("Flatten", {graph.node("GlobalAveragePool", {x}, "averages")}, "pooled");
+}
+
+/// Adds the linear layer, and writes the file with a text that says how to call the network.
+inline std::string finished_model(OnnxGraph& graph, const nn::RepOptVggConfig& config, const OnnxOptions& options,
+                                  const std::string& features, const std::string& weight, const std::string& bias) {
+  graph.node("Gemm", {features, weight, bias}, "logits", {{"transB", std::int64_t(1)}});
+  graph.output("logits", {config.classes});
+  const std::string call =
+      concat("Input 'images': float (batch, ", config.in_channels, ", ", options.height, ", ", options.width,
+             "), values 0..1 (pixel / 255), not normalised: the network does that. Output 'logits': float (batch, ",
+             config.classes, "), before softmax.");
+  return graph.model(config.name, options.description.empty() ? call : options.description + "\n" + call,
+                     options.metadata);
 }
 
 }  // namespace detail
@@ -94,18 +105,15 @@ inline std::string onnx_model(const nn::RepOptVgg<float>& model, const OnnxOptio
   for (std::size_t i = 0; const nn::BlockSpec& spec : config.block_specs()) {
     const nn::FusedConv<float> fused = model.blocks()[i++]->fused();
     const std::string conv = spec.name + ".conv";
-    const auto& weight = graph.initializer(conv + ".weight", detail::oihw_dims(fused.shape),
-                                           detail::oihw_weight<float>(fused.shape, fused.weight));
+    const auto& weight = graph.initializer(conv + ".weight", detail::onnx_dims(fused.shape),
+                                           detail::in_onnx_order(fused.shape, fused.weight));
     const auto& bias = graph.initializer(conv + ".bias", {fused.bias.size()}, fused.bias);
     x = graph.node("Relu", {detail::add_conv(graph, fused.shape, x, weight, bias, conv)}, spec.name);
   }
-  const auto& pooled = graph.node("GlobalAveragePool", {x}, "pooled");
-  const auto& features = graph.node("Flatten", {pooled}, "features");
+  const auto& pooled = detail::add_pooling(graph, x);
   const auto& weight = graph.initializer("linear.weight", model.linear.weight.dims, model.linear.weight.value);
   const auto& bias = graph.initializer("linear.bias", model.linear.bias.dims, model.linear.bias.value);
-  graph.node("Gemm", {features, weight, bias}, "logits", {{"transB", std::int64_t(1)}});
-  graph.output("logits", {config.classes});
-  return graph.model(config.name, detail::onnx_doc_string(config, options), options.metadata);
+  return detail::finished_model(graph, config, options, pooled, weight, bias);
 }
 
 }  // namespace repopt::io

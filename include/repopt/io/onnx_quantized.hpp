@@ -1,0 +1,96 @@
+// Quantized networks as ONNX files in QDQ form: QuantizeLinear and DequantizeLinear around float operators, which
+// runtimes with integer kernels fuse.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/io/onnx.hpp"
+#include "repopt/io/onnx_graph.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/quant/quantization.hpp"
+#include "repopt/quant/quantized_vgg.hpp"
+
+namespace repopt::io {
+
+namespace detail {
+
+/// Rounds `x` to 8 bits and back; returns what 8 bits represent of it.
+inline const std::string& add_rounding(OnnxGraph& graph, const std::string& x, const std::string& place,
+                                       const quant::Quantization& quantization) {
+  const auto& scale = graph.initializer<float>(place + ".scale", {}, {quantization.scale});
+  const auto& zero_point = graph.initializer<std::uint8_t>(place + ".zero_point", {}, {quantization.zero_point});
+  const auto& quantized = graph.node("QuantizeLinear", {x, scale, zero_point}, place + ".quantized");
+  return graph.node("DequantizeLinear", {quantized, scale, zero_point}, place + ".dequantized");
+}
+
+/// The real numbers that the integers of the value `integers` stand for, by one scale or by one for each index of their
+/// first dimension.
+template <class T>
+const std::string& add_dequantization(OnnxGraph& graph, const std::string& integers, const std::vector<float>& scales,
+                                      T zero_point) {
+  const std::vector<std::size_t> dims = scales.size() == 1 ? std::vector<std::size_t>{} : std::vector{scales.size()};
+  const auto& scale = graph.initializer(integers + ".scale", dims, scales);
+  const auto& zero = graph.initializer(integers + ".zero_point", dims, std::vector<T>(scales.size(), zero_point));
+  return graph.node("DequantizeLinear", {integers, scale, zero}, integers + ".dequantized",
+                    {{"axis", std::int64_t(0)}});
+}
+
+/// A kernel, or the matrix of a linear layer, whose shape is `dims`, as real numbers: its integers are of type T, in
+/// which `zero_point` stands for 0.
+template <class T>
+const std::string& add_quantized_kernel(OnnxGraph& graph, const std::string& name, const std::vector<std::size_t>& dims,
+                                        const quant::QuantizedWeights& numbers, T zero_point) {
+  std::vector<T> integers;
+  for (const std::int8_t weight : in_onnx_order(numbers.shape, numbers.weight))
+    integers.push_back(T(int(weight) + int(zero_point)));
+  return add_dequantization(graph, graph.initializer(name, dims, integers), numbers.scale, zero_point);
+}
+
+/// A layer's kernel and bias as real numbers.
+struct DequantizedLayer {
+  std::string weight, bias;
+
+  DequantizedLayer(OnnxGraph& graph, const std::string& name, const std::vector<std::size_t>& dims,
+                   const quant::QuantizedConv& layer, const OnnxOptions& options) {
+    const quant::QuantizedWeights& numbers = layer.weights();
+    weight = options.signed_weights ? add_quantized_kernel(graph, name + ".weight", dims, numbers, std::int8_t(0))
+                                    : add_quantized_kernel(graph, name + ".weight", dims, numbers, std::uint8_t(128));
+    std::vector<float> sum_scales;
+    for (std::size_t c = 0; c < numbers.scale.size(); ++c) sum_scales.push_back(float(layer.sum_scale(c)));
+    bias = add_dequantization(graph, graph.initializer(name + ".bias", {numbers.bias.size()}, numbers.bias), sum_scales,
+                              std::int32_t(0));
+  }
+};
+
+}  // namespace detail
+
+/// The bytes of an ONNX file, operator set 13, with the integers, scales and zero points of `network`: uint8
+/// activations, 8-bit kernels with one scale or one for each output channel, int32 biases. It reads and gives what
+/// onnx_model() for floats does, and throws as that.
+///
+/// Kernels are int8 with zero point 0 in `network`. The file has them as uint8 with zero point 128, which is the same
+/// numbers, unless options.signed_weights: ONNX Runtime adds products of uint8 and int8 in saturating 16 bits on x86
+/// processors without VNNI, and then computes something else (its documentation, "Quantize ONNX models").
+inline std::string onnx_model(const quant::QuantizedVgg& network, const OnnxOptions& options) {
+  const std::vector<nn::BlockSpec> specs = network.config().block_specs();
+  const auto& activations = network.activations();
+  OnnxGraph graph;
+  std::string x = detail::add_images(graph, network.config(), options);
+  x = detail::add_rounding(graph, x, "images", activations.front());
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const std::string conv = specs[i].name + ".conv";
+    const detail::DequantizedLayer layer(graph, conv, detail::onnx_dims(specs[i].shape), network.layers()[i], options);
+    const auto& y = detail::add_conv(graph, specs[i].shape, x, layer.weight, layer.bias, conv);
+    x = detail::add_rounding(graph, graph.node("Relu", {y}, specs[i].name), specs[i].name, activations[i + 1]);
+  }
+  const auto& pooled = detail::add_rounding(graph, detail::add_pooling(graph, x), "pooled", activations.back());
+  const detail::DequantizedLayer linear(graph, "linear", {network.config().classes, network.config().widths.back()},
+                                        network.layers().back(), options);
+  return detail::finished_model(graph, network.config(), options, pooled, linear.weight, linear.bias);
+}
+
+}  // namespace repopt::io
