@@ -18,3 +18,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # Warns of "text" + std::string, wrongly: https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651
   target_compile_options(repopt_program INTERFACE -Wno-restrict)
 endif()
+
+# Linked by every program of ours that has networks.
+add_library(repopt_engine STATIC "${CMAKE_CURRENT_LIST_DIR}/engine.cpp")
+target_compile_definitions(repopt_engine INTERFACE REPOPT_EXTERN_ENGINE)
+target_link_libraries(repopt_engine PUBLIC repopt::nn repopt_program)

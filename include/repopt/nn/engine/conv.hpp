@@ -112,4 +112,23 @@ void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tens
     engine::gemm_backward_weight(shape, x, grad_y, grad_weight, input);
 }
 
+/// A program of several files may compile the engine once: it defines REPOPT_EXTERN_ENGINE everywhere, and has one file
+/// that includes this header and holds REPOPT_INSTANTIATE_ENGINE(template, float) and the same for double. (The engine
+/// is most of what a file with a network takes to compile.)
+#define REPOPT_INSTANTIATE_ENGINE(declaration, T)                                                              \
+  declaration void repopt::nn::conv_forward<T>(                                                                \
+      const repopt::ConvShape&, const repopt::nn::Tensor<T>&, std::span<const T>, repopt::nn::Tensor<T>&,      \
+      const repopt::nn::InputAffine<T>*, repopt::nn::ChannelMoments*, repopt::nn::ConvAlgorithm);              \
+  declaration void repopt::nn::conv_backward_data<T>(const repopt::ConvShape&, const repopt::nn::Tensor<T>&,   \
+                                                     std::span<const T>, repopt::nn::Tensor<T>&,               \
+                                                     repopt::nn::ConvAlgorithm);                               \
+  declaration void repopt::nn::conv_backward_weight<T>(const repopt::ConvShape&, const repopt::nn::Tensor<T>&, \
+                                                       const repopt::nn::Tensor<T>&, std::span<T>,             \
+                                                       const repopt::nn::InputAffine<T>*, repopt::nn::ConvAlgorithm)
+
 }  // namespace repopt::nn
+
+#ifdef REPOPT_EXTERN_ENGINE
+REPOPT_INSTANTIATE_ENGINE(extern template, float);
+REPOPT_INSTANTIATE_ENGINE(extern template, double);
+#endif
