@@ -1,4 +1,5 @@
 #include "chart.hpp"
+#include "svg.hpp"
 
 #include <doctest/doctest.h>
 
