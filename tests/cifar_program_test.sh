@@ -78,7 +78,7 @@ check "hyper_search writes scales" '[ -s search/scales.safetensors ]'
 train rep searched --scales search/scales.safetensors --optimizer adamw --clip-grad-norm 5 --precision double
 "$program" scales search/scales.safetensors --out scales.svg >scales.txt 2>table.txt
 check "scales says what they fit" 'grep -q "\"fits\":\[\"cifar-small\"\]" scales.txt'
-check "scales lists and draws them" 'grep -q "^stage1.1.scale_identity.weight " table.txt && grep -q "<svg" scales.svg'
+check "scales lists and draws them" 'grep -q "^stage1.0.scale_identity.weight " table.txt && grep -q "<svg" scales.svg'
 refuses "scales of another model" "the first layer that does not fit is 'stage0'" train --data synthetic \
   --model cifar-deep --scales search/scales.safetensors --out refused
 check "a refused training writes nothing" '[ ! -e refused ]'
