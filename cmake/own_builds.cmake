@@ -23,3 +23,5 @@ endif()
 add_library(repopt_engine STATIC "${CMAKE_CURRENT_LIST_DIR}/engine.cpp")
 target_compile_definitions(repopt_engine INTERFACE REPOPT_EXTERN_ENGINE)
 target_link_libraries(repopt_engine PUBLIC repopt::nn repopt_program)
+# Debug information on code that is inlined so deeply takes compilers many minutes.
+target_compile_options(repopt_engine PRIVATE -g0)
