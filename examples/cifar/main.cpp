@@ -132,6 +132,7 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--threads", o.threads, "of a run; 0: one for each core")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
+  app.add_flag("--int8", o.int8, "then quantize the networks of plain, rep-searched and repvgg, into quant.csv");
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag("--smoke", o.smoke, "a minute of it all on generated pictures, whatever else is said but --out");
   std::string variants = "Variants:\n";

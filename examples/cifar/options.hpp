@@ -81,7 +81,7 @@ struct StudyOptions {
   std::size_t batch_size = 128, limit = 0;
   int threads = 1;
   std::string layer = "";  ///< whose kernels the page shows; "": the last block with an identity
-  bool smoke = false, page_only = false;
+  bool int8 = false, smoke = false, page_only = false;
 };
 
 /// `repopt-cifar plot`.

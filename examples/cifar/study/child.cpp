@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <thread>
 
+#include "../commands.hpp"
 #include "repopt/io/file.hpp"
 
 extern char** environ;  // POSIX declares it nowhere
@@ -50,5 +52,31 @@ void Child::interrupt() {
   if (!interrupted_ && !exit_status()) ::kill(pid_, SIGINT);
   interrupted_ = true;
 }
+
+namespace {
+
+/// The last line of a file that is not empty.
+std::string last_line(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string last;
+  for (std::string line; std::getline(file, line);)
+    if (!line.empty()) last = line;
+  return last;
+}
+
+}  // namespace
+
+Ending run_child(const std::vector<std::string>& arguments, const std::filesystem::path& out,
+                 const std::filesystem::path& err, const Interrupt& interrupt) {
+  Child child(arguments, out, err);
+  while (!child.exit_status()) {
+    if (interrupt.requested()) child.interrupt();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  if (*child.exit_status() != 0 && interrupt.requested()) stop();
+  return {*child.exit_status(), last_line(err)};
+}
+
+void stop() { throw Interrupted("stopped; the same command goes on from there"); }
 
 }  // namespace repopt_cifar::study

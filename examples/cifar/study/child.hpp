@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "../interrupt.hpp"
+
 namespace repopt_cifar::study {
 
 /// A program that was started. Its process group is its own, so that Ctrl-C reaches it through interrupt() alone.
@@ -33,5 +35,18 @@ class Child {
   bool interrupted_ = false;
   std::optional<int> exit_status_;
 };
+
+/// How a program ended: its exit status as Child's, and the last line that it wrote to `err`.
+struct Ending {
+  int status = 0;
+  std::string last_words;
+};
+
+/// Runs a program to its end, as a Child. Throws Interrupted when that has ended after Ctrl-C, unless it ended well.
+Ending run_child(const std::vector<std::string>& arguments, const std::filesystem::path& out,
+                 const std::filesystem::path& err, const Interrupt& interrupt);
+
+/// What a study says to whom has interrupted it.
+[[noreturn]] void stop();
 
 }  // namespace repopt_cifar::study

@@ -109,6 +109,7 @@ StudyOptions smoke_options(StudyOptions options) {
   options.seeds = 2;
   options.batch_size = 16;
   options.limit = 64;
+  options.int8 = true;
   return options;
 }
 

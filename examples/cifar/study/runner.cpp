@@ -3,14 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <fstream>
-#include <optional>
 #include <thread>
 #include <utility>
 
-#include "../commands.hpp"
 #include "../progress.hpp"
 #include "child.hpp"
 #include "file_lock.hpp"
@@ -20,26 +16,11 @@ namespace repopt_cifar::study {
 
 using repopt::concat;
 
-namespace {
-
-constexpr std::chrono::milliseconds pause{100};
-
-/// The last line of a file that is not empty.
-std::string last_line(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::string last;
-  for (std::string line; std::getline(file, line);)
-    if (!line.empty()) last = line;
-  return last;
-}
-
-}  // namespace
-
 Runner::Runner(const StudyOptions& options, std::string program, std::map<std::string, std::string>& failures)
     : options_(options), program_(std::move(program)), failures_(failures) {}
 
 void Runner::run(std::vector<PlannedRun> runs, const std::function<void()>& finished) {
-  std::erase_if(runs, [&](const PlannedRun& run) { return has_result(run.key); });
+  std::erase_if(runs, [&](const PlannedRun& run) { return has_result(run.key.name()); });
   while (!runs.empty()) {
     bool advanced = false;
     for (auto run = runs.begin(); run != runs.end();) {
@@ -52,29 +33,30 @@ void Runner::run(std::vector<PlannedRun> runs, const std::function<void()>& fini
       advanced = true;
       run = runs.erase(run);
       finished();
+      if (interrupt_.requested()) stop();
     }
     // What is left is other processes', or waits for a Hyper-Search of theirs.
-    if (!advanced) std::this_thread::sleep_for(10 * pause);
-    if (interrupt_.requested()) throw Interrupted("stopped; the same command goes on from there");
+    if (!advanced) std::this_thread::sleep_for(std::chrono::seconds(1));
+    if (interrupt_.requested()) stop();
   }
 }
 
 Runner::Outcome Runner::attempt(const PlannedRun& run) {
-  if (has_result(run.key)) return Outcome::done;
+  if (has_result(run.key.name())) return Outcome::done;
   if (failures_.contains(run.search)) return fail(run, concat("there are no scales: ", run.search, " failed"));
+  if (!run.search.empty() && !has_result(run.search)) return Outcome::not_yet;
   const std::filesystem::path folder = run_folder(options_, run.key.name());
-  const bool has_scales = std::filesystem::exists(run_folder(options_, run.search) / "scales.safetensors");
-  if (!run.search.empty() && !has_scales) return Outcome::not_yet;
   std::filesystem::create_directories(folder);
   const FileLock lock(folder / "lock", FileLock::Wait::no);
   if (!lock.held()) return Outcome::not_yet;
-  return has_result(run.key) || adopt(run) ? Outcome::done : make(run);
+  return has_result(run.key.name()) || adopt(run) ? Outcome::done : make(run);
 }
 
 /// Takes the result of a run that ended well while nobody was there to note it.
 bool Runner::adopt(const PlannedRun& run) {
   const std::filesystem::path folder = run_folder(options_, run.key.name());
-  if (last_line(folder / "result.json").empty()) return false;
+  if (!std::filesystem::exists(folder / "result.json") || std::filesystem::file_size(folder / "result.json") == 0)
+    return false;
   add_result(options_.out, read_result(folder, run.key, options_.batch_size));
   return true;
 }
@@ -86,19 +68,12 @@ Runner::Outcome Runner::make(const PlannedRun& run) {
   arguments.insert(arguments.begin(), program_);
   std::fprintf(stderr, "%s ...\n", run.key.name().c_str());
   const double start = seconds_now();
-  Child child(arguments, folder / "result.json", folder / "log.txt");
-  while (!child.exit_status()) {
-    if (interrupt_.requested()) child.interrupt();
-    std::this_thread::sleep_for(pause);
-  }
-  if (*child.exit_status() == 0) {
-    const RunResult result = read_result(folder, run.key, options_.batch_size);
-    add_result(options_.out, result);
-    report(result, seconds_now() - start);
-  }
-  if (interrupt_.requested()) throw Interrupted("stopped; the same command goes on from there");
-  if (*child.exit_status() == 0) return Outcome::done;
-  return fail(run, concat("exit status ", *child.exit_status(), ": ", last_line(folder / "log.txt")));
+  const Ending ending = run_child(arguments, folder / "result.json", folder / "log.txt", interrupt_);
+  if (ending.status != 0) return fail(run, concat("exit status ", ending.status, ": ", ending.last_words));
+  const RunResult result = read_result(folder, run.key, options_.batch_size);
+  add_result(options_.out, result);
+  report(result, seconds_now() - start);
+  return Outcome::done;
 }
 
 Runner::Outcome Runner::fail(const PlannedRun& run, const std::string& reason) {
@@ -107,9 +82,8 @@ Runner::Outcome Runner::fail(const PlannedRun& run, const std::string& reason) {
   return Outcome::failed;
 }
 
-bool Runner::has_result(const RunKey& key) const {
-  const std::vector<RunResult> results = read_results(options_.out);
-  return std::ranges::find(results, key, &RunResult::key) != results.end();
+bool Runner::has_result(const std::string& name) const {
+  return std::ranges::any_of(read_results(options_.out), [&](const RunResult& r) { return r.key.name() == name; });
 }
 
 void Runner::report(const RunResult& result, double seconds) {

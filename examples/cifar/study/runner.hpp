@@ -31,7 +31,7 @@ class Runner {
   Outcome attempt(const PlannedRun& run);
   Outcome make(const PlannedRun& run);
   Outcome fail(const PlannedRun& run, const std::string& reason);
-  bool has_result(const RunKey& key) const;
+  bool has_result(const std::string& name) const;
   bool adopt(const PlannedRun& run);
   void report(const RunResult& result, double seconds);
 

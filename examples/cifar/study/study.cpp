@@ -1,5 +1,6 @@
 // `repopt-cifar study`.
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "../commands.hpp"
 #include "../pictures.hpp"
+#include "int8.hpp"
 #include "page.hpp"
 #include "plan.hpp"
 #include "repopt/core/error.hpp"
@@ -44,8 +46,19 @@ Json run_study(StudyOptions options, const std::string& program) {
     repopt::io::write_file(options.out / "study.html",
                            study::page(options, plan, study::read_results(options.out), failures));
   };
+  // What the page cannot read does not end a study of hours; its own end says so again.
+  const auto try_page = [&] {
+    try {
+      write_page();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "study.html: %s\n", error.what());
+    }
+  };
+  if (!options.page_only) {
+    study::Runner(options, program, failures).run(plan, try_page);
+    if (options.int8) study::measure_int8(options, program, failures, try_page);
+  }
   write_page();
-  if (!options.page_only) study::Runner(options, program, failures).run(plan, write_page);
   return {{"command", "study"},
           {"out", options.out.string()},
           {"page", (options.out / "study.html").string()},
