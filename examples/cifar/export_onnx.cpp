@@ -20,7 +20,7 @@ QuantizedNetwork quantized(const QuantizeOptions& options) {
   repopt::require(!options.data.empty(), "--int8 needs --data, pictures to quantize by: ", options.weights.string(),
                   " holds floats");
   Network network = load_network(options.weights);
-  const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(network.info, pictures.train);
   const CalibratedNetwork calibrated = calibrate(network, pictures.train, options);
   repopt::quant::QuantizedVgg model(calibrated.plain, calibrated.activations, calibrated.scheme);

@@ -21,17 +21,18 @@ namespace {
 using Blocks = std::map<std::string, repopt::CslaBlock<float>>;
 
 /// The blocks that the deployed network's kernels stand for; none if the network was not trained by the rules.
-Blocks blocks_of(const Network& network, const std::string& scales) {
+Blocks blocks_of(const Network& network, std::string scales) {
   if (network.info.mode != "rep") {
     repopt::require(scales.empty(), "a network of mode ", network.info.mode, " takes no --scales");
     return {};
   }
+  if (scales.empty()) scales = network.info.scales;
+  repopt::require(!scales.empty(), "the network's file does not say what its multiplier was: --scales must");
+  if (scales == "none") return {};
   repopt::require(!network.info.deployed,
                   "a converted network of mode rep has lost its batch norms' scales, which its multiplier needs: "
                   "fine-tune the run's model.safetensors");
-  const std::string trained_with = network.info.scales.empty() ? "sqrt" : network.info.scales;
-  return repopt::nn::deployed_blocks(
-      network.model, named_scales<float>(scales.empty() ? trained_with : scales, network.model.config()));
+  return repopt::nn::deployed_blocks(network.model, named_scales<float>(scales, network.model.config()));
 }
 
 }  // namespace

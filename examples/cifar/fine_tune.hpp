@@ -18,7 +18,7 @@ struct FineTuneOptions {
   std::size_t epochs = 1, batch_size = 128;
   double lr = 1e-3;
   std::uint64_t seed = 0;
-  std::string scales;  ///< a file, "sqrt" or "ones"; empty: what the network was trained with
+  std::string scales;  ///< a file, "sqrt", "ones", or "none" for no multiplier; empty: as the network was trained
 };
 
 /// Trains the deployed network of `network` with weights and activations rounded as `activations` and `scheme` say.

@@ -82,6 +82,7 @@ void add_calibration(CLI::App& app, QuantizeOptions& o) {
       ->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--classes", o.classes, "keep the first classes only; 0: all")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
@@ -93,7 +94,7 @@ void add_quantize(CLI::App& app, QuantizeOptions& o) {
       ->capture_default_str();
   app.add_option("--lr", o.lr, "learning rate of fine-tuning, which falls as a cosine")->capture_default_str();
   app.add_option("--scales", o.scales,
-                 "of fine-tuning a network of mode rep: a scales file, 'sqrt' or 'ones' [what it was trained with]");
+                 "of fine-tuning a network of mode rep: a scales file, 'sqrt', 'ones' or 'none' [as it was trained]");
   add_calibration(app, o);
   app.add_option("--out", o.out, "safetensors file to write the quantized network to");
 }

@@ -53,10 +53,11 @@ struct QuantizeOptions {
   std::filesystem::path weights, out;
   std::string data, scheme = "per-channel", calibration = "mse";
   double percentile = 99.99;
-  std::size_t calibration_images = 512, batch_size = 128, limit = 0;
+  std::size_t calibration_images = 512, batch_size = 128;
+  std::size_t classes = 0, limit = 0;  ///< as EvalOptions'; limit for training pictures, too
   std::size_t fine_tune_epochs = 0;
   double lr = 1e-3;
-  std::string scales;  ///< of fine-tuning a network of mode rep; empty: what it was trained with
+  std::string scales;  ///< of fine-tuning a network of mode rep, or "none"; empty: what it was trained with
   std::uint64_t seed = 0;
   int threads = 0;
 };

@@ -1,9 +1,9 @@
 // `repopt-cifar quantize`: a trained network in 8-bit integers, and what that costs.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
-#include <optional>
+#include <initializer_list>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,11 +48,30 @@ std::vector<Images> calibration_batches(const repopt::io::ImageDataset& pictures
   return batches;
 }
 
-/// The share of pictures that two networks call the same.
-double agreement(const Classified& a, const Classified& b) {
-  std::size_t same = 0;
-  for (std::size_t i = 0; i < a.predictions.size(); ++i) same += a.predictions[i] == b.predictions[i];
-  return double(same) / double(a.predictions.size());
+/// A network in floats and in integers, and what they make of the test pictures.
+struct Comparison {
+  quant::QuantizedVgg quantized;
+  Classified floats, int8;
+  double seconds = 0;  ///< that the integers took
+
+  /// The share of pictures that both call the same.
+  double agreement() const {
+    std::size_t same = 0;
+    for (std::size_t i = 0; i < int8.predictions.size(); ++i) same += int8.predictions[i] == floats.predictions[i];
+    return double(same) / double(int8.predictions.size());
+  }
+};
+
+Comparison compare(CalibratedNetwork& network, const repopt::io::ImageDataset& pictures,
+                   const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
+  quant::QuantizedVgg quantized(network.plain, network.activations, network.scheme);
+  Classified floats = classify(network.plain, pictures, normalisation, batch_size);
+  const double start = seconds_now();
+  Classified int8 = classify(quantized, pictures, normalisation, batch_size);
+  const double seconds = seconds_now() - start;
+  std::fprintf(stderr, "float %.2f %%, INT8 %.2f %% of %zu test pictures right\n", 100 * floats.accuracy,
+               100 * int8.accuracy, pictures.size());
+  return {std::move(quantized), std::move(floats), std::move(int8), seconds};
 }
 
 void print(const std::vector<quant::LayerReport>& reports) {
@@ -89,10 +108,12 @@ CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDatas
                   "--batch-size and --calibration-images must be positive, they are ", options.batch_size, " and ",
                   options.calibration_images);
   auto plain = repopt::nn::deployed(network.model);
-  auto batches = calibration_batches(pictures, std::min(options.calibration_images, pictures.size()), options,
-                                     network.info.normalisation);
+  const std::size_t count = std::min(options.calibration_images, pictures.size());
+  auto batches = calibration_batches(pictures, count, options, network.info.normalisation);
   auto histograms = quant::activation_histograms(plain, batches);
   auto activations = quant::calibrated(histograms, calibration, options.percentile);
+  std::fprintf(stderr, "%s, mode %s, %s, %s of %zu pictures\n", network.info.model.c_str(), network.info.mode.c_str(),
+               options.scheme.c_str(), options.calibration.c_str(), count);
   return {std::move(plain), std::move(batches), std::move(histograms), std::move(activations), scheme};
 }
 
@@ -101,37 +122,28 @@ Json quantize(const QuantizeOptions& options) {
   set_threads(options.threads);
   const Network network = load_network(options.weights);
   const ModelInfo& info = network.info;
-  const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(info, pictures.test);
-  auto [plain, batches, histograms, activations, scheme] = calibrate(network, pictures.train, options);
-  const auto measured = [&](auto& model) {
-    return classify(model, pictures.test, info.normalisation, options.batch_size);
-  };
-  const Classified floats = measured(plain);
-  quant::QuantizedVgg quantized(plain, activations, scheme);
-  const double start = seconds_now();
-  Classified int8 = measured(quantized);
-  const double seconds = seconds_now() - start;
-  std::fprintf(stderr, "%s, mode %s, %s, %s: float %.2f %%, INT8 %.2f %% of %zu test pictures right\n",
-               info.model.c_str(), info.mode.c_str(), options.scheme.c_str(), options.calibration.c_str(),
-               100 * floats.accuracy, 100 * int8.accuracy, pictures.test.size());
-  std::optional<double> before_fine_tuning;
+  CalibratedNetwork calibrated = calibrate(network, pictures.train, options);
+  const auto compared = [&] { return compare(calibrated, pictures.test, info.normalisation, options.batch_size); };
+  Comparison result = compared();
+  Json before;
   if (options.fine_tune_epochs > 0) {
-    before_fine_tuning = int8.accuracy;
-    plain = fine_tuned(network, activations, scheme, pictures.train,
-                       {.epochs = options.fine_tune_epochs,
-                        .batch_size = options.batch_size,
-                        .lr = options.lr,
-                        .seed = options.seed,
-                        .scales = options.scales});
-    histograms = quant::activation_histograms(plain, batches);
-    quantized = quant::QuantizedVgg(plain, activations, scheme);
-    int8 = measured(quantized);
-    std::fprintf(stderr, "after fine-tuning: INT8 %.2f %%\n", 100 * int8.accuracy);
+    before = {{"float_accuracy", result.floats.accuracy}, {"int8_accuracy", result.int8.accuracy}};
+    calibrated.plain =
+        repopt::nn::deployed(fine_tuned(network, calibrated.activations, calibrated.scheme, pictures.train,
+                                        {.epochs = options.fine_tune_epochs,
+                                         .batch_size = options.batch_size,
+                                         .lr = options.lr,
+                                         .seed = options.seed,
+                                         .scales = options.scales}));
+    calibrated.histograms = quant::activation_histograms(calibrated.plain, calibrated.batches);
+    result = compared();
   }
-  const auto reports = quant::layer_reports(plain, quantized, histograms, batches.front());
+  const auto reports =
+      quant::layer_reports(calibrated.plain, result.quantized, calibrated.histograms, calibrated.batches.front());
   print(reports);
-  if (!options.out.empty()) save_quantized_network(options.out, info, quantized);
+  if (!options.out.empty()) save_quantized_network(options.out, info, result.quantized);
 
   Json json{{"command", "quantize"},
             {"mode", info.mode},
@@ -141,14 +153,12 @@ Json quantize(const QuantizeOptions& options) {
             {"calibration", options.calibration},
             {"calibration_images", std::min(options.calibration_images, pictures.train.size())},
             {"test_images", pictures.test.size()},
-            {"float_accuracy", floats.accuracy},
-            {"int8_accuracy", int8.accuracy},
-            {"agreement", agreement(floats, int8)},
-            {"images_per_second", double(pictures.test.size()) / seconds}};
-  if (before_fine_tuning) {
-    json["fine_tune_epochs"] = options.fine_tune_epochs;
-    json["int8_accuracy_before_fine_tuning"] = *before_fine_tuning;
-  }
+            {"float_accuracy", result.floats.accuracy},
+            {"int8_accuracy", result.int8.accuracy},
+            {"agreement", result.agreement()},
+            {"images_per_second", double(pictures.test.size()) / result.seconds},
+            {"fine_tune_epochs", options.fine_tune_epochs}};
+  if (!before.empty()) json["before_fine_tuning"] = before;
   json["layers"] = to_json(reports);
   if (!options.out.empty()) json["out"] = options.out.string();
   return json;

@@ -30,7 +30,7 @@ struct ModelInfo {
   bool deployed = false;  ///< whether `convert` made it a plain network; `mode` still says how it was trained
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
-  std::string scales;  ///< what --scales said
+  std::string scales;  ///< whose multiplier mode rep trained with: as --scales, "none", or empty if that cannot tell
   repopt::io::ChannelStatistics normalisation;
 };
 

@@ -186,6 +186,12 @@ class Trainer {
     std::fprintf(stderr, "resumed at step %zu of %zu\n", progress_.step, schedule_.total_steps);
   }
 
+  /// --scales, if the run's multiplier is what that says alone.
+  std::string recorded_scales() const {
+    if (options_.grad_mult == "off") return "none";
+    return options_.average_scales ? "" : options_.scales;
+  }
+
   void write_model() {
     const ModelInfo info{.mode = options_.mode,
                          .model = options_.model,
@@ -193,7 +199,7 @@ class Trainer {
                          .classes = pictures_.train.classes,
                          .epochs = options_.epochs,
                          .train_loss = progress_.metrics.back().train_loss,
-                         .scales = options_.scales,
+                         .scales = recorded_scales(),
                          .normalisation = normalisation_};
     save_network(options_.out / "model.safetensors", info, model_);
     if (options_.mode != "hyper_search") return;
