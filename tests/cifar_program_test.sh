@@ -105,6 +105,18 @@ check "eval finds the INT8 accuracy that quantize saw" \
   --calibration entropy --threads 1 >int8.txt 2>>log.txt
 check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'
 
+# What these files compute is the matter of onnx/run.sh.
+for weights in whole/model.safetensors whole.plain.safetensors int8.safetensors; do
+  "$program" export-onnx --weights "$weights" --out "$weights.onnx" >onnx.txt 2>>log.txt
+  check "export-onnx takes $weights" '[ -s "$weights.onnx" ] && grep -q "\"command\":\"export-onnx\"" onnx.txt'
+done
+refuses "floats as INT8 without pictures" "--int8 needs --data" export-onnx --weights whole/model.safetensors --int8 \
+  --out no.onnx
+refuses "signed floats" "--signed-weights is about INT8" export-onnx --weights whole/model.safetensors --signed-weights \
+  --out no.onnx
+refuses "no network as ONNX" "no network that" export-onnx --weights scales.safetensors --out no.onnx
+check "a refused export writes nothing" '[ ! -e no.onnx ]'
+
 # at_start RUN: the losses of its first epoch.
 at_start() { sed -n 2p "$1/metrics.csv" | cut -d, -f3,5; }
 

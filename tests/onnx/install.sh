@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the test `onnx` needs and does not find, so that it is not skipped: node, python3 with onnx (apt-get) and
-# onnxruntime-node (npm, into the build folder).
+# Installs what the test `onnx` needs and does not find, so that it is not skipped: node and python3 with onnx, by
+# apt-get, and onnxruntime-node, by npm into the build folder.
 # Usage: sh tests/onnx/install.sh [FOLDER]   (default: build/release/tests/onnx, where the test looks)
 set -eu
 

@@ -39,8 +39,8 @@ export_onnx() {
 compare() {
   quietly "$reference" "$2" synthetic 500 reference.safetensors
   node "$here/compare.js" "$1" reference.safetensors "${4-all}" | tee result.json
-  node -e "const r = JSON.parse(require('fs').readFileSync('result.json')); process.exit(r.images === 500 && $3 ? 0 : 1)" ||
-    { echo "FAILED: $3" && exit 1; }
+  node -e "const r = JSON.parse(require('fs').readFileSync('result.json'));
+           process.exit(r.images === 500 && $3 ? 0 : 1)" || { echo "FAILED: $3" && exit 1; }
 }
 
 same_logits='r.difference <= 1e-4 && r.agreement >= 0.998'
