@@ -32,6 +32,10 @@ class BatchNorm2d {
   double eps = 1e-5, momentum = 0.1;
   Parameter<T> weight, bias, running_mean, running_var;
 
+  /// torch.nn.SyncBatchNorm: where a batch is spread over processes, what sums over them; else empty. The gradients of
+  /// weight and bias stay those of the process's part: they are averaged with all others.
+  AllReduce all_reduce;
+
   explicit BatchNorm2d(std::size_t channels, Activation activation = Activation::none)
       : weight(Parameter<T>::vector(channels, T(1))),
         bias(Parameter<T>::vector(channels, T(0))),
@@ -70,9 +74,12 @@ class BatchNorm2d {
     require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
             " channels, the batch norm has ", weight.value.size());
     if (phase == Phase::train) {
-      require(x.shape().pixels() > 1, "batch norm needs more than 1 value per channel in training, it got ",
+      ChannelMoments own;
+      if (!moments) moments = &(own = ChannelMoments::of(x));
+      if (all_reduce) moments = &(own = moments->over_processes(all_reduce));
+      require(moments->count() > 1, "batch norm needs more than 1 value per channel in training, it got ",
               describe(x.shape()));
-      use_batch_statistics(moments ? *moments : ChannelMoments::of(x));
+      use_batch_statistics(*moments);
     } else {
       use_running_statistics();
     }
@@ -98,7 +105,7 @@ class BatchNorm2d {
     require(x_ != nullptr, "backward() needs a forward() before it");
     const bool has_relu = activation_ == Activation::relu;
     const Vector<T> mean = mean_.template cast<T>();
-    const auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, std::array<Vector<T>, 2>& sums) {
+    auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, std::array<Vector<T>, 2>& sums) {
       const auto add = [&](const auto& g) {
         sums[0] += g;
         sums[1] += g * (x_->channels(p) - mean);
@@ -108,13 +115,17 @@ class BatchNorm2d {
       else
         add(grad_y.channels(p));
     });
-    const Vector<double> sum_normalised = sum_deviation * inv_std_, scale = as_double(weight) * inv_std_;
     add_to(bias.grad, sum);
-    add_to(weight.grad, sum_normalised);
+    add_to(weight.grad, sum_deviation * inv_std_);
+    if (all_reduce) {
+      all_reduce({sum.data(), std::size_t(sum.size())});
+      all_reduce({sum_deviation.data(), std::size_t(sum_deviation.size())});
+    }
 
     // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
-    const double pixels = double(grad_y.shape().pixels());
-    const Vector<double> slope = -scale * inv_std_ * sum_normalised / pixels;
+    const double pixels = double(count_);
+    const Vector<double> scale = as_double(weight) * inv_std_;
+    const Vector<double> slope = -scale * inv_std_.square() * sum_deviation / pixels;
     const Vector<T> of_grad = scale.template cast<T>(), of_x = slope.template cast<T>();
     const Vector<T> constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
     grad_x.resize(grad_y.shape());
@@ -149,7 +160,8 @@ class BatchNorm2d {
   }
 
   void use_batch_statistics(const ChannelMoments& moments) {
-    const double unbiased = double(moments.count()) / double(moments.count() - 1);
+    count_ = moments.count();
+    const double unbiased = double(count_) / double(count_ - 1);
     for (std::size_t c = 0; c < weight.value.size(); ++c) {
       mean_[Eigen::Index(c)] = moments.mean(c);
       inv_std_[Eigen::Index(c)] = 1 / std::sqrt(moments.variance(c) + eps);
@@ -174,6 +186,7 @@ class BatchNorm2d {
   Activation activation_;
   const Tensor<T>* x_ = nullptr;
   Tensor<T> y_;
+  std::size_t count_ = 0;  ///< values of each channel that mean_ and inv_std_ are of, in training
   Vector<double> mean_, inv_std_;
   ChannelAffine<T> affine_;
 };

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 
+#include "repopt/nn/batch_norm.hpp"
 #include "repopt/nn/fused_conv.hpp"
 #include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
@@ -30,6 +32,9 @@ class Block {
 
   /// Visits parameters, constants and running statistics, named "prefix.layer.weight".
   virtual void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) = 0;
+
+  /// Visits the batch norms, if the block has any.
+  virtual void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>&) {}
 
   /// The one convolution with bias that, with ReLU after it, computes the same in evaluation. Throws
   /// std::invalid_argument if a scale of the block is not finite.

@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "repopt/core/parallel.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
+
+/// Replaces each value by its sum over all processes that share a batch; every one of them calls it, in one order.
+using AllReduce = std::function<void(std::span<double> values)>;
 
 /// Number, mean and sum of squared deviations of each channel, by Chan's merging formula: no cancellation, one pass
 /// over memory, and the same result for any number of threads.
@@ -60,6 +65,25 @@ class ChannelMoments {
   static ChannelMoments merged(const std::vector<ChannelMoments>& parts) {
     ChannelMoments total;
     for (const ChannelMoments& part : parts) total.merge(part);
+    return total;
+  }
+
+  /// The moments of the whole batch, from those of each process's part of it. Deviations are taken from the mean of
+  /// all, so that nothing cancels: two reductions, of one value for each channel.
+  ChannelMoments over_processes(const AllReduce& all_reduce) const {
+    ChannelMoments total = *this;
+    total.mean_.push_back(1);
+    for (double& sum : total.mean_) sum *= double(count_);
+    all_reduce(total.mean_);
+    const double count = total.mean_.back();
+    total.mean_.pop_back();
+    for (std::size_t c = 0; c < total.mean_.size(); ++c) {
+      total.mean_[c] /= count;
+      const double step = mean_[c] - total.mean_[c];
+      total.deviation_[c] += step * step * double(count_);
+    }
+    all_reduce(total.deviation_);
+    total.count_ = std::size_t(count);
     return total;
   }
 

@@ -1,6 +1,7 @@
 // ConvBnRelu: the target structure's block.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "repopt/core/conv_shape.hpp"
@@ -43,6 +44,8 @@ class ConvBnRelu final : public Block<T> {
     conv.visit_parameters(prefix + ".conv", visit);
     bn.visit_parameters(prefix + ".bn", visit);
   }
+
+  void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override { visit(bn); }
 
   FusedConv<T> fused() const override { return fuse<T>(conv.shape(), {{conv.shape(), conv.weight.value, bn}}); }
 };

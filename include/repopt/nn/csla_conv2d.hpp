@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -161,6 +162,8 @@ class CslaBnRelu final : public Block<T> {
     conv.visit_parameters(prefix, visit);
     bn.visit_parameters(prefix + ".bn", visit);
   }
+
+  void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override { visit(bn); }
 
   FusedConv<T> fused() const override {
     const std::vector<T> kernel = conv.equivalent_kernel();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -77,6 +78,12 @@ class RepVggBlock final : public Block<T> {
     conv_1x1.visit_parameters(prefix + ".conv_1x1", visit);
     bn_1x1.visit_parameters(prefix + ".bn_1x1", visit);
     if (bn_identity) bn_identity->visit_parameters(prefix + ".bn_identity", visit);
+  }
+
+  void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override {
+    visit(bn_3x3);
+    visit(bn_1x1);
+    if (bn_identity) visit(*bn_identity);
   }
 
   FusedConv<T> fused() const override {

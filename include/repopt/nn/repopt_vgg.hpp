@@ -50,7 +50,13 @@ class RepOptVgg {
       : linear(config.widths.back(), config.classes), config_(std::move(config)), mode_(mode) {
     require(scales.empty() || mode == Mode::csla || mode == Mode::hyper_search, "mode ", to_string(mode),
             " takes no scales");
-    for (const BlockSpec& spec : config_.block_specs()) blocks_.push_back(make_block(spec, scales));
+    for (const BlockSpec& spec : config_.block_specs()) {
+      blocks_.push_back(make_block(spec, scales));
+      blocks_.back()->visit_batch_norms([&](BatchNorm2d<T>& bn) {
+        bn.eps = config_.bn_eps;
+        bn.momentum = config_.bn_momentum;
+      });
+    }
     visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
       if (parameter.conv) init_uniform(parameter, parameter.conv->taps() * parameter.dims[1], seed, name);
     });
@@ -107,15 +113,11 @@ class RepOptVgg {
     switch (mode_) {
       case Mode::target: {
         auto block = std::make_unique<ConvBnRelu<T>>(spec.shape, !first);
-        configure(block->bn);
         configure(block->conv);
         return block;
       }
       case Mode::repvgg: {
         auto block = std::make_unique<RepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), !first);
-        configure(block->bn_3x3);
-        configure(block->bn_1x1);
-        if (block->bn_identity) configure(*block->bn_identity);
         configure(block->conv_3x3);
         configure(block->conv_1x1);
         return block;
@@ -136,14 +138,7 @@ class RepOptVgg {
     conv.set_requires_input_grad(!first);
     for (auto& branch : conv.branches())
       if (branch.conv) configure(*branch.conv);
-    auto block = std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
-    configure(block->bn);
-    return block;
-  }
-
-  void configure(BatchNorm2d<T>& bn) const {
-    bn.eps = config_.bn_eps;
-    bn.momentum = config_.bn_momentum;
+    return std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
   }
 
   void configure(Conv2d<T>& conv) const { conv.algorithm = config_.algorithm; }
