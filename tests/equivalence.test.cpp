@@ -56,6 +56,7 @@ void follow_every_kind(const Training<Rule>& training) {
       CHECK(strayed.output < tolerance<Rule, T>);
       CHECK(strayed.kernel < tolerance<Rule, T>);
       CHECK(strayed.bias < tolerance<Rule, T>);
+      CHECK(strayed.average < tolerance<Rule, T>);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
+#include "repopt/optim/ema.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "support/csla_reference.hpp"
 #include "support/loss.hpp"
@@ -38,8 +39,9 @@ struct Mutation {
 /// The largest relative errors over all iterations.
 struct Strayed {
   double output = 0, kernel = 0, bias = 0, norm = 0;
+  double average = 0;  ///< of the kernel, by Ema, against the averages of the branches' kernels
 
-  double largest() const { return std::max({output, kernel, bias, norm}); }
+  double largest() const { return std::max({output, kernel, bias, norm, average}); }
 };
 
 /// The target structure with Gradient Re-parameterization: one kernel, a bias, gradients of its own.
@@ -98,6 +100,11 @@ Strayed follow_csla(const CslaBlock<T>& block, const Training<Rule>& training, c
   optimizer.add_param_group(bias_options).add_param("bias", model.bias, model.bias_grad);
   optimizer.set_grad_scale(1.0 / double(training.micro_batches));
 
+  constexpr double decay = 0.75;
+  Ema<T> ema(decay);
+  ema.add_param(model.weight);
+  std::vector<TorchParam<T>> averages;
+
   Strayed strayed;
   const auto compare = [](double& largest, const auto& ours, const auto& csla_s) {
     largest = std::max(largest, relative_error(ours, csla_s));
@@ -137,6 +144,14 @@ Strayed follow_csla(const CslaBlock<T>& block, const Training<Rule>& training, c
     optimizer.step();
     compare(strayed.kernel, to_oihw(target, model.weight),
             kernel_by_coordinates(target, block.branches(), csla.kernels()));
+    ema.update();
+    if (t == 0) averages = csla.kernels();
+    for (std::size_t i = 0; i < averages.size(); ++i)
+      for (std::size_t k = 0; k < averages[i].data.size(); ++k)
+        averages[i].data[k] += T(1 - decay) * (csla.kernels()[i].data[k] - averages[i].data[k]);
+    ema.swap();
+    compare(strayed.average, to_oihw(target, model.weight), kernel_by_coordinates(target, block.branches(), averages));
+    ema.swap();
     compare(strayed.bias, model.bias, csla.bias());
   }
   return strayed;

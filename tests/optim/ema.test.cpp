@@ -1,0 +1,50 @@
+// Ema against its formula. That it commutes with the equivalence is tested there.
+#include "repopt/optim/ema.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+using repopt::Ema;
+
+TEST_CASE_TEMPLATE("Ema copies at its first update and decays afterwards, as AveragedModel does", T, float, double) {
+  std::vector<T> weight{1, -2};
+  Ema<T> ema(0.75);
+  ema.add_param(weight);
+  weight = {4, 8};
+  ema.update();
+  weight = {8, 0};
+  ema.update();
+  ema.swap();
+  CHECK(weight == std::vector<T>{5, 6});
+  ema.swap();
+  CHECK(weight == std::vector<T>{8, 0});
+}
+
+TEST_CASE("Averages that were saved go on through swap()") {
+  std::vector<double> weight{1}, other{1};
+  Ema<double> whole(0.5), resumed(0.5);
+  whole.add_param(weight);
+  resumed.add_param(other);
+  weight = {3};
+  whole.update();
+  other = {3};  // the saved average
+  resumed.swap();
+  for (double next : {5.0, 7.0}) {
+    weight = other = {next};
+    whole.update();
+    resumed.update();
+  }
+  whole.swap();
+  resumed.swap();
+  CHECK(weight == std::vector<double>{5.5});
+  CHECK(other == weight);
+}
+
+TEST_CASE("A decay of 1 or more, or below 0, is refused") {
+  for (const double decay : {-0.1, 1.0, 2.0, std::numeric_limits<double>::quiet_NaN()})
+    CHECK_THROWS_AS(Ema<float>{decay}, std::invalid_argument);
+  CHECK_THROWS_WITH(Ema<float>{1.0}, "decay must be in [0, 1), it is 1");
+}
