@@ -1,5 +1,5 @@
 # The library's targets: repopt::core (core, optim), repopt::nn (nn, search, quant), repopt::io, and
-# repopt::repopt = core + nn; repopt::torch on request. A header is part of the target of its folder: there is nothing to list.
+# repopt::repopt = core + nn; repopt::torch and repopt::mpi on request. A header is part of the target of its folder: there is nothing to list.
 
 # repopt_add_library(NAME HEADERS pattern... LINKS target...)
 function(repopt_add_library name)
@@ -34,6 +34,11 @@ if(NOT REPOPT_CORE_ONLY)
   else()
     message(STATUS "repopt: no nlohmann_json, so no repopt::io")
   endif()
+endif()
+
+if(REPOPT_MPI)
+  find_package(MPI REQUIRED COMPONENTS CXX)
+  repopt_add_library(mpi HEADERS mpi/*.hpp LINKS repopt::nn MPI::MPI_CXX)
 endif()
 
 if(REPOPT_TORCH)

@@ -41,13 +41,14 @@ printing='<(iostream|print|thread|future)>|std::(cout|cerr|clog|print|println|j?
 prove() {
   tree=$(mktemp -d)
   trap 'rm -rf "$tree"' EXIT
-  mkdir -p "$tree/core" "$tree/optim" "$tree/nn/engine" "$tree/search" "$tree/io"
+  mkdir -p "$tree/core" "$tree/optim" "$tree/nn/engine" "$tree/search" "$tree/io" "$tree/mpi"
   sound() {
     printf '#include <vector>\n' >"$tree/core/a.hpp"
     printf '#include <span>\n#include "repopt/core/a.hpp"\n' >"$tree/optim/b.hpp"
     printf '#include <Eigen/Core>\n#include "repopt/optim/b.hpp"\n// std::cout\n' >"$tree/nn/engine/c.hpp"
     printf '#include "repopt/nn/engine/c.hpp"\n' >"$tree/search/d.hpp"
     printf '#include <nlohmann/json.hpp>\n#include "repopt/core/a.hpp"\nstd::snprintf(text);\n' >"$tree/io/e.hpp"
+    printf '#include <mpi.h>\n#include "repopt/nn/engine/c.hpp"\n' >"$tree/mpi/g.hpp"
     printf '#include "repopt/nn/engine/c.hpp"\n' >"$tree/repopt.hpp"
   }
   sound
@@ -73,6 +74,8 @@ repopt.hpp #include "repopt/search/d.hpp"
 core/a.hpp inline void f() { std::cout << 1; }
 nn/engine/c.hpp inline void f() { std::printf("1"); }
 io/e.hpp inline void f() { fprintf(stderr, "1"); }
+mpi/g.hpp #include <torch/torch.h>
+mpi/g.hpp #include "repopt/io/e.hpp"
 io/e.hpp #include <iostream>
 nn/engine/c.hpp inline void f() { std::thread t; }
 BAD
