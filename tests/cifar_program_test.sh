@@ -47,7 +47,7 @@ accuracy() {
 check "a network gets above 90 % of the synthetic pictures" \
   'grep -Eq "\"test_accuracy\":(0\.9|1)" out.txt'
 
-train rep whole
+train rep whole --ema 0.9
 for key in mode model data epochs test_accuracy train_loss images_per_second peak_rss_mb; do
   check "the result names $key" 'grep -q "\"$key\":" whole.json'
 done
@@ -58,14 +58,14 @@ done
 # A run that SIGINT stops in the middle saves a checkpoint, exits with 130 and ends as the undisturbed one did.
 status=0
 "$program" train --data synthetic --model cifar-small --mode rep --epochs 2 --limit 160 --batch-size 32 --threads 1 \
-  --seed 3 --out stopped >out.txt 2>>log.txt &
+  --seed 3 --ema 0.9 --out stopped >out.txt 2>>log.txt &
 child=$!
 sleep 0.5
 kill -INT "$child" 2>/dev/null || true
 wait "$child" || status=$?
 if [ "$status" -ne 0 ]; then
   check "a stopped run exits with 130, not $status" '[ "$status" -eq 130 ]'
-  train rep stopped --resume
+  train rep stopped --ema 0.9 --resume
 fi
 check "a resumed run ends with the same network" 'cmp -s whole/model.safetensors stopped/model.safetensors'
 
@@ -168,7 +168,7 @@ quantize="quantize --data synthetic --limit 160 --out no.safetensors --weights"
 check "a refused quantization writes nothing" '[ ! -e no.safetensors ]'
 refuses "a missing folder" "nowhere" train --data nowhere
 refuses "another run's checkpoint" "lr is 0.1, here it is 0.2" train --data synthetic --model cifar-small --mode rep \
-  --epochs 2 --limit 160 --batch-size 32 --seed 3 --out whole --resume --lr 0.2
+  --epochs 2 --limit 160 --batch-size 32 --seed 3 --ema 0.9 --out whole --resume --lr 0.2
 refuses "LAMB" "no equivalent multiplier" train --data synthetic --optimizer lamb
 refuses "scales for a plain network" "takes no --scales" train --data synthetic --mode plain --scales ones
 refuses "an unknown model" "cifar-deep" train --data synthetic --model nothing

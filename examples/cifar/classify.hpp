@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pictures.hpp"
+#include "processes.hpp"
 #include "repopt/nn/cross_entropy.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
@@ -17,17 +18,17 @@ namespace repopt_cifar {
 /// What a network made of some pictures.
 struct Classified {
   double loss = 0, accuracy = 0;  ///< means
-  std::vector<int> predictions;   ///< of each picture
+  std::size_t correct = 0;
+  std::vector<int> predictions;  ///< of each picture
 };
 
-/// Classifies all pictures by what forward(images) gives, logits; the loss is plain cross entropy.
+/// Classifies the pictures of `part` by what forward(images) gives, logits; the loss is plain cross entropy.
 template <class T>
 Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
-                       const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
-  std::vector<std::size_t> order(pictures.size());
-  std::iota(order.begin(), order.end(), std::size_t(0));
+                       const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size, Part part) {
+  std::vector<std::size_t> order(part.size);
+  std::iota(order.begin(), order.end(), part.first);
   Classified result;
-  std::size_t correct = 0;
   repopt::nn::Tensor<T> images, unused;
   std::vector<int> labels;
   for (std::size_t first = 0; first < order.size(); first += batch_size) {
@@ -37,24 +38,31 @@ Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
         images, labels);
     const repopt::nn::Tensor<T>& logits = forward(images);
     result.loss += repopt::nn::cross_entropy<T>(logits, labels, 0, unused) * double(size) / double(order.size());
-    correct += repopt::nn::correct_predictions<T>(logits, labels);
+    result.correct += repopt::nn::correct_predictions<T>(logits, labels);
     for (std::size_t i = 0; i < size; ++i) {
       const auto z = logits.channels(i);
       result.predictions.push_back(int(std::max_element(z.begin(), z.end()) - z.begin()));
     }
   }
-  result.accuracy = double(correct) / double(order.size());
+  result.accuracy = double(result.correct) / double(order.size());
   return result;
 }
 
 /// The same for a network in evaluation.
 template <class T>
 Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
-                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
+                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size, Part part) {
   const auto forward = [&](const repopt::nn::Tensor<T>& images) -> const repopt::nn::Tensor<T>& {
     return model.forward(images, repopt::nn::Phase::eval);
   };
-  return classify_by<T>(forward, pictures, normalisation, batch_size);
+  return classify_by<T>(forward, pictures, normalisation, batch_size, part);
+}
+
+/// The same for all pictures.
+template <class T>
+Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
+                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
+  return classify(model, pictures, normalisation, batch_size, {0, pictures.size()});
 }
 
 /// The same for a quantized network.
@@ -63,7 +71,7 @@ inline Classified classify(repopt::quant::QuantizedVgg& model, const repopt::io:
   const auto forward = [&](const repopt::nn::Tensor<float>& images) -> const repopt::nn::Tensor<float>& {
     return model.forward(images);
   };
-  return classify_by<float>(forward, pictures, normalisation, batch_size);
+  return classify_by<float>(forward, pictures, normalisation, batch_size, {0, pictures.size()});
 }
 
 }  // namespace repopt_cifar

@@ -45,7 +45,7 @@ Json show_scales(const ScalesOptions& options);
 /// Largest memory that this process had so far, in MiB.
 double peak_rss_mb();
 
-/// Gives the engine `threads` threads, or, for 0, one for each core.
+/// Gives the engine `threads` threads, or, for 0, one for each core that its processes leave it.
 void set_threads(int threads);
 
 }  // namespace repopt_cifar

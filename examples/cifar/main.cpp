@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "commands.hpp"
+#include "processes.hpp"
 #include "repopt/core/error.hpp"
 #include "study/plan.hpp"
 
@@ -25,7 +26,7 @@ void add_train(CLI::App& app, TrainOptions& o) {
       ->capture_default_str();
   app.add_option("--model", o.model, "cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1 or L2")->capture_default_str();
   app.add_option("--epochs", o.epochs)->capture_default_str();
-  app.add_option("--batch-size", o.batch_size)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size, "of each process")->capture_default_str();
   app.add_option("--optimizer", o.optimizer, "sgd (Nesterov) or adamw")->capture_default_str();
   app.add_option("--lr", o.lr, "learning rate after the warm-up [0.1; adamw: 1e-3]");
   app.add_option("--momentum", o.momentum, "of sgd")->capture_default_str();
@@ -44,11 +45,13 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--grad-mult", o.grad_mult, "the rule of iteration of mode rep: on, or off for an ordinary optimizer")
       ->capture_default_str();
   app.add_option("--clip-grad-norm", o.clip_grad_norm, "clip by the CSLA model's global gradient norm");
+  app.add_option("--ema", o.ema, "decay of an average of the weights, e.g. 0.998: the average is tested and kept");
+  app.add_flag("--sync-bn", o.sync_bn, "under mpirun: batch norms see the pictures of all processes");
   app.add_option("--precision", o.precision, "float or double")->capture_default_str();
   app.add_option("--conv-algorithm", o.conv_algorithm, "fastest (in float: Winograd where it pays) or plain")
       ->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
-  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+  app.add_option("--threads", o.threads, "of each process; 0: its share of the cores")->capture_default_str();
   app.add_option("--out", o.out,
                  "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors "
                  "[runs/MODEL-MODE]");
@@ -155,13 +158,15 @@ void add_scales(CLI::App& app, ScalesOptions& o) {
 /// Runs the chosen subcommand. The exit status is 1 for an error and 130 after Ctrl-C.
 int run(const std::function<Json()>& command) {
   try {
-    std::printf("%s\n", command().dump().c_str());
+    const Json result = command();
+    if (Processes::is_first()) std::printf("%s\n", result.dump().c_str());
     return std::fflush(stdout) == 0 ? 0 : 1;
   } catch (const Interrupted& interrupted) {
-    std::fprintf(stderr, "%s\n", interrupted.what());
+    if (Processes::is_first()) std::fprintf(stderr, "%s\n", interrupted.what());
     return 130;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    const std::string who = Processes::size() > 1 ? repopt::concat("process ", Processes::rank(), ": ") : "";
+    std::fprintf(stderr, "%serror: %s\n", who.c_str(), error.what());
     return 1;
   }
 }
@@ -204,7 +209,7 @@ int main(int argc, char** argv) {
   add_plot(*plot_command, plot_options);
   add_scales(*scales_command, scales_options);
   CLI11_PARSE(app, argc, argv);
-  if (*train_command) return run([&] { return train(train_options); });
+  if (*train_command) return Processes::run([&] { return run([&] { return train(train_options); }); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });
   if (*convert_command) return run([&] { return convert(convert_options); });
   if (*quantize_command) return run([&] { return quantize(quantize_options); });

@@ -25,6 +25,8 @@ struct TrainOptions {
   bool average_scales = false;  ///< over the channels
   std::string identity_init = "searched", initialization = "rule", grad_mult = "on";
   std::optional<double> clip_grad_norm;
+  std::optional<double> ema;  ///< decay of an average of the weights, which is what is tested and kept
+  bool sync_bn = false;       ///< batch norms see the parts of all processes
   std::string precision = "float", conv_algorithm = "fastest";
   std::uint64_t seed = 0;
   int threads = 0;  ///< 0: as many as there are cores

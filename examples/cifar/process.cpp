@@ -2,9 +2,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <thread>
 
 #include "commands.hpp"
+#include "processes.hpp"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -24,7 +26,8 @@ double peak_rss_mb() {
 
 void set_threads([[maybe_unused]] int threads) {
 #ifdef _OPENMP
-  omp_set_num_threads(threads > 0 ? threads : int(std::max(1U, std::thread::hardware_concurrency())));
+  const std::size_t cores = std::thread::hardware_concurrency();
+  omp_set_num_threads(threads > 0 ? threads : int(std::max<std::size_t>(1, cores / Processes::size())));
 #endif
 }
 

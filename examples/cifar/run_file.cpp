@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "processes.hpp"
 #include "repopt/core/error.hpp"
 
 namespace repopt_cifar {
@@ -100,6 +101,9 @@ std::map<std::string, std::string> binding_options(const TrainOptions& o, const 
           {"label_smoothing", concat(o.label_smoothing)},
           {"warmup_epochs", concat(o.warmup_epochs)},
           {"clip_grad_norm", o.clip_grad_norm ? concat(*o.clip_grad_norm) : "none"},
+          {"ema", o.ema ? concat(*o.ema) : "none"},
+          {"sync_bn", o.sync_bn ? "yes" : "no"},
+          {"processes", concat(Processes::size())},
           {"conv_algorithm", o.conv_algorithm},
           {"seed", concat(o.seed)}};
 }

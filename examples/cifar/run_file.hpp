@@ -17,6 +17,7 @@
 #include "repopt/io/model_file.hpp"
 #include "repopt/io/safetensors.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/optim/ema.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 namespace repopt_cifar {
@@ -63,18 +64,31 @@ std::map<std::string, std::string> binding_options(const TrainOptions& options, 
 void add_progress(std::map<std::string, std::string>& texts, const RunProgress& progress);
 RunProgress take_progress(std::map<std::string, std::string>& texts, std::size_t step, const std::string& source);
 
+/// What the names of averaged weights begin with in a checkpoint.
+inline const std::string average_prefix = "average.";
+
 /// Throws std::runtime_error that names the first option in which checkpoint and run differ, and both values.
 void require_same_options(const std::map<std::string, std::string>& run,
                           const std::map<std::string, std::string>& saved, const std::string& source);
 
-/// Writes a checkpoint, in place of an older one only when it is whole.
+/// Writes a checkpoint, in place of an older one only when it is whole; with the averages of the weights if there is an
+/// `ema`.
 template <class Rule, class T>
 void write_checkpoint(const std::filesystem::path& path, std::map<std::string, std::string> options, std::uint64_t seed,
                       std::size_t steps_per_epoch, repopt::nn::RepOptVgg<T>& model,
-                      const repopt::RepOptimizer<Rule, T>& optimizer, const RunProgress& progress) {
+                      const repopt::RepOptimizer<Rule, T>& optimizer, repopt::Ema<T>* ema,
+                      const RunProgress& progress) {
   repopt::io::Checkpoint<T> checkpoint;
-  for (auto& [name, tensor] : repopt::io::model_tensors(model))
-    checkpoint.model[name] = {tensor.shape, checkpoint.keep(std::move(tensor.elements))};
+  const auto add_model = [&](const std::string& prefix) {
+    for (auto& [name, tensor] : repopt::io::model_tensors(model))
+      checkpoint.model[prefix + name] = {tensor.shape, checkpoint.keep(std::move(tensor.elements))};
+  };
+  add_model("");
+  if (ema) {
+    ema->swap();
+    add_model(average_prefix);
+    ema->swap();
+  }
   checkpoint.optimizer = optimizer.state_dict();
   checkpoint.progress = {.epoch = progress.step / steps_per_epoch, .step = progress.step};
   checkpoint.random_state = {seed};
@@ -83,24 +97,33 @@ void write_checkpoint(const std::filesystem::path& path, std::map<std::string, s
   checkpoint.save(path);
 }
 
-/// Restores model, optimizer and progress; changes nothing if something does not fit. Throws std::runtime_error or
-/// std::invalid_argument that says what.
+/// Restores model, optimizer, averages and progress; changes nothing if something does not fit. Throws
+/// std::runtime_error or std::invalid_argument that says what.
 template <class Rule, class T>
 RunProgress read_checkpoint(const std::filesystem::path& path, const std::map<std::string, std::string>& options,
-                            repopt::nn::RepOptVgg<T>& model, repopt::RepOptimizer<Rule, T>& optimizer) {
+                            repopt::nn::RepOptVgg<T>& model, repopt::RepOptimizer<Rule, T>& optimizer,
+                            repopt::Ema<T>* ema) {
   auto checkpoint = repopt::io::Checkpoint<T>::load(path);
   RunProgress progress = take_progress(checkpoint.options, checkpoint.progress.step, path.string());
   require_same_options(options, checkpoint.options, path.string());
-  std::map<std::string, repopt::io::ModelTensor<T>> tensors;
-  for (const auto& [name, tensor] : checkpoint.model)
-    tensors[name] = {tensor.shape, {tensor.elements.begin(), tensor.elements.end()}};
+  std::map<std::string, repopt::io::ModelTensor<T>> tensors, averages;
+  for (const auto& [name, tensor] : checkpoint.model) {
+    const bool average = name.starts_with(average_prefix);
+    (average ? averages : tensors)[average ? name.substr(average_prefix.size()) : name] = {
+        tensor.shape, {tensor.elements.begin(), tensor.elements.end()}};
+  }
   const auto before = repopt::io::model_tensors(model);
   repopt::io::assign_model(model, tensors, path.string());
   try {
+    if (ema) repopt::io::assign_model(model, averages, path.string());
     optimizer.load_state_dict(checkpoint.optimizer);
   } catch (...) {
     repopt::io::assign_model(model, before, path.string());
     throw;
+  }
+  if (ema) {
+    ema->swap();
+    repopt::io::assign_model(model, tensors, path.string());
   }
   return progress;
 }

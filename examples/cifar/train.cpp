@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "commands.hpp"
+#include "processes.hpp"
 #include "trainer.hpp"
 
 namespace repopt_cifar {
@@ -50,6 +51,8 @@ TrainOptions resolved(TrainOptions options) {
           options.label_smoothing);
   require(!options.clip_grad_norm || *options.clip_grad_norm > 0, "--clip-grad-norm must be > 0, it is ",
           options.clip_grad_norm.value_or(0));
+  require(!options.ema || (*options.ema >= 0 && *options.ema < 1), "--ema must be in [0, 1), it is ",
+          options.ema.value_or(0));
   require(options.threads >= 0, "--threads must be >= 0, it is ", options.threads);
   const bool has_scales = options.mode == "rep" || options.mode == "csla" || options.mode == "hyper_search";
   require(has_scales || options.scales.empty(), "--mode ", options.mode, " takes no --scales, it has no CSLA blocks");
@@ -92,9 +95,12 @@ Json train(TrainOptions options) {
   PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes, options.train_files);
   config.classes = pictures.train.classes;
   if (options.conv_algorithm == "plain") config.algorithm = repopt::nn::ConvAlgorithm::plain;
-  std::fprintf(stderr, "%s, mode %s, on %zu pictures of %s (%zu for the test)\n", options.model.c_str(),
-               options.mode.c_str(), pictures.train.labels.size(), pictures.train.name.c_str(),
-               pictures.test.labels.size());
+  for (const auto& [name, value] : binding_options(options, pictures.train.name, pictures.train.size()))
+    Processes::require_same("option " + name, value);
+  if (Processes::is_first())
+    std::fprintf(stderr, "%s, mode %s, on %zu pictures of %s (%zu for the test)\n", options.model.c_str(),
+                 options.mode.c_str(), pictures.train.labels.size(), pictures.train.name.c_str(),
+                 pictures.test.labels.size());
   return options.precision == "double" ? train_with<double>(options, config, std::move(pictures))
                                        : train_with<float>(options, config, std::move(pictures));
 }

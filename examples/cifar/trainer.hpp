@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -19,9 +21,11 @@
 #include "metrics.hpp"
 #include "network.hpp"
 #include "pictures.hpp"
+#include "processes.hpp"
 #include "progress.hpp"
 #include "repopt/io/atomic_file.hpp"
 #include "repopt/io/scales_file.hpp"
+#include "repopt/optim/ema.hpp"
 #include "repopt/repopt.hpp"
 #include "repopt/search/hyper_search.hpp"
 #include "run_file.hpp"
@@ -63,7 +67,8 @@ class Trainer {
         normalisation_(repopt::io::channel_statistics(pictures_.train)),
         scales_(run_scales<T>(options, config)),
         model_(initial_model(options, config, scales_)),
-        steps_per_epoch_((pictures_.train.labels.size() + options.batch_size - 1) / options.batch_size),
+        whole_batch_(options.batch_size * Processes::size()),
+        steps_per_epoch_((pictures_.train.labels.size() + whole_batch_ - 1) / whole_batch_),
         schedule_{.lr = rule_options.lr,
                   .warmup_steps = std::size_t(std::lround(options.warmup_epochs * double(steps_per_epoch_))),
                   .total_steps = options.epochs * steps_per_epoch_} {
@@ -71,22 +76,29 @@ class Trainer {
     repopt::nn::add_parameters(
         optimizer_, model_, rule_options,
         re_parameterized ? repopt::nn::prior_blocks(config, scales_) : std::map<std::string, repopt::CslaBlock<T>>{});
-    repopt::require(pictures_.train.labels.size() % options.batch_size != 1, "--batch-size ", options.batch_size,
-                    " leaves a last batch of 1 of ", pictures_.train.labels.size(),
-                    " pictures, which batch norm cannot train on");
+    const std::size_t last = pictures_.train.labels.size() % whole_batch_;
+    repopt::require(last == 0 || last >= 2 * Processes::size(), "--batch-size ", options.batch_size, " leaves ", last,
+                    " of ", pictures_.train.labels.size(),
+                    " pictures for the last batch; batch norm needs 2, in each process");
     schedule_(0);  // throws, before anything is written, if the warm-up is too long
+    repopt::require(pictures_.test.size() >= Processes::size(), "there are ", pictures_.test.size(),
+                    " test pictures for ", Processes::size(), " processes");
+    if (options.sync_bn) Processes::synchronize_batch_norms(model_);
+    if (options.ema) average_weights(*options.ema);
   }
 
   Json run() {
     if (options_.resume) load_checkpoint();
-    std::filesystem::create_directories(options_.out);
+    Processes::require_same(model_);
+    if (Processes::is_first()) std::filesystem::create_directories(options_.out);
     const Interrupt interrupt;
     while (progress_.step < schedule_.total_steps) {
       train_epoch(interrupt);
       finish_epoch();
-      if (interrupt.requested() && progress_.step < schedule_.total_steps) stop();
+      if (stop_requested_ && progress_.step < schedule_.total_steps) stop();
     }
-    write_model();
+    if (ema_) ema_->swap();  // what is kept is the average
+    if (Processes::is_first()) write_model();
     return result();
   }
 
@@ -101,15 +113,16 @@ class Trainer {
     std::size_t images_now = 0;
     const ProcessorTime timer(processor_seconds_);
     while (progress_.step < (epoch + 1) * steps_per_epoch_) {
-      const std::size_t first = progress_.step % steps_per_epoch_ * options_.batch_size;
-      const std::size_t size = std::min(options_.batch_size, count - first);
-      train_step(order, epoch, first, size);
+      const std::size_t first = progress_.step % steps_per_epoch_ * whole_batch_;
+      const std::size_t size = std::min(whole_batch_, count - first);
+      train_step(std::span(order).subspan(first, size), epoch, interrupt);
       images_now += size;
       images_since_start_ += size;
       images_per_second_ = double(images_now) / (seconds_now() - epoch_start_);
-      progress_line_.show(repopt::concat("epoch ", epoch + 1, "/", options_.epochs), first + size, count,
-                          images_per_second_, (options_.epochs - epoch) * count - first - size);
-      if (interrupt.requested() && progress_.step % steps_per_epoch_ != 0) {
+      if (Processes::is_first())
+        progress_line_.show(repopt::concat("epoch ", epoch + 1, "/", options_.epochs), first + size, count,
+                            images_per_second_, (options_.epochs - epoch) * count - first - size);
+      if (stop_requested_ && progress_.step % steps_per_epoch_ != 0) {
         save_checkpoint();
         stop();
       }
@@ -123,28 +136,64 @@ class Trainer {
                                      "; --resume continues from ", checkpoint_path().string()));
   }
 
-  void train_step(const std::vector<std::size_t>& order, std::size_t epoch, std::size_t first, std::size_t size) {
+  /// One iteration on the pictures of these indices, of which this process takes its part.
+  void train_step(std::span<const std::size_t> batch, std::size_t epoch, const Interrupt& interrupt) {
+    const Part part = Processes::part_of(batch.size());
     write_batch(
-        pictures_.train, std::span(order).subspan(first, size), normalisation_,
+        pictures_.train, batch.subspan(part.first, part.size), normalisation_,
         [&](std::size_t picture) { return Augmentation::random(options_.seed, epoch, picture); }, images_, labels_);
     model_.zero_grad();
     const repopt::nn::Tensor<T>& logits = model_.forward(images_, repopt::nn::Phase::train);
-    const double loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
+    const double part_loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
+    std::array<double, 3> sums{part_loss * double(part.size),
+                               double(repopt::nn::correct_predictions<T>(logits, labels_)),
+                               double(interrupt.requested())};
+    Processes::sum(sums);  // so that all see the same, and stop together
+    const auto [loss_sum, correct, stops] = sums;
+    const double loss = loss_sum / double(batch.size());
     if (!std::isfinite(loss))
       throw std::runtime_error(repopt::concat("the loss is ", loss, " at step ", progress_.step, " (epoch ", epoch + 1,
                                               "): a lower --lr may help; the last checkpoint is kept"));
+    const T weight = T(double(part.size * Processes::size()) / double(batch.size()));  // 1, but where parts differ
+    for (T& grad : grad_logits_.values()) grad *= weight;
     model_.backward(grad_logits_);
+    Processes::average(model_);
     optimizer_.set_lr(schedule_(progress_.step));
     if (options_.clip_grad_norm) optimizer_.clip_grad_norm(*options_.clip_grad_norm);
     optimizer_.step();
-    progress_.loss_sum += loss * double(size);
-    progress_.correct += repopt::nn::correct_predictions<T>(logits, labels_);
+    if (ema_) ema_->update();
+    progress_.loss_sum += loss_sum;
+    progress_.correct += std::size_t(correct);
+    stop_requested_ = stops > 0;
     ++progress_.step;
+  }
+
+  /// Averages every trained number and the running statistics.
+  void average_weights(double decay) {
+    ema_.emplace(decay);
+    model_.visit_parameters([&](const std::string& name, repopt::nn::Parameter<T>& p) {
+      if (p.requires_grad || name.find(".running_") != std::string::npos) ema_->add_param(p.value);
+    });
+  }
+
+  /// Mean loss and accuracy on the test pictures, of which each process takes its part.
+  Classified test_all() {
+    const std::size_t count = pictures_.test.size();
+    const Part part = Processes::part_of(count);
+    Classified test = classify(model_, pictures_.test, normalisation_, 256, part);
+    std::array<double, 2> sums{test.loss * double(part.size), double(test.correct)};
+    Processes::sum(sums);
+    test.loss = sums[0] / double(count);
+    test.accuracy = sums[1] / double(count);
+    return test;
   }
 
   /// Test, one line, and everything on disk.
   void finish_epoch() {
-    const Classified test = classify(model_, pictures_.test, normalisation_, 256);
+    Processes::require_same(model_);
+    if (ema_) ema_->swap();
+    const Classified test = test_all();
+    if (ema_) ema_->swap();
     const double images = double(pictures_.train.labels.size());
     const EpochMetrics m{.epoch = progress_.step / steps_per_epoch_,
                          .lr = schedule_(progress_.step - 1),
@@ -157,6 +206,7 @@ class Trainer {
     progress_.metrics.push_back(m);
     progress_.loss_sum = 0;
     progress_.correct = 0;
+    if (!Processes::is_first()) return;
     std::fprintf(stderr,
                  "epoch %zu/%zu  lr %.4f  train loss %.4f  accuracy %.2f %%  test loss %.4f  accuracy %.2f %%  "
                  "%.0f images/s  %.1f s\n",
@@ -172,18 +222,21 @@ class Trainer {
   }
 
   void save_checkpoint() {
-    write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_per_epoch_, model_, optimizer_, progress_);
+    if (Processes::is_first())
+      write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_per_epoch_, model_, optimizer_,
+                       ema_ ? &*ema_ : nullptr, progress_);
   }
 
   void load_checkpoint() {
-    progress_ = read_checkpoint(checkpoint_path(), run_options(), model_, optimizer_);
+    progress_ = read_checkpoint(checkpoint_path(), run_options(), model_, optimizer_, ema_ ? &*ema_ : nullptr);
     if (progress_.metrics.size() != progress_.step / steps_per_epoch_)
       throw std::runtime_error(repopt::concat(checkpoint_path().string(), " holds ", progress_.metrics.size(),
                                               " finished epochs, its step says ", progress_.step / steps_per_epoch_));
     if (progress_.step > schedule_.total_steps)
       throw std::runtime_error(repopt::concat(checkpoint_path().string(), " is at step ", progress_.step,
                                               ", the run has ", schedule_.total_steps));
-    std::fprintf(stderr, "resumed at step %zu of %zu\n", progress_.step, schedule_.total_steps);
+    if (Processes::is_first())
+      std::fprintf(stderr, "resumed at step %zu of %zu\n", progress_.step, schedule_.total_steps);
   }
 
   /// --scales, if the run's multiplier is what that says alone.
@@ -252,6 +305,7 @@ class Trainer {
               {"processor_seconds_per_epoch", processor_seconds_per_epoch()},
               {"peak_rss_mb", peak_rss_mb()},
               {"threads", repopt::thread_count()},
+              {"processes", Processes::size()},
               {"out", options_.out.string()}};
     if (options_.mode == "hyper_search")
       json["scale_diagnostics"] = {{"count", diagnostics_.count},
@@ -269,12 +323,15 @@ class Trainer {
   repopt::nn::Scales<T> scales_;
   repopt::nn::RepOptVgg<T> model_;
   repopt::RepOptimizer<Rule, T> optimizer_;
+  std::optional<repopt::Ema<T>> ema_;
+  std::size_t whole_batch_;  ///< pictures of a step, of all processes
   std::size_t steps_per_epoch_;
   repopt::WarmupCosineLr schedule_;
   RunProgress progress_;
   repopt::nn::Tensor<T> images_, grad_logits_;
   std::vector<int> labels_;
   Progress progress_line_;
+  bool stop_requested_ = false;
   double epoch_start_ = 0, images_per_second_ = 0, processor_seconds_ = 0;
   std::size_t images_since_start_ = 0;  ///< of this process, not of a run that is resumed
   repopt::search::ScaleDiagnostics diagnostics_;

@@ -1,0 +1,27 @@
+// Processes without MPI: this one.
+#include "../processes.hpp"
+
+namespace repopt_cifar {
+
+std::size_t Processes::rank() { return 0; }
+std::size_t Processes::size() { return 1; }
+Part Processes::part_of(std::size_t count) { return {0, count}; }
+void Processes::sum(std::span<double>) {}
+void Processes::require_same(std::string_view, const std::string&) {}
+int Processes::run(const std::function<int()>& command) { return command(); }
+
+template <class T>
+void Processes::average(repopt::nn::RepOptVgg<T>&) {}
+template <class T>
+void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<T>&) {}
+template <class T>
+void Processes::require_same(repopt::nn::RepOptVgg<T>&) {}
+
+template void Processes::average(repopt::nn::RepOptVgg<float>&);
+template void Processes::average(repopt::nn::RepOptVgg<double>&);
+template void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<float>&);
+template void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<double>&);
+template void Processes::require_same(repopt::nn::RepOptVgg<float>&);
+template void Processes::require_same(repopt::nn::RepOptVgg<double>&);
+
+}  // namespace repopt_cifar

@@ -1,0 +1,63 @@
+#!/bin/sh
+# Trains with repopt-cifar, built with REPOPT_MPI, as one process and as two.
+# Usage: sh mpi_program_test.sh PROGRAM MPIEXEC...
+# shellcheck disable=SC2086  # $mpiexec is a command and its options
+set -eu
+
+program=$1
+shift
+mpiexec=$*
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+
+# train PROCESSES FOLDER ARGUMENT...: 20 iterations by so many processes; the result goes to FOLDER.json. In double, so
+# that rounding hides nothing.
+train() {
+  processes=$1 folder=$2
+  shift 2
+  $mpiexec -n "$processes" "$program" train --data synthetic --model cifar-small --precision double --epochs 2 \
+    --limit 80 --threads 1 --clip-grad-norm 5 --ema 0.9 --out "$folder" "$@" >"$folder.json" 2>"$folder.txt" &
+  echo $! >"$folder.pid"
+  wait $!
+}
+
+# Columns 3 and 5 of metrics.csv are the losses of training and test.
+same_losses() {
+  paste -d, "$1/metrics.csv" "$2/metrics.csv" |
+    awk -F, 'function differ(a, b) { return (a > b ? a - b : b - a) > 1e-10 * b }
+             NR > 1 { if (differ($3, $11) || differ($5, $13)) { print; exit 1 } n++ } END { exit n != 2 }'
+}
+
+train 1 one --batch-size 8
+train 2 two --batch-size 4 --sync-bn
+same_losses one two || fail "one process with batches of 8 and two with 4 differ"
+[ "$(wc -l <two.json)" -eq 1 ] || fail "two processes print more than one result: $(cat two.json)"
+grep -q '"processes":2' two.json || fail "the result does not name the processes: $(cat two.json)"
+[ "$(grep -c '^epoch' two.txt)" -eq 2 ] || fail "two processes talk of more than two epochs: $(cat two.txt)"
+
+# SIGTERM to mpirun, which is what it makes of Ctrl-C for its processes, stops both with a checkpoint from which they
+# end as the undisturbed ones did. (A shell's background commands ignore SIGINT.)
+train 2 stopped --batch-size 4 --sync-bn &
+pid=$!
+until grep -q '^epoch 1' stopped.txt 2>/dev/null; do sleep 0.1; done
+kill -TERM "$(cat stopped.pid)"
+wait "$pid" && fail "a stopped run exits with 0"
+[ -e stopped/checkpoint.safetensors ] || fail "a stopped run left no checkpoint: $(cat stopped.txt)"
+train 2 stopped --batch-size 4 --sync-bn --resume
+cmp two/model.safetensors stopped/model.safetensors || fail "a resumed run ends with another network"
+
+# Processes with different options are told so, and none waits for ever.
+status=0
+# shellcheck disable=SC2094
+$mpiexec -n 1 "$program" train --data synthetic --limit 80 --lr 0.25 --out apart : \
+  -n 1 "$program" train --data synthetic --limit 80 --lr 0.5 --out apart >apart.json 2>apart.txt || status=$?
+[ "$status" -ne 0 ] || fail "processes of different options train"
+grep -qF 'the processes disagree: option lr is 0.5 on process 1, on process 0 it is 0.25' apart.txt ||
+  fail "the disagreement is not explained: $(cat apart.txt)"
+[ ! -e apart ] || fail "something was written"
