@@ -31,8 +31,8 @@ struct Progress {
 };
 
 /// A run, as views: the tensors lie in the network and the optimizer that are saved, or in memory that the checkpoint
-/// keeps (keep(), load()). Movable, not copyable. Files hold PyTorch's names and order (OIHW), so that whatever reads
-/// the model from other safetensors files reads it from this one.
+/// keeps (keep(), load()). Movable, not copyable. Files hold PyTorch's names and order (OIHW): other programs find
+/// the model's tensors in them as in any safetensors file.
 ///
 ///     Checkpoint<float> checkpoint;
 ///     checkpoint.model["fc.bias"] = {{10}, bias};
