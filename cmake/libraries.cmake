@@ -16,7 +16,7 @@ function(repopt_add_library name)
   target_link_libraries(repopt_${name} INTERFACE ${arg_LINKS})
 endfunction()
 
-repopt_add_library(core HEADERS core/*.hpp optim/*.hpp)
+repopt_add_library(core HEADERS version.hpp core/*.hpp optim/*.hpp)
 
 if(NOT REPOPT_CORE_ONLY)
   include(cmake/find_eigen.cmake)

@@ -10,7 +10,7 @@ may_include() {
     core) echo '"repopt/core/' '<omp\.h>' ;;
     optim) echo "$(may_include core)" '"repopt/optim/' ;;
     nn) echo "$(may_include optim)" '"repopt/nn/' '<Eigen/' ;;
-    .) echo '"repopt/(core|optim|nn)/' ;;
+    .) echo '"repopt/((core|optim|nn)/|version\.hpp")' ;;
     search | quant | io | torch | mpi)
       echo "$(may_include nn)" "\"repopt/$1/"
       case $1 in

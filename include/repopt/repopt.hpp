@@ -9,3 +9,4 @@
 #include "repopt/nn/rules.hpp"
 #include "repopt/optim/lr_schedule.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
+#include "repopt/version.hpp"

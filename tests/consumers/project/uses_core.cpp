@@ -2,7 +2,12 @@
 #include <repopt/core/csla_block.hpp>
 #include <repopt/optim/rep_optimizer.hpp>
 #include <repopt/optim/sgd.hpp>
+#include <repopt/version.hpp>
 #include <vector>
+
+#ifdef VERSION_OF_PACKAGE
+static_assert(REPOPT_VERSION == VERSION_OF_PACKAGE);
+#endif
 
 int main() {
   const repopt::ConvShape conv3x3;
