@@ -1,14 +1,13 @@
-# Installs the headers, the CMake package (components core, nn, io, torch) and two pkg-config files.
+# Installs the headers, the CMake package (a component for each of the library's targets) and two pkg-config files.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/repopt")
-foreach(name IN ITEMS core nn repopt io torch)
-  if(TARGET repopt_${name})
-    # An export for each: repopt::core must load where Eigen or JSON are missing.
-    install(TARGETS repopt_${name} EXPORT repopt_${name} FILE_SET HEADERS)
-    install(EXPORT repopt_${name} NAMESPACE repopt:: DESTINATION "${package_dir}" FILE ${name}.cmake)
-  endif()
+get_property(components GLOBAL PROPERTY REPOPT_COMPONENTS)
+foreach(name IN LISTS components)
+  # An export for each: repopt::core must load where Eigen or JSON are missing.
+  install(TARGETS repopt_${name} EXPORT repopt_${name} FILE_SET HEADERS)
+  install(EXPORT repopt_${name} NAMESPACE repopt:: DESTINATION "${package_dir}" FILE ${name}.cmake)
 endforeach()
 
 configure_package_config_file(cmake/repoptConfig.cmake.in repoptConfig.cmake INSTALL_DESTINATION "${package_dir}"
