@@ -19,17 +19,23 @@ enum class WeightLayout {
   hwio,  ///< TensorFlow, and the nets of this library
 };
 
-/// Place of one weight in a kernel: output channel, input channel within its group, tap (row, column).
+/// Place of one weight in a kernel.
 struct WeightIndex {
-  std::size_t out = 0, in = 0, row = 0, column = 0;
+  std::size_t out = 0;     ///< output channel
+  std::size_t in = 0;      ///< input channel, within its group
+  std::size_t row = 0;     ///< of the tap
+  std::size_t column = 0;  ///< of the tap
 };
 
 /// A 2-D convolution, in the terms of torch.nn.Conv2d. The default is a 3x3 convolution that keeps the image's size.
 struct ConvShape {
+  /// As torch.nn.Conv2d takes it; pairs are (height, width), padding is that of either side.
+  /// @{
   std::size_t in_channels = 1, out_channels = 1;
   std::array<std::size_t, 2> kernel_size{3, 3}, padding{1, 1}, stride{1, 1}, dilation{1, 1};
   std::size_t groups = 1;
-  WeightLayout layout = WeightLayout::oihw;
+  /// @}
+  WeightLayout layout = WeightLayout::oihw;  ///< of the kernel
 
   /// A fully connected layer, weight (out_features, in_features), as a 1x1 convolution.
   static constexpr ConvShape linear(std::size_t in_features, std::size_t out_features) {
@@ -46,12 +52,13 @@ struct ConvShape {
             .groups = channels};
   }
 
+  /// Number of input channels of a group, of output channels of a group, of taps, of weights.
+  /// @{
   constexpr std::size_t in_per_group() const { return in_channels / groups; }
   constexpr std::size_t out_per_group() const { return out_channels / groups; }
   constexpr std::size_t taps() const { return kernel_size[0] * kernel_size[1]; }
-
-  /// Number of weights.
   constexpr std::size_t size() const { return out_channels * in_per_group() * taps(); }
+  /// @}
 
   /// Distance in memory between neighbours along each axis.
   constexpr WeightIndex strides() const {
@@ -91,6 +98,7 @@ struct ConvShape {
   constexpr bool operator==(const ConvShape&) const = default;
 };
 
+/// The layout's name, e.g. "oihw".
 constexpr const char* to_string(WeightLayout layout) {
   return layout == WeightLayout::oihw ? "oihw" : layout == WeightLayout::ohwi ? "ohwi" : "hwio";
 }

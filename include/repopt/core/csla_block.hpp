@@ -30,9 +30,10 @@ bool overlap(std::span<const T> a, std::span<const T> b) {
 /// One branch of a CSLA block: one trainable linear operator, then one constant scale per output channel.
 template <std::floating_point T>
 struct Branch {
-  ConvShape shape;
+  ConvShape shape;       ///< of the operator, a convolution
   std::vector<T> scale;  ///< constant scale s, (out_channels)
 
+  /// CslaBlock's constructor checks both.
   Branch(const ConvShape& branch_shape, std::vector<T> channel_scale)
       : shape(branch_shape), scale(std::move(channel_scale)) {}
 
@@ -74,8 +75,11 @@ class CslaBlock {
   /// A kernel without a prior structure: one branch, s = 1. Training it is training the plain kernel.
   static CslaBlock plain(const ConvShape& target) { return {target, {Branch<T>(target, T(1))}}; }
 
+  /// As given to the constructor.
+  /// @{
   const ConvShape& target() const { return target_; }
   const std::vector<Branch<T>>& branches() const { return branches_; }
+  /// @}
 
   /// Rule of Initialization: weight = sum_i embed_i(s_i * W_i). `branch_weights` holds each branch's kernel,
   /// (out_channels, in_channels / groups, kh, kw) in the layout of its shape, in the order of branches(); `weight` gets
@@ -93,6 +97,7 @@ class CslaBlock {
     sum(weight, [&](T s, std::size_t i, std::size_t index) { return s * branch_weights[i][index]; });
   }
 
+  /// The same for kernels in braces, {w3x3, w1x1}.
   void equivalent_kernel(std::initializer_list<std::span<const T>> branch_weights, std::span<T> weight) const {
     equivalent_kernel(std::span(branch_weights.begin(), branch_weights.size()), weight);
   }

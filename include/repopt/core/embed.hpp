@@ -13,8 +13,10 @@ namespace repopt {
 /// the target, and input channel i of an output channel's group is input channel first_in(out) + i of the target's.
 class Placement {
  public:
-  std::array<std::size_t, 2> first_tap{}, tap_step{};
+  std::array<std::size_t, 2> first_tap{};  ///< (row, column)
+  std::array<std::size_t, 2> tap_step{};   ///< (rows, columns)
 
+  /// The branch must embed (see embeds()).
   constexpr Placement(const ConvShape& branch, const ConvShape& target)
       : out_per_group_(branch.out_per_group()),
         in_per_group_(branch.in_per_group()),

@@ -20,6 +20,7 @@ namespace repopt {
 template <std::floating_point T>
 class GradMult {
  public:
+  /// Keeps a reference.
   explicit GradMult(const CslaBlock<T>& block) : block_(block) {}
   explicit GradMult(const CslaBlock<T>&&) = delete;
 

@@ -58,6 +58,7 @@ class AtomicFile {
     }
   }
 
+  /// The same for text.
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
   /// Makes the file appear. Throws std::runtime_error if that fails; only an error of the folder's fsync leaves the new

@@ -25,7 +25,8 @@ namespace repopt::io {
 
 /// Where a run stands. Schedules are functions of the step, so `step` is the schedule's position too.
 struct Progress {
-  std::size_t epoch = 0, step = 0;  ///< completed ones, counted over the whole run
+  std::size_t epoch = 0;  ///< completed ones
+  std::size_t step = 0;   ///< completed ones, counted over the whole run
 
   constexpr bool operator==(const Progress&) const = default;
 };
@@ -44,14 +45,15 @@ struct Progress {
 template <std::floating_point T>
 class Checkpoint {
  public:
+  /// What a model's parameter holds, as a view.
   struct Tensor {
     std::vector<std::size_t> shape;  ///< in PyTorch's order
     std::span<const T> elements;     ///< row-major
   };
 
-  std::map<std::string, Tensor> model;  ///< weights, biases and running statistics
-  StateDict<T> optimizer;
-  Progress progress;
+  std::map<std::string, Tensor> model;         ///< weights, biases and running statistics
+  StateDict<T> optimizer;                      ///< of RepOptimizer::state_dict()
+  Progress progress;                           ///< where the run stands
   std::vector<std::uint64_t> random_state;     ///< a seed, or whatever words the generator needs
   std::map<std::string, std::string> options;  ///< of the run, in its own words
 

@@ -24,14 +24,18 @@ namespace repopt::io {
 
 /// Labelled pictures of 3 x 32 x 32, in memory.
 struct ImageDataset {
+  /// Of every picture; `plane` and `image` are the bytes of a channel and of all three.
+  /// @{
   static constexpr std::size_t channels = 3, height = 32, width = 32, plane = height * width, image = channels * plane;
+  /// @}
 
-  std::vector<std::uint8_t> pixels;  ///< (size, 3, 32, 32): planes R, G, B, row-major, 0..255
-  std::vector<std::uint8_t> labels;  ///< (size), each < classes
-  std::size_t classes = 0;
+  std::vector<std::uint8_t> pixels;      ///< (size, 3, 32, 32): planes R, G, B, row-major, 0..255
+  std::vector<std::uint8_t> labels;      ///< (size), each < classes
+  std::size_t classes = 0;               ///< 10 or 100
   std::vector<std::string> class_names;  ///< (classes)
   std::string name;                      ///< "CIFAR-10" or "CIFAR-100"
 
+  /// Number of pictures.
   std::size_t size() const { return labels.size(); }
 
   /// The (3, 32, 32) bytes of one picture.
@@ -40,9 +44,10 @@ struct ImageDataset {
   }
 };
 
-/// Mean and standard deviation (by the biased variance) of each channel, R, G, B, of pixels in 0..1.
+/// Statistics of each channel, R, G, B, of pixels in 0..1.
 struct ChannelStatistics {
-  std::array<double, ImageDataset::channels> mean{}, std{};
+  std::array<double, ImageDataset::channels> mean{};  ///< of all pixels
+  std::array<double, ImageDataset::channels> std{};   ///< standard deviation, by the biased variance
 };
 
 /// Statistics over all pixels. Throws std::invalid_argument if there are no pictures.

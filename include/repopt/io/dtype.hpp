@@ -25,8 +25,8 @@ inline constexpr std::size_t max_header_length = 100'000'000;
 
 /// An element type: its name in the file, and the bytes of one element.
 struct Dtype {
-  std::string_view name;
-  std::size_t size = 0;
+  std::string_view name;  ///< e.g. "F32"
+  std::size_t size = 0;   ///< in bytes
 
   constexpr bool operator==(const Dtype&) const = default;
 };
@@ -60,6 +60,7 @@ concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std
     std::same_as<T, std::uint64_t> || std::same_as<T, std::int32_t> || std::same_as<T, std::int8_t> ||
     std::same_as<T, std::uint8_t>;
 
+/// The element type of T in a file.
 template <TensorElement T>
 inline constexpr Dtype dtype_of = *find_dtype(std::same_as<T, float>          ? "F32"
                                               : std::same_as<T, double>       ? "F64"

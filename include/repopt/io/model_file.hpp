@@ -18,11 +18,11 @@
 
 namespace repopt::io {
 
-/// A parameter, constant or running statistic, row-major in PyTorch's order of dimensions.
+/// A parameter, constant or running statistic.
 template <class T>
 struct ModelTensor {
-  std::vector<std::size_t> shape;
-  std::vector<T> elements;
+  std::vector<std::size_t> shape;  ///< in PyTorch's order
+  std::vector<T> elements;         ///< row-major
 };
 
 namespace detail {

@@ -21,11 +21,13 @@ namespace repopt::io {
 
 /// What the pictures of an ONNX network are, and what its file says beside the network.
 struct OnnxOptions {
-  std::size_t height = 32, width = 32;
-  std::vector<double> mean{}, std{};  ///< (in_channels), of pictures in 0..1: the network subtracts and divides itself
-  std::string description{};          ///< opens the file's doc_string
-  std::map<std::string, std::string> metadata{};
-  bool signed_weights = false;  ///< kernels of quantized networks as int8 instead of uint8
+  std::size_t height = 32;     ///< in pixels
+  std::size_t width = 32;      ///< in pixels
+  std::vector<double> mean{};  ///< (in_channels), of pictures in 0..1: the network subtracts it itself
+  std::vector<double> std{};   ///< (in_channels), as mean: the network divides by it itself
+  std::string description{};   ///< opens the file's doc_string
+  std::map<std::string, std::string> metadata{};  ///< the file's metadata_props
+  bool signed_weights = false;                    ///< kernels of quantized networks as int8 instead of uint8
 };
 
 namespace detail {

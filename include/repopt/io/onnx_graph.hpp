@@ -35,8 +35,8 @@ inline constexpr int onnx_type = std::same_as<T, float>          ? 1
 
 /// An operator's attribute: a number or a list.
 struct OnnxAttribute {
-  std::string_view name;
-  std::variant<std::int64_t, std::vector<std::int64_t>> value;
+  std::string_view name;                                        ///< as the operator's specification has it
+  std::variant<std::int64_t, std::vector<std::int64_t>> value;  ///< INT or INTS
 };
 
 /// Operators and constants, added from input to output. Every value has a name of its own. Whatever is refused, by
@@ -81,6 +81,7 @@ class OnnxGraph {
     return defined;
   }
 
+  /// The same for a vector.
   template <OnnxElement T>
   const std::string& initializer(const std::string& name, const std::vector<std::size_t>& dims,
                                  const std::vector<T>& elements) {

@@ -48,6 +48,7 @@ class ProtobufMessage {
   /// The fields of another message of the same type, after those of this one.
   void append(const ProtobufMessage& other) { bytes_ += other.bytes_; }
 
+  /// The fields so far, encoded.
   const std::string& bytes() const { return bytes_; }
 
  private:

@@ -36,8 +36,9 @@ inline std::vector<std::size_t> weight_dims(const std::string& layer, const Conv
 
 }  // namespace detail
 
-/// Adds `stage0.conv.weight` (I8, OIHW), `.weight_scale` (out_channels or 1), `.bias` (I32), ..., `linear.*`, and for
-/// each of activation_names() `stage0.activation_scale` (F32) and `.activation_zero_point` (U8), of one element.
+/// Adds for each layer, stage0.conv to linear, its weight (I8, OIHW), weight_scale (F32, (out_channels) or (1)) and
+/// bias (I32), as in "stage0.conv.weight"; and for each of activation_names() its activation_scale (F32) and
+/// activation_zero_point (U8), of one element.
 inline void add_quantized(SafetensorsWriter& writer, const quant::QuantizedVgg& network) {
   const auto layers = detail::layer_shapes(network.config());
   for (std::size_t i = 0; i < layers.size(); ++i) {

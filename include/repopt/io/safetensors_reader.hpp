@@ -26,7 +26,7 @@ namespace repopt::io {
 
 /// What the header says of a tensor.
 struct TensorInfo {
-  Dtype dtype;
+  Dtype dtype;                     ///< of the elements
   std::vector<std::size_t> shape;  ///< outermost dimension first, row-major; {} is a scalar
 };
 
@@ -71,6 +71,7 @@ class Safetensors {
   /// The file's name, for messages.
   const std::string& name() const { return name_; }
 
+  /// All of the header's `__metadata__`.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   /// Throws std::runtime_error if there is no such key.
@@ -87,6 +88,7 @@ class Safetensors {
     return names;
   }
 
+  /// Whether there is such a tensor.
   bool contains(const std::string& tensor) const { return entries_.contains(tensor); }
 
   /// Throws std::runtime_error if there is no such tensor.

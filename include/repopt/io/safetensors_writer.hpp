@@ -39,6 +39,7 @@ class SafetensorsWriter {
     require(added, "there is already a tensor '", name, "'");
   }
 
+  /// The same for a vector.
   template <TensorElement T>
   void add(const std::string& name, std::vector<std::size_t> shape, const std::vector<T>& elements) {
     add<T>(name, std::move(shape), std::span(elements));

@@ -21,7 +21,8 @@ enum class Activation { none, relu };
 /// y = scale * x + shift for each channel.
 template <class T>
 struct ChannelAffine {
-  Vector<T> scale, shift;
+  Vector<T> scale;  ///< (channels)
+  Vector<T> shift;  ///< (channels)
 };
 
 /// torch.nn.BatchNorm2d: normalises by the batch's biased variance in training and by the running statistics in
@@ -29,13 +30,18 @@ struct ChannelAffine {
 template <class T>
 class BatchNorm2d {
  public:
-  double eps = 1e-5, momentum = 0.1;
-  Parameter<T> weight, bias, running_mean, running_var;
+  double eps = 1e-5;          ///< added to the variance
+  double momentum = 0.1;      ///< share of a batch in the running statistics
+  Parameter<T> weight;        ///< (channels), from 1 on
+  Parameter<T> bias;          ///< (channels), from 0 on
+  Parameter<T> running_mean;  ///< (channels), from 0 on
+  Parameter<T> running_var;   ///< (channels), from 1 on
 
   /// torch.nn.SyncBatchNorm: where a batch is spread over processes, what sums over them; else empty. The gradients of
   /// weight and bias stay those of the process's part: they are averaged with all others.
   AllReduce all_reduce;
 
+  /// With Activation::relu the layer is batch norm and ReLU in one.
   explicit BatchNorm2d(std::size_t channels, Activation activation = Activation::none)
       : weight(Parameter<T>::vector(channels, T(1))),
         bias(Parameter<T>::vector(channels, T(0))),
@@ -142,6 +148,7 @@ class BatchNorm2d {
   /// The same, in the memory of `grad_y`.
   Tensor<T>& backward(Tensor<T>& grad_y) { return backward(grad_y, grad_y); }
 
+  /// Visits `prefix`.weight, .bias, .running_mean and .running_var.
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
     visit(prefix + ".bias", bias);

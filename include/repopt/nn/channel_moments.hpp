@@ -20,10 +20,14 @@ using AllReduce = std::function<void(std::span<double> values)>;
 class ChannelMoments {
  public:
   ChannelMoments() = default;
+  /// Of no values yet.
   explicit ChannelMoments(std::size_t channels) : mean_(channels), deviation_(channels) {}
 
+  /// Number of values of each channel, and their mean.
+  /// @{
   std::size_t count() const { return count_; }
   double mean(std::size_t channel) const { return mean_[channel]; }
+  /// @}
 
   /// Biased variance: divided by count().
   double variance(std::size_t channel) const { return deviation_[channel] / double(count_); }
@@ -48,6 +52,7 @@ class ChannelMoments {
     return moments;
   }
 
+  /// Adds the values that `other` was gathered from.
   void merge(const ChannelMoments& other) {
     if (count_ == 0) {
       *this = other;
@@ -62,6 +67,7 @@ class ChannelMoments {
     count_ += other.count_;
   }
 
+  /// All parts, merged in order.
   static ChannelMoments merged(const std::vector<ChannelMoments>& parts) {
     ChannelMoments total;
     for (const ChannelMoments& part : parts) total.merge(part);

@@ -17,9 +17,9 @@ namespace repopt::nn {
 template <class T>
 class Conv2d {
  public:
-  Parameter<T> weight;              ///< zero at first; see random.hpp
-  bool requires_input_grad = true;  ///< a network's first layer does without
-  ConvAlgorithm algorithm = ConvAlgorithm::fastest;
+  Parameter<T> weight;                               ///< zero at first; see random.hpp
+  bool requires_input_grad = true;                   ///< a network's first layer does without
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of all three passes
 
   /// Any layout in `shape` is replaced by HWIO. Throws std::invalid_argument for an impossible shape.
   explicit Conv2d(ConvShape shape) : shape_(shape) {
@@ -28,6 +28,7 @@ class Conv2d {
     weight = Parameter<T>::kernel(shape_);
   }
 
+  /// As given, but HWIO.
   const ConvShape& shape() const { return shape_; }
 
   /// y = conv(x), (batch, height, width, out_channels). `x` must live until backward(). `moments`, if given, gets those
@@ -54,6 +55,7 @@ class Conv2d {
   /// The same, in memory of its own.
   Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_); }
 
+  /// Visits `prefix`.weight.
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
   }

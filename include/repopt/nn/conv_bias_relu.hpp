@@ -19,9 +19,10 @@ namespace repopt::nn {
 template <class T>
 class ConvBiasRelu final : public Block<T> {
  public:
-  Conv2d<T> conv;
-  Parameter<T> bias;
+  Conv2d<T> conv;     ///< its kernel is to be filled in: it is zero at first
+  Parameter<T> bias;  ///< (out_channels), zero at first
 
+  /// Throws std::invalid_argument for an impossible shape.
   explicit ConvBiasRelu(const ConvShape& shape, bool requires_input_grad = true)
       : conv(shape), bias(Parameter<T>::vector(shape.out_channels, T(0))), ones_(shape.out_channels, T(1)) {
     conv.requires_input_grad = requires_input_grad;

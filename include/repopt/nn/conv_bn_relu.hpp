@@ -24,9 +24,10 @@ const ChannelMoments* measured_conv(Conv2d<T>& conv, const LazyTensor<T>& x, Pha
 template <class T>
 class ConvBnRelu final : public Block<T> {
  public:
-  Conv2d<T> conv;
-  BatchNorm2d<T> bn;
+  Conv2d<T> conv;     ///< without a bias
+  BatchNorm2d<T> bn;  ///< with the ReLU
 
+  /// Throws std::invalid_argument for an impossible shape.
   explicit ConvBnRelu(const ConvShape& shape, bool requires_input_grad = true)
       : conv(shape), bn(shape.out_channels, Activation::relu) {
     conv.requires_input_grad = requires_input_grad;

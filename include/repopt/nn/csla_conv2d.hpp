@@ -28,9 +28,10 @@ class CslaConv2d {
  public:
   /// A branch: convolution, then scale. The identity has no convolution: its scale is its one trained operator.
   struct Branch {
-    std::string conv_name, scale_name;
-    std::optional<Conv2d<T>> conv;
-    Scale<T> scale;
+    std::string conv_name;          ///< of its parameters, e.g. "conv_1x1"; empty for the identity
+    std::string scale_name;         ///< of its parameters, e.g. "scale_1x1"
+    std::optional<Conv2d<T>> conv;  ///< none for the identity
+    Scale<T> scale;                 ///< after the convolution
   };
 
   /// A branch is added to a layer that stands for `target`; it must embed there.
@@ -53,8 +54,11 @@ class CslaConv2d {
     branches_.back().scale.weight.decays = true;
   }
 
+  /// The target's shape, HWIO, and the branches in the order in which they were added.
+  /// @{
   const ConvShape& target() const { return target_; }
   std::vector<Branch>& branches() { return branches_; }
+  /// @}
 
   /// The block whose target kernel trains like this layer: its branches with the scales as they are now.
   CslaBlock<T> block() const {
@@ -124,6 +128,7 @@ class CslaConv2d {
     return grad_;
   }
 
+  /// Visits each branch's `prefix`.conv_name.weight and `prefix`.scale_name.weight.
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     for (Branch& branch : branches_) {
       if (branch.conv) branch.conv->visit_parameters(prefix + "." + branch.conv_name, visit);
@@ -143,9 +148,10 @@ class CslaConv2d {
 template <class T>
 class CslaBnRelu final : public Block<T> {
  public:
-  CslaConv2d<T> conv;
-  BatchNorm2d<T> bn;
+  CslaConv2d<T> conv;  ///< the branches
+  BatchNorm2d<T> bn;   ///< after their addition, with the ReLU
 
+  /// `csla_conv` must have its branches.
   explicit CslaBnRelu(CslaConv2d<T> csla_conv, std::size_t out_channels)
       : conv(std::move(csla_conv)), bn(out_channels, Activation::relu) {}
 

@@ -12,19 +12,20 @@
 
 namespace repopt::nn {
 
-/// A kernel, (kh, kw, in_channels / groups, out_channels), with a bias, (out_channels).
+/// A convolution with a bias.
 template <class T>
 struct FusedConv {
-  ConvShape shape;
-  std::vector<T> weight, bias;
+  ConvShape shape;        ///< HWIO
+  std::vector<T> weight;  ///< (kh, kw, in_channels / groups, out_channels)
+  std::vector<T> bias;    ///< (out_channels)
 };
 
 /// bn(conv(x)), as views.
 template <class T>
 struct ConvBn {
-  ConvShape shape;
-  std::span<const T> weight;
-  const BatchNorm2d<T>& bn;
+  ConvShape shape;            ///< of the convolution
+  std::span<const T> weight;  ///< its kernel, in the layout of `shape`
+  const BatchNorm2d<T>& bn;   ///< in evaluation
 };
 
 /// sum_i bn_i(conv(x, W_i)) as one convolution of `shape`. In evaluation a batch norm is an affine map, so the sum is a

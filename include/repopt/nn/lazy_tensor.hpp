@@ -12,16 +12,20 @@ namespace repopt::nn {
 /// where it is read. So a block stores the output of its convolution only. A view: everything must outlive it.
 template <class T>
 struct LazyTensor {
-  const Tensor<T>* values = nullptr;
-  std::optional<InputAffine<T>> affine{};
+  const Tensor<T>* values = nullptr;       ///< (batch, height, width, channels)
+  std::optional<InputAffine<T>> affine{};  ///< what readers apply
 
   LazyTensor() = default;
   /// Any tensor may stand where a lazy one is wanted.
   LazyTensor(const Tensor<T>& tensor) : values(&tensor) {}
+  /// relu(scale * tensor + shift).
   LazyTensor(const Tensor<T>& tensor, const InputAffine<T>& map) : values(&tensor), affine(map) {}
 
+  /// (batch, height, width, channels), and the affine map as the engine takes it.
+  /// @{
   const ImageShape& shape() const { return values->shape(); }
   const InputAffine<T>* affine_or_null() const { return affine ? &*affine : nullptr; }
+  /// @}
 
   /// The tensor itself: `values`, or the result in `memory`.
   const Tensor<T>& evaluate(Tensor<T>& memory) const {

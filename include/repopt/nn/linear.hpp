@@ -11,12 +11,14 @@
 
 namespace repopt::nn {
 
-/// torch.nn.Linear: y = x * weight^T + bias; weight (out_features, in_features), bias (out_features).
+/// torch.nn.Linear: y = x * weight^T + bias.
 template <class T>
 class Linear {
  public:
-  Parameter<T> weight, bias;
+  Parameter<T> weight;  ///< (out_features, in_features); decays
+  Parameter<T> bias;    ///< (out_features)
 
+  /// Both are zero at first; see random.hpp.
   Linear(std::size_t in_features, std::size_t out_features)
       : weight{.dims = {out_features, in_features},
                .conv = std::nullopt,
@@ -50,6 +52,7 @@ class Linear {
     return grad_x_;
   }
 
+  /// Visits `prefix`.weight and .bias.
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
     visit(prefix + ".bias", bias);

@@ -23,11 +23,14 @@ namespace repopt::nn {
 template <class T>
 class RepVggBlock final : public Block<T> {
  public:
+  /// The branches' layers.
+  /// @{
   Conv2d<T> conv_3x3;
   BatchNorm2d<T> bn_3x3;
   Conv2d<T> conv_1x1;
   BatchNorm2d<T> bn_1x1;
   std::optional<BatchNorm2d<T>> bn_identity;
+  /// @}
 
   /// `shape` is the 3x3 convolution's.
   RepVggBlock(const ConvShape& shape, const ConvShape& shape_1x1, bool has_identity, bool requires_input_grad = true)

@@ -32,6 +32,7 @@ namespace repopt::nn {
 /// (hyper_search), RepVGG's blocks (repvgg), or convolutions with a bias, batch norm folded (deploy): see deployed().
 enum class Mode { target, csla, hyper_search, repvgg, deploy };
 
+/// The mode's name, e.g. "hyper_search".
 constexpr std::string_view to_string(Mode mode) {
   constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg", "deploy"};
   return names[std::size_t(mode)];
@@ -41,7 +42,7 @@ constexpr std::string_view to_string(Mode mode) {
 template <class T>
 class RepOptVgg {
  public:
-  Linear<T> linear;
+  Linear<T> linear;  ///< from the pooled features to the logits
 
   /// Kernels and the linear layer start as PyTorch's, from `seed`. `scales` are the constants of mode csla or the
   /// initial ones of hyper_search, and the identities' initial weights; the other modes take none. Throws
@@ -64,8 +65,11 @@ class RepOptVgg {
     init_uniform(linear.bias, config_.widths.back(), seed, "linear.bias");
   }
 
+  /// As given to the constructor.
+  /// @{
   const RepOptVggConfig& config() const { return config_; }
   Mode mode() const { return mode_; }
+  /// @}
 
   /// The blocks, in the order of config().block_specs().
   const std::vector<std::unique_ptr<Block<T>>>& blocks() const { return blocks_; }
@@ -89,6 +93,7 @@ class RepOptVgg {
     }
   }
 
+  /// Sets the gradients of all parameters to zero.
   void zero_grad() {
     visit_parameters([](const std::string&, Parameter<T>& p) { std::fill(p.grad.begin(), p.grad.end(), T(0)); });
   }

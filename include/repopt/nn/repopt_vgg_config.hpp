@@ -17,9 +17,9 @@ namespace repopt::nn {
 
 /// One block of a network: a 3x3 convolution, or the CSLA or RepVGG block in its place.
 struct BlockSpec {
-  std::string name;  ///< "stage0", "stage1.0", ...
-  ConvShape shape;   ///< of the 3x3 convolution, HWIO
-  std::size_t index_in_stage = 0;
+  std::string name;                ///< "stage0", "stage1.0", ...
+  ConvShape shape;                 ///< of the 3x3 convolution, HWIO
+  std::size_t index_in_stage = 0;  ///< 0 for the one that has the stage's stride
 
   /// The 1x1 branch beside it.
   ConvShape shape_1x1() const {
@@ -38,14 +38,16 @@ struct BlockSpec {
 /// RepOpt-VGG's dimensions: stage 0 is one block, each of four stages starts with its stride, then global average
 /// pooling and a linear layer.
 struct RepOptVggConfig {
-  std::string name = "custom";
+  std::string name = "custom";                        ///< the preset's, e.g. "B1"
   std::size_t stem = 64;                              ///< channels of stage 0
   std::array<std::size_t, 4> widths{};                ///< channels of stages 1 to 4
   std::array<std::size_t, 4> blocks{};                ///< number of blocks of stages 1 to 4
   std::array<std::size_t, 5> strides{1, 1, 2, 2, 2};  ///< of the first block of stages 0 to 4
-  std::size_t classes = 10, in_channels = 3;
-  double bn_eps = 1e-5, bn_momentum = 0.1;           ///< of every batch norm
-  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of every convolution
+  std::size_t classes = 10;                           ///< out_features of the linear layer
+  std::size_t in_channels = 3;                        ///< of the images
+  double bn_eps = 1e-5;                               ///< of every batch norm
+  double bn_momentum = 0.1;                           ///< of every batch norm
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;   ///< of every convolution
 
   /// The blocks from input to output. Throws std::invalid_argument if a dimension is zero.
   std::vector<BlockSpec> block_specs() const {

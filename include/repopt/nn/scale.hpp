@@ -17,7 +17,7 @@ namespace repopt::nn {
 template <class T>
 class Scale {
  public:
-  Parameter<T> weight;
+  Parameter<T> weight;  ///< (channels)
 
   /// `trained` scales get a gradient, constant ones do not.
   Scale(std::vector<T> scale, bool trained) : weight(Parameter<T>::vector(scale.size(), T(1))) {
@@ -51,6 +51,7 @@ class Scale {
   /// The same, in memory of its own.
   Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_); }
 
+  /// Visits `prefix`.weight.
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
   }

@@ -15,6 +15,7 @@ namespace repopt::nn {
 
 /// Orders names as their layers follow each other: by the numbers in them, "stage1.2" before "stage1.10".
 struct LayerOrder {
+  /// Whether `a` comes before `b`.
   constexpr bool operator()(std::string_view a, std::string_view b) const {
     const auto at = std::size_t(std::ranges::mismatch(a, b).in1 - a.begin());
     const std::size_t digits_a = digits(a.substr(at)), digits_b = digits(b.substr(at));
@@ -41,7 +42,8 @@ using ScaleLengths = std::map<std::string, std::size_t, LayerOrder>;
 /// A scale's name in its parts: "stage1.1" and "scale_conv" of "stage1.1.scale_conv.weight". Numbers at the end belong
 /// to the kind: "blocks.0.0.ghost1" and "cheap_operation.1".
 struct ScaleName {
-  std::string_view layer, kind;
+  std::string_view layer;  ///< "stage1.1"
+  std::string_view kind;   ///< "scale_conv"
 
   /// `name` must outlive the parts.
   explicit constexpr ScaleName(std::string_view name) {

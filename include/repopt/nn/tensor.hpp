@@ -20,10 +20,16 @@ namespace repopt::nn {
 
 /// Dimensions of a batch of images or, with height = width = 1, of feature vectors.
 struct ImageShape {
+  /// In the order of memory, channels innermost.
+  /// @{
   std::size_t batch = 0, height = 0, width = 0, channels = 0;
+  /// @}
 
+  /// Number of pixels of the batch, and of values.
+  /// @{
   constexpr std::size_t pixels() const { return batch * height * width; }
   constexpr std::size_t size() const { return pixels() * channels; }
+  /// @}
   constexpr bool operator==(const ImageShape&) const = default;
 };
 
@@ -32,18 +38,24 @@ inline std::string describe(const ImageShape& shape) {
   return concat(shape.batch, "x", shape.height, "x", shape.width, "x", shape.channels);
 }
 
+/// Eigen's types for what lies in memory here: row-major matrices, and a number for each channel.
+/// @{
 template <class T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 template <class T>
 using Vector = Eigen::Array<T, Eigen::Dynamic, 1>;
+/// @}
 
 /// A row-major view of somebody's memory, whose rows may lie further apart than they are long.
+/// @{
 template <class T>
 using MatrixMap = Eigen::Map<Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
 template <class T>
 using ConstMatrixMap = Eigen::Map<const Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
+/// @}
 
 /// `rows` x `columns` at `data`, `stride` elements from row to row.
+/// @{
 template <class T>
 MatrixMap<T> matrix(T* data, std::size_t rows, std::size_t columns, std::size_t stride) {
   return {data, Eigen::Index(rows), Eigen::Index(columns), Eigen::OuterStride<>(Eigen::Index(stride))};
@@ -52,12 +64,14 @@ template <class T>
 ConstMatrixMap<T> matrix(const T* data, std::size_t rows, std::size_t columns, std::size_t stride) {
   return {data, Eigen::Index(rows), Eigen::Index(columns), Eigen::OuterStride<>(Eigen::Index(stride))};
 }
+/// @}
 
 /// Images as (batch, height, width, channels), channels innermost (NHWC).
 template <class T>
 class Tensor {
  public:
   Tensor() = default;
+  /// The contents are unspecified.
   explicit Tensor(const ImageShape& shape) { resize(shape); }
 
   /// Changes the dimensions; keeps the memory where it is large enough. The contents are unspecified afterwards.
@@ -67,26 +81,39 @@ class Tensor {
     values_.resize(shape.size());
   }
 
+  /// The dimensions, and their product.
+  /// @{
   const ImageShape& shape() const { return shape_; }
   std::size_t size() const { return values_.size(); }
+  /// @}
+
+  /// All values, aligned for Eigen's packets.
+  /// @{
   T* data() { return values_.data(); }
   const T* data() const { return values_.data(); }
   std::span<T> values() { return values_; }
   std::span<const T> values() const { return values_; }
+  /// @}
 
-  /// One pixel's channels.
+  /// One pixel's channels; `index` counts the pixels of the batch.
+  /// @{
   T* pixel(std::size_t index) { return data() + index * shape_.channels; }
   const T* pixel(std::size_t index) const { return data() + index * shape_.channels; }
+  /// @}
 
   /// The same as an array to compute with.
+  /// @{
   auto channels(std::size_t index) { return Eigen::Map<Vector<T>>(pixel(index), Eigen::Index(shape_.channels)); }
   auto channels(std::size_t index) const {
     return Eigen::Map<const Vector<T>>(pixel(index), Eigen::Index(shape_.channels));
   }
+  /// @}
 
   /// The tensor as a matrix (pixels, channels).
+  /// @{
   auto matrix() { return nn::matrix(data(), shape_.pixels(), shape_.channels, shape_.channels); }
   auto matrix() const { return nn::matrix(data(), shape_.pixels(), shape_.channels, shape_.channels); }
+  /// @}
 
  private:
   ImageShape shape_;
@@ -125,9 +152,10 @@ template <class T>
 struct Parameter {
   std::vector<std::size_t> dims;  ///< as PyTorch's; a kernel's are (out_channels, in_channels / groups, kh, kw)
   std::optional<ConvShape> conv;  ///< of a kernel: its layout in memory. Everything else lies as `dims` says
-  bool requires_grad = true;
-  bool decays = false;  ///< whether weight decay applies
-  std::vector<T> value, grad;
+  bool requires_grad = true;      ///< whether it is trained
+  bool decays = false;            ///< whether weight decay applies
+  std::vector<T> value;           ///< as many as `dims` says
+  std::vector<T> grad;            ///< dL/dvalue, which backward passes add to
 
   /// A kernel; it decays.
   static Parameter kernel(const ConvShape& shape) {

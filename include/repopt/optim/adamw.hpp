@@ -23,21 +23,25 @@ namespace repopt {
 /// with the moments m, v of the raw gradient. A sum over the branches, not a multiplier: GradMult does not enter. (A
 /// departure from arXiv 2205.15242, whose code multiplies the update by sum_i embed_i(s_i): wrong where s_i < 0.)
 struct AdamW {
+  /// torch.optim.AdamW's arguments.
   struct Options {
-    double lr = 1e-3;  ///< per step
-    std::array<double, 2> betas{0.9, 0.999};
-    double eps = 1e-8, weight_decay = 1e-2;
-    bool amsgrad = false;
+    double lr = 1e-3;                         ///< per step
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): what a step keeps of either moment
+    double eps = 1e-8;                        ///< of each branch, beside |s_i| * sqrt(v^); 0 is legal
+    double weight_decay = 1e-2;               ///< decoupled: a step multiplies the weight by 1 - lr * weight_decay
+    bool amsgrad = false;                     ///< divide by the largest second moment so far
   };
 
+  /// What a parameter keeps from step to step: moments of the raw gradient, as the weight; empty before the first step.
   template <class T>
   struct State {
-    std::vector<T> exp_avg, exp_avg_sq;  ///< moments of the raw gradient, as the weight; empty before the first step
-    std::vector<T> max_exp_avg_sq;       ///< with amsgrad only
-    std::size_t step = 0;
+    std::vector<T> exp_avg;         ///< m
+    std::vector<T> exp_avg_sq;      ///< v
+    std::vector<T> max_exp_avg_sq;  ///< with amsgrad only
+    std::size_t step = 0;           ///< number of steps done
   };
 
-  static constexpr std::string_view name = "adamw";
+  static constexpr std::string_view name = "adamw";  ///< in saved state
 
   /// Throws std::invalid_argument for what torch.optim.AdamW refuses, and for anything not finite.
   static void validate(const Options& options) {
@@ -107,6 +111,8 @@ struct AdamW {
             state.step, ", exp_avg has ", state.exp_avg.size(), " elements, exp_avg_sq has ", state.exp_avg_sq.size());
   }
 
+  /// As UpdateRule asks.
+  /// @{
   static constexpr void visit_options(auto& options, auto visit) {
     visit("lr", options.lr);
     visit("beta1", options.betas[0]);
@@ -122,6 +128,7 @@ struct AdamW {
     visit("max_exp_avg_sq", state.max_exp_avg_sq);
     visit("step", state.step);
   }
+  /// @}
 };
 
 }  // namespace repopt

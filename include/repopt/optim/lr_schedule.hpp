@@ -11,17 +11,19 @@ namespace repopt {
 
 /// torch.optim.lr_scheduler.ConstantLR with factor 1: always `lr`.
 struct ConstantLr {
-  double lr = 0.1;
+  double lr = 0.1;  ///< of every step
 
+  /// The learning rate, whatever the step.
   double operator()(std::size_t) const { return lr; }
 };
 
 /// torch.optim.lr_scheduler.StepLR: lr * gamma^(step / step_size).
 struct StepLr {
-  double lr = 0.1;
-  std::size_t step_size = 30;  ///< throws std::invalid_argument if 0
-  double gamma = 0.1;
+  double lr = 0.1;             ///< of the first step
+  std::size_t step_size = 30;  ///< steps from one fall to the next
+  double gamma = 0.1;          ///< factor of a fall
 
+  /// The learning rate of a step, counted from 0. Throws std::invalid_argument if step_size is 0.
   double operator()(std::size_t step) const {
     require(step_size > 0, "step_size must be positive, it is ", step_size);
     return lr * std::pow(gamma, double(step / step_size));
@@ -31,10 +33,12 @@ struct StepLr {
 /// Linear warm-up, then a half cosine. Step s of the warm-up runs at lr * (s + 1) / warmup_steps; the
 /// rest falls from `lr` towards `final_lr`, which total_steps and every later step gets.
 struct WarmupCosineLr {
-  double lr = 0.1;
-  std::size_t warmup_steps = 0, total_steps = 1;  ///< throws std::invalid_argument unless warmup_steps < total_steps
-  double final_lr = 0;
+  double lr = 0.1;               ///< the highest, at the end of the warm-up
+  std::size_t warmup_steps = 0;  ///< 0: none
+  std::size_t total_steps = 1;   ///< the warm-up's among them
+  double final_lr = 0;           ///< of all steps from total_steps on
 
+  /// The learning rate of a step, counted from 0. Throws std::invalid_argument unless warmup_steps < total_steps.
   double operator()(std::size_t step) const {
     require(warmup_steps < total_steps, "warmup_steps is ", warmup_steps, ", total_steps is ", total_steps);
     if (step < warmup_steps) return lr * double(step + 1) / double(warmup_steps);

@@ -24,11 +24,11 @@ using ParamRegistry = std::map<std::string, std::span<const T>>;
 /// A parameter: the user's buffers, the block that the weight stands for, and the rule's state.
 template <class Rule, std::floating_point T>
 struct Param {
-  std::string name;
-  std::span<T> weight;
-  std::span<const T> grad;
-  CslaBlock<T> block;
-  typename Rule::template State<T> state{};
+  std::string name;                          ///< as given to add_param()
+  std::span<T> weight;                       ///< the user's; step() writes here
+  std::span<const T> grad;                   ///< the user's dL/dweight; only read
+  CslaBlock<T> block;                        ///< what the weight stands for
+  typename Rule::template State<T> state{};  ///< the rule's, from step to step
 
   /// What this parameter contributes to the squared gradient norm of the CSLA model: sum GradMult * grad^2.
   double csla_grad_norm_squared() const {
@@ -47,8 +47,9 @@ struct Param {
 template <class Rule, std::floating_point T>
 class ParamGroup {
  public:
-  using Options = typename Rule::Options;
+  using Options = typename Rule::Options;  ///< the rule's
 
+  /// For RepOptimizer, whose groups share one registry.
   ParamGroup(const Options& options, ParamRegistry<T>* registry) : options_(options), registry_(registry) {}
   ParamGroup(const ParamGroup&) = delete;
   ParamGroup& operator=(const ParamGroup&) = delete;
@@ -79,8 +80,11 @@ class ParamGroup {
     add_param(std::move(name), weight, grad, ConvShape::linear(weight.size(), 1));
   }
 
+  /// The parameters, in the order of add_param(), and the options that they share.
+  /// @{
   const std::vector<Param<Rule, T>>& params() const { return params_; }
   const Options& options() const { return options_; }
+  /// @}
 
   /// Throws std::invalid_argument, and changes nothing, if an option is out of range.
   void set_options(const Options& options) {

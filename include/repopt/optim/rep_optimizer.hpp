@@ -37,8 +37,8 @@ template <class Rule, std::floating_point T>
   requires UpdateRule<Rule, T>
 class RepOptimizer {
  public:
-  using Options = typename Rule::Options;
-  using ParamGroup = repopt::ParamGroup<Rule, T>;
+  using Options = typename Rule::Options;          ///< the rule's
+  using ParamGroup = repopt::ParamGroup<Rule, T>;  ///< parameters that share options
 
   /// Adds a group whose parameters share `options`. The reference stays valid as long as the optimizer lives, and when
   /// it is moved. Throws std::invalid_argument if an option is out of range.
@@ -48,8 +48,11 @@ class RepOptimizer {
     return param_groups_.emplace_back(options, registry_.get());
   }
 
+  /// The groups, in the order of add_param_group().
+  /// @{
   std::deque<ParamGroup>& param_groups() { return param_groups_; }
   const std::deque<ParamGroup>& param_groups() const { return param_groups_; }
+  /// @}
 
   /// Sets the learning rate of every group. Throws std::invalid_argument if it is negative or not finite.
   void set_lr(double lr) {

@@ -17,18 +17,22 @@ namespace repopt {
 /// torch.optim.SGD on GradMult * grad. The rule is linear in weight and gradient, so GradMult makes it exact; weight
 /// decay is not multiplied, since the decay of W_i reaches the kernel through s_i once, as W_i itself does.
 struct Sgd {
+  /// torch.optim.SGD's arguments.
   struct Options {
-    double lr = 1e-3;  ///< per step
-    double momentum = 0, dampening = 0, weight_decay = 0;
-    bool nesterov = false;
+    double lr = 1e-3;         ///< per step
+    double momentum = 0;      ///< in [0, 1)
+    double dampening = 0;     ///< of what enters the momentum buffer
+    double weight_decay = 0;  ///< coupled: added to the gradient, not multiplied by GradMult
+    bool nesterov = false;    ///< needs momentum and no dampening
   };
 
+  /// What a parameter keeps from step to step.
   template <class T>
   struct State {
     std::vector<T> momentum_buffer;  ///< as the weight; empty before the first step with momentum
   };
 
-  static constexpr std::string_view name = "sgd";
+  static constexpr std::string_view name = "sgd";  ///< in saved state
 
   /// Throws std::invalid_argument for what torch.optim.SGD refuses, momentum >= 1 and anything not finite. lr = 0 is
   /// legal: a warm-up may start there.
@@ -73,6 +77,8 @@ struct Sgd {
     });
   }
 
+  /// As UpdateRule asks.
+  /// @{
   static constexpr void visit_options(auto& options, auto visit) {
     visit("lr", options.lr);
     visit("momentum", options.momentum);
@@ -82,6 +88,7 @@ struct Sgd {
   }
 
   static constexpr void visit_state(auto& state, auto visit) { visit("momentum_buffer", state.momentum_buffer); }
+  /// @}
 };
 
 }  // namespace repopt

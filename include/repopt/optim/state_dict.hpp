@@ -29,7 +29,7 @@ template <std::floating_point T>
 struct StateDict {
   std::string rule;                                         ///< Rule::name
   std::vector<std::map<std::string, double>> param_groups;  ///< each group's options by name; a bool is 0 or 1
-  std::vector<ParamState<T>> params;
+  std::vector<ParamState<T>> params;                        ///< of all groups
 };
 
 }  // namespace repopt

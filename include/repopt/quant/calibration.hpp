@@ -23,6 +23,7 @@ enum class Calibration {
   entropy,     ///< the least Kullback-Leibler divergence of the quantized distribution
 };
 
+/// The way's name, e.g. "min-max".
 constexpr std::string_view to_string(Calibration calibration) {
   constexpr std::string_view names[] = {"min-max", "percentile", "mse", "entropy"};
   return names[std::size_t(calibration)];
@@ -30,7 +31,10 @@ constexpr std::string_view to_string(Calibration calibration) {
 
 /// From low to high, 0 within.
 struct Range {
+  /// The ends.
+  /// @{
   double low = 0, high = 0;
+  /// @}
 
   /// Throws std::invalid_argument unless x is finite.
   void include(double x) {
@@ -44,10 +48,12 @@ struct Range {
 /// by themselves: every quantization represents them exactly.
 class Histogram {
  public:
-  static constexpr std::size_t bins = 2048;
+  static constexpr std::size_t bins = 2048;  ///< number of them
 
+  /// Of no values yet; those outside `range` will go to its first and last bin.
   explicit Histogram(const Range& range) : range_(range), width_((range.high - range.low) / double(bins)) {}
 
+  /// Counts a value.
   void add(double x) {
     ++total_;
     if (x == 0) return;
@@ -55,11 +61,11 @@ class Histogram {
     ++counts_[std::size_t(std::clamp(bin, 0.0, double(bins - 1)))];
   }
 
-  const Range& range() const { return range_; }
+  const Range& range() const { return range_; }                                     ///< as given
   const std::vector<std::size_t>& counts() const { return counts_; }                ///< (bins), without zeros
   std::size_t total() const { return total_; }                                      ///< with zeros
   double edge(std::size_t bin) const { return range_.low + width_ * double(bin); }  ///< lower one
-  double center(std::size_t bin) const { return edge(bin) + width_ / 2; }
+  double center(std::size_t bin) const { return edge(bin) + width_ / 2; }           ///< of a bin
 
   /// The number of values outside `range`, by the centres of their bins.
   std::size_t outside(const Range& range) const {

@@ -25,7 +25,7 @@ namespace repopt::quant {
 template <class T>
 class FakeQuantConvRelu final : public nn::Block<T> {
  public:
-  nn::Parameter<T> weight;
+  nn::Parameter<T> weight;  ///< the float kernel, HWIO, which training moves
 
   /// Starts at `conv`; inputs are rounded as `input`, W by scales of its own at each pass.
   FakeQuantConvRelu(const nn::FusedConv<T>& conv, Scheme scheme, const Quantization& input, bool requires_input_grad,

@@ -22,7 +22,7 @@ namespace repopt::quant {
 /// instructions of, on any machine.
 class IntegerRows {
  public:
-  static constexpr std::size_t vector_size = 16;
+  static constexpr std::size_t vector_size = 16;  ///< in numbers
 
   /// The length of a padded row.
   static constexpr std::size_t padded(std::size_t length) {
@@ -39,8 +39,11 @@ class IntegerRows {
       std::copy_n(values.data() + row * length, length, data_.data() + row * length_);
   }
 
+  /// The padded length, and a row of it.
+  /// @{
   std::size_t length() const { return length_; }
   const std::int16_t* row(std::size_t index) const { return data_.data() + index * length_; }
+  /// @}
 
  private:
   std::size_t length_ = 0;

@@ -71,6 +71,7 @@ inline std::vector<Quantization> calibrated(const std::vector<Histogram>& histog
 /// Signal to noise, as a ratio of powers: sum reference^2 / sum (value - reference)^2.
 class SignalToNoise {
  public:
+  /// Counts a value beside what it should be.
   void add(double value, double reference) {
     signal_ += reference * reference;
     noise_ += (value - reference) * (value - reference);
@@ -85,14 +86,16 @@ class SignalToNoise {
   double signal_ = 0, noise_ = 0;
 };
 
-/// What quantization did to a layer: a block, or the linear layer.
+/// What quantization did to a block.
 struct LayerReport {
-  std::string name;
-  double weight_std = 0, weight_largest = 0;      ///< of the folded kernel
-  double weight_sqnr = 0;                         ///< of the quantized kernel, in dB
-  double output_seen = 0, output_clipped_at = 0;  ///< the largest output in calibration, and the largest representable
-  double outliers = 0;                            ///< share of the outputs in calibration that is clipped
-  double output_sqnr = 0;  ///< against the float network, errors of earlier layers included, in dB
+  std::string name;              ///< the block's, e.g. "stage1.0"
+  double weight_std = 0;         ///< standard deviation of the folded kernel
+  double weight_largest = 0;     ///< largest absolute weight of the folded kernel
+  double weight_sqnr = 0;        ///< of the quantized kernel, in dB
+  double output_seen = 0;        ///< the largest output in calibration
+  double output_clipped_at = 0;  ///< the largest output that can be represented
+  double outliers = 0;           ///< share of the outputs in calibration that is clipped
+  double output_sqnr = 0;        ///< against the float network, errors of earlier layers included, in dB
 };
 
 namespace detail {

@@ -18,8 +18,8 @@ namespace repopt::quant {
 /// Affine quantization of activations to uint8: real = scale * (q - zero_point). As ONNX's QuantizeLinear and
 /// DequantizeLinear, ties to even.
 struct Quantization {
-  float scale = 1;
-  std::uint8_t zero_point = 0;
+  float scale = 1;              ///< real distance of neighbouring levels
+  std::uint8_t zero_point = 0;  ///< the level that stands for 0
 
   /// The finest one whose 256 levels reach from min(low, 0) to max(high, 0); 0 itself is a level. Throws
   /// std::invalid_argument unless low <= high and both are finite.
@@ -33,16 +33,20 @@ struct Quantization {
     return {scale, std::uint8_t(std::lround(std::min(-low / double(scale), 255.0)))};
   }
 
+  /// The nearest level; what lies beyond the ends becomes an end.
   std::uint8_t quantize(float x) const {
     const float level = std::nearbyint(x / scale) + float(zero_point);
     return level > 0 ? std::uint8_t(std::min(level, 255.0F)) : std::uint8_t(0);
   }
 
+  /// What a level stands for.
   float dequantize(std::uint8_t level) const { return scale * float(int(level) - int(zero_point)); }
 
   /// The ends of what is represented.
+  /// @{
   float low() const { return dequantize(0); }
   float high() const { return dequantize(255); }
+  /// @}
 
   bool operator==(const Quantization&) const = default;
 };
@@ -50,6 +54,7 @@ struct Quantization {
 /// Whether a kernel has one scale, or one for each output channel.
 enum class Scheme { per_tensor, per_channel };
 
+/// "per-tensor" or "per-channel".
 constexpr std::string_view to_string(Scheme scheme) {
   return scheme == Scheme::per_tensor ? "per-tensor" : "per-channel";
 }

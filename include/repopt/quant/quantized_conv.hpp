@@ -66,8 +66,11 @@ class QuantizedConv {
     return {std::move(weights), input};
   }
 
+  /// The kernel in integers, and what the input's levels stand for.
+  /// @{
   const QuantizedWeights& weights() const { return weights_; }
   const Quantization& input() const { return input_; }
+  /// @}
 
   /// What 1 in a sum of output channel c stands for.
   double sum_scale(std::size_t c) const { return double(input_.scale) * double(scale_of(weights_.scale, c)); }

@@ -64,6 +64,7 @@ class QuantizedVgg {
     }
   }
 
+  /// Of the network that was quantized.
   const nn::RepOptVggConfig& config() const { return config_; }
 
   /// Of the images, the outputs of the blocks and the pooled features.
@@ -90,6 +91,7 @@ class QuantizedVgg {
     return linear();
   }
 
+  /// The same, without an observer.
   const nn::Tensor<float>& forward(const nn::Tensor<float>& images) {
     return forward(images, [](std::size_t, const nn::Tensor<std::uint8_t>&) {});
   }

@@ -71,11 +71,12 @@ Scales<T> searched_scales(nn::RepOptVgg<T>& model) {
 
 /// What a search did to the scales, the identities' weights among them.
 struct ScaleDiagnostics {
-  std::size_t count = 0, negative = 0;
-  std::size_t near_zero = 0;  ///< below 1e-3 in size: a constant scale that small hardly lets its branch train
-  double mean = 0;
-  double mean_movement = 0;  ///< mean of |scale - start|
-  double largest_movement = 0;
+  std::size_t count = 0;        ///< of all scales
+  std::size_t negative = 0;     ///< how many are below zero
+  std::size_t near_zero = 0;    ///< below 1e-3 in size: a constant scale that small hardly lets its branch train
+  double mean = 0;              ///< of all scales
+  double mean_movement = 0;     ///< mean of |scale - start|
+  double largest_movement = 0;  ///< largest |scale - start|
 };
 
 /// Compares scales with those that the search started from. Throws std::invalid_argument if their names or lengths

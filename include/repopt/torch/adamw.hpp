@@ -16,10 +16,13 @@ namespace repopt::torch {
 /// torch::optim::AdamW, exact in sign and eps, as repopt::AdamW says, in tensor operations; options and state are
 /// torch's. The moments are those of the raw gradient.
 struct AdamW {
+  /// LibTorch's own.
+  /// @{
   using Options = ::torch::optim::AdamWOptions;
   using State = ::torch::optim::AdamWParamState;
+  /// @}
 
-  static constexpr std::string_view name = repopt::AdamW::name;
+  static constexpr std::string_view name = repopt::AdamW::name;  ///< in archives
 
   /// Throws as repopt::AdamW::validate().
   static void validate(const Options& options) {
@@ -64,6 +67,7 @@ struct AdamW {
             ", exp_avg_sq is ", state.exp_avg_sq().defined() ? "there" : "missing");
   }
 
+  /// visit(name, tensor&) for each tensor of the state, defined or not.
   static void visit_buffers(State& state, auto visit) {
     visit("exp_avg", state.exp_avg());
     visit("exp_avg_sq", state.exp_avg_sq());

@@ -48,11 +48,11 @@ using NamedParams = ::torch::OrderedDict<std::string, Tensor>;
 template <class Rule>
 class RepOptimizer : public ::torch::optim::Optimizer {
  public:
-  using Options = typename Rule::Options;
+  using Options = typename Rule::Options;  ///< the rule's
 
   /// Parameters that share options.
   struct ParamGroup {
-    NamedParams params{};
+    NamedParams params{};              ///< by name
     std::optional<Options> options{};  ///< empty: the optimizer's defaults
   };
 
@@ -174,8 +174,8 @@ class RepOptimizer : public ::torch::optim::Optimizer {
   double clip_coef_ = 1;                 ///< of the next step()
 };
 
-using RepSgd = RepOptimizer<Sgd>;
-using RepAdamW = RepOptimizer<AdamW>;
+using RepSgd = RepOptimizer<Sgd>;      ///< SGD with Gradient Re-parameterization
+using RepAdamW = RepOptimizer<AdamW>;  ///< AdamW with Gradient Re-parameterization
 
 template <class Rule>
 void RepOptimizer<Rule>::save(::torch::serialize::OutputArchive& archive) const {

@@ -13,10 +13,13 @@ namespace repopt::torch {
 
 /// torch::optim::SGD on GradMult * grad, as repopt::Sgd says, in tensor operations; options and state are torch's.
 struct Sgd {
+  /// LibTorch's own.
+  /// @{
   using Options = ::torch::optim::SGDOptions;
   using State = ::torch::optim::SGDParamState;
+  /// @}
 
-  static constexpr std::string_view name = repopt::Sgd::name;
+  static constexpr std::string_view name = repopt::Sgd::name;  ///< in archives
 
   /// Throws as repopt::Sgd::validate().
   static void validate(const Options& options) {
@@ -44,6 +47,7 @@ struct Sgd {
     weight.add_(d, -options.lr());
   }
 
+  /// visit(name, tensor&) for each tensor of the state, defined or not.
   static void visit_buffers(State& state, auto visit) { visit("momentum_buffer", state.momentum_buffer()); }
 };
 

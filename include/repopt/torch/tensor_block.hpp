@@ -83,6 +83,7 @@ class TensorBlock {
   /// An ordinary parameter.
   explicit TensorBlock(const ::torch::TensorOptions& options) : scales_{::torch::ones({}, options)} {}
 
+  /// A kernel that stands for `block`, whose scales become tensors with these options.
   TensorBlock(CslaBlock<double> block, const ::torch::TensorOptions& options) : block_(std::move(block)) {
     for (const Branch<double>& branch : block_->branches()) {
       std::array<std::int64_t, 6> sizes = branch_axes(branch.shape, block_->target());

@@ -12,8 +12,10 @@ namespace repopt::nn {
 /// relu(scale * x + shift) for each channel: a batch norm and its ReLU, folded. Both spans are (channels).
 template <class T>
 struct InputAffine {
-  std::span<const T> scale, shift;
+  std::span<const T> scale;  ///< (channels)
+  std::span<const T> shift;  ///< (channels)
 
+  /// Of one value.
   T operator()(T x, std::size_t channel) const {
     const T z = scale[channel] * x + shift[channel];
     return z < 0 ? T(0) : z;  // a NaN stays one
