@@ -18,7 +18,7 @@ using namespace repopt::testing;
 
 TEST_CASE("The default is a 3x3 convolution that keeps the size of the image") {
   constexpr ConvShape shape{.in_channels = 16, .out_channels = 32};
-  static_assert(shape.size() == 32 * 16 * 9);
+  static_assert(shape.size() == std::size_t(32) * 16 * 9);
   static_assert(shape.output_size(7, 9) == std::array<std::size_t, 2>{7, 9});
   CHECK_NOTHROW(shape.validate());
 }

@@ -89,7 +89,7 @@ TEST_CASE("Every type, name and metadata comes back from a file bit by bit") {
 
 TEST_CASE("The data begin at a multiple of 8, wide elements first, and the bytes do not depend on the order of add") {
   const TemporaryFolder folder;
-  const auto save = [&](std::vector<std::string> names) {
+  const auto save = [&](const std::vector<std::string>& names) {
     SafetensorsWriter writer;
     for (const std::string& name : names) {
       if (name == "wide") {
@@ -185,13 +185,13 @@ TEST_CASE("Each breach of the format is refused, and the message names the tenso
            R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
            1),
        "duplicate key 'w'"},
-      tensor("\"shape\":[2]", "\"shape\":[3],\"shape\":[2]", "duplicate key 'shape'"),
+      tensor("\"shape\":[2]", R"("shape":[3],"shape":[2])", "duplicate key 'shape'"),
       {file_of(R"({"__metadata__":{"a":"1","a":"2"}})", 0), "duplicate key 'a'"},
       {file_of(R"({"__metadata__":{"a":1}})", 0), "__metadata__ 'a' must be a string, it is 1"},
       {file_of(R"({"__metadata__":["a"]})", 0), "__metadata__ must be an object, it is [\"a\"]"},
       {file_of(R"({"w":7})", 0), "tensor 'w' must be an object, it is 7"},
       tensor(",\"shape\":[2]", "", "tensor 'w' lacks 'shape'"),
-      tensor("\"shape\":[2]", "\"shape\":[2],\"strides\":[1]", "tensor 'w' has 4 members"),
+      tensor("\"shape\":[2]", R"("shape":[2],"strides":[1])", "tensor 'w' has 4 members"),
       tensor("\"F32\"", "\"F31\"", "tensor 'w' has the unknown dtype 'F31'"),
       tensor("\"F32\"", "32", "dtype must be a string, it is 32"),
       tensor("[2]", "2", "shape must be an array, it is 2"),
@@ -241,7 +241,7 @@ TEST_CASE("Other kinds of file are called what they look like") {
                         {"\n<!DOCTYPE html><html></html>", "HTML"},
                         {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"},
                         {"\x89HDF\r\n\x1a\n01234567", "HDF5"},
-                        {"{\"a\": 1, \"b\": 2}", "JSON text"}};
+                        {R"({"a": 1, "b": 2})", "JSON text"}};
   for (const Kind& kind : kinds)
     CHECK_THROWS_WITH_AS(parse(kind.bytes), doctest::Contains(kind.kind), std::runtime_error);
 }

@@ -15,7 +15,7 @@ double relative_error(const auto& a, const auto& b) {
   if (a.size() != b.size()) return infinity;
   double difference = 0, largest = 0;
   for (std::size_t k = 0; k < a.size(); ++k) {
-    const double x = double(a[k]), y = double(b[k]);
+    const auto x = double(a[k]), y = double(b[k]);
     if (!std::isfinite(x) || !std::isfinite(y)) return infinity;
     difference = std::max(difference, std::abs(x - y));
     largest = std::max(largest, std::abs(y));

@@ -46,7 +46,7 @@ template <class T>
 void torch_step(TorchParam<T>& param, const AdamW::Options& options) {
   for (auto* moment : {&param.exp_avg, &param.exp_avg_sq, &param.max_exp_avg_sq}) moment->resize(param.data.size());
   const auto [beta1, beta2] = options.betas;
-  const double step = double(++param.step);
+  const auto step = double(++param.step);
   const double bias_correction1 = 1 - std::pow(beta1, step), bias_correction2 = 1 - std::pow(beta2, step);
   for (std::size_t k = 0; k < param.data.size(); ++k) {
     param.data[k] *= T(1 - options.lr * options.weight_decay);

@@ -58,8 +58,8 @@ class Checkpoint {
   std::map<std::string, std::string> options;  ///< of the run, in its own words
 
   Checkpoint() = default;
-  Checkpoint(Checkpoint&&) = default;
-  Checkpoint& operator=(Checkpoint&&) = default;
+  Checkpoint(Checkpoint&&) noexcept = default;
+  Checkpoint& operator=(Checkpoint&&) noexcept = default;
 
   /// Keeps elements that lie nowhere else, such as a kernel brought to OIHW, and returns where.
   std::span<const T> keep(std::vector<T> elements) { return memory_.emplace_back(std::move(elements)); }

@@ -59,7 +59,7 @@ inline ChannelStatistics channel_statistics(const ImageDataset& data) {
     for (std::size_t index = 0; index < data.size(); ++index)
       for (const std::uint8_t value : data.picture(index).subspan(channel * ImageDataset::plane, ImageDataset::plane))
         ++count[value];
-    const double pixels = double(data.size() * ImageDataset::plane);
+    const auto pixels = double(data.size() * ImageDataset::plane);
     double mean = 0, variance = 0;
     for (std::size_t value = 0; value < count.size(); ++value) mean += double(count[value] * value) / pixels;
     for (std::size_t value = 0; value < count.size(); ++value)

@@ -139,8 +139,8 @@ class SavedOptimizer {
                    "' belongs to no parameter of the optimizer");
   }
 
-  SavedOptimizer(SavedOptimizer&&) = default;
-  SavedOptimizer& operator=(SavedOptimizer&&) = default;
+  SavedOptimizer(SavedOptimizer&&) noexcept = default;
+  SavedOptimizer& operator=(SavedOptimizer&&) noexcept = default;
 
   /// For RepOptimizer::load_state_dict().
   const StateDict<T>& state_dict() const { return state_; }

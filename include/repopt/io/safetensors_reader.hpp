@@ -65,7 +65,7 @@ class Safetensors {
 
   /// Reads the bytes of a file that messages call `name`; throws as load().
   static Safetensors parse(std::vector<std::byte> bytes, std::string name) {
-    return Safetensors(std::move(bytes), std::move(name));
+    return {std::move(bytes), std::move(name)};
   }
 
   /// The file's name, for messages.

@@ -129,7 +129,7 @@ class BatchNorm2d {
     }
 
     // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
-    const double pixels = double(count_);
+    const auto pixels = double(count_);
     const Vector<double> scale = as_double(weight) * inv_std_;
     const Vector<double> slope = -scale * inv_std_.square() * sum_deviation / pixels;
     const Vector<T> of_grad = scale.template cast<T>(), of_x = slope.template cast<T>();

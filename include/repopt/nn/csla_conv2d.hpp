@@ -41,7 +41,7 @@ class CslaConv2d {
   /// both shapes, if the branch does not embed, or the scale's length is wrong.
   void add_branch(std::string conv_name, std::string scale_name, const ConvShape& shape, std::vector<T> scale,
                   bool trained) {
-    CslaBlock<T>(target_, {{shape, scale}});
+    const CslaBlock<T> valid(target_, {{shape, scale}});
     branches_.push_back(
         {std::move(conv_name), std::move(scale_name), Conv2d<T>(shape), Scale<T>(std::move(scale), trained)});
     branches_.back().conv->requires_input_grad = requires_input_grad_;
@@ -49,7 +49,7 @@ class CslaConv2d {
 
   /// Adds a trained scale of each channel, starting at `weight`. It decays like the kernels: it is a branch's weight.
   void add_identity(std::string name, std::vector<T> weight) {
-    CslaBlock<T>(target_, {repopt::Branch<T>::identity(weight.size())});
+    const CslaBlock<T> valid(target_, {repopt::Branch<T>::identity(weight.size())});
     branches_.push_back({{}, std::move(name), std::nullopt, Scale<T>(std::move(weight), true)});
     branches_.back().scale.weight.decays = true;
   }

@@ -59,7 +59,7 @@ struct AdamW {
     state.exp_avg.resize(weight.size());
     state.exp_avg_sq.resize(weight.size());
     if (options.amsgrad) state.max_exp_avg_sq.resize(weight.size());
-    const double step = double(++state.step);
+    const auto step = double(++state.step);
     const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
     const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as torch does
     const T decay = T(1 - options.lr * options.weight_decay);

@@ -26,7 +26,8 @@ struct StepLr {
   /// The learning rate of a step, counted from 0. Throws std::invalid_argument if step_size is 0.
   double operator()(std::size_t step) const {
     require(step_size > 0, "step_size must be positive, it is ", step_size);
-    return lr * std::pow(gamma, double(step / step_size));
+    const std::size_t falls = step / step_size;
+    return lr * std::pow(gamma, double(falls));
   }
 };
 

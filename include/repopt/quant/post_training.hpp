@@ -104,7 +104,7 @@ inline void report_weights(const nn::FusedConv<float>& conv, const QuantizedWeig
   SignalToNoise weights;
   double sum = 0, squares = 0;
   for_each_weight(conv.shape, [&](const WeightIndex& w) {
-    const double weight = double(conv.weight[conv.shape.offset(w)]);
+    const auto weight = double(conv.weight[conv.shape.offset(w)]);
     weights.add(double(quantized.weight[quantized.shape.offset(w)]) * double(scale_of(quantized.scale, w.out)), weight);
     sum += weight;
     squares += weight * weight;

@@ -28,7 +28,7 @@ struct Quantization {
             " to ", high);
     low = std::min(low, 0.0);
     high = std::max(high, 0.0);
-    const float scale = float((high - low) / 255);
+    const auto scale = float((high - low) / 255);
     if (!(scale > 0)) return {};  // nothing but zero
     return {scale, std::uint8_t(std::lround(std::min(-low / double(scale), 255.0)))};
   }
@@ -68,7 +68,7 @@ std::vector<float> weight_scales(const nn::FusedConv<T>& conv, Scheme scheme, co
   const std::size_t channels = conv.shape.out_channels;
   std::vector<double> largest(channels);
   for_each_weight(conv.shape, [&](const WeightIndex& w) {
-    const double weight = double(conv.weight[conv.shape.offset(w)]);
+    const auto weight = double(conv.weight[conv.shape.offset(w)]);
     require(std::isfinite(weight), "a kernel to quantize holds ", weight);
     largest[w.out] = std::max(largest[w.out], std::abs(weight));
   });

@@ -42,7 +42,7 @@ class QuantizedConv {
     for (const float scale : weights_.scale)
       require(std::isfinite(scale) && scale > 0, "a scale of weights must be finite and > 0, it is ", scale);
     const std::size_t length = shape.taps() * shape.in_channels;
-    constexpr std::int64_t largest_product = 255 * 128, largest_sum = (std::int64_t(1) << 31) - 1;
+    constexpr std::int64_t largest_product = std::int64_t(255) * 128, largest_sum = (std::int64_t(1) << 31) - 1;
     for (const std::int32_t bias : weights_.bias)
       require(std::int64_t(length) <= (largest_sum - std::abs(std::int64_t(bias))) / largest_product, "sums of ",
               length, " products and a bias of ", bias, " do not fit 32 bits: ", describe(shape));

@@ -27,7 +27,7 @@ namespace repopt::quant {
 inline std::vector<std::string> activation_names(const nn::RepOptVggConfig& config) {
   std::vector<std::string> names{"images"};
   for (const nn::BlockSpec& spec : config.block_specs()) names.push_back(spec.name);
-  names.push_back("pooled");
+  names.emplace_back("pooled");
   return names;
 }
 

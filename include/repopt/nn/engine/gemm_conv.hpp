@@ -23,7 +23,7 @@ namespace repopt::nn::engine {
 /// Number of patches that stay in the second-level cache.
 template <class T>
 constexpr std::size_t patch_block_size(const ConvShape& shape) {
-  constexpr std::size_t patch_bytes = 256 * 1024;
+  constexpr auto patch_bytes = std::size_t(256) * 1024;
   return std::clamp<std::size_t>(patch_bytes / (shape.taps() * shape.in_per_group() * sizeof(T)), 96, 512);
 }
 
