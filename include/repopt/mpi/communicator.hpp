@@ -78,8 +78,10 @@ class Communicator {
   Communicator& operator=(const Communicator&) = delete;
 
   /// This process, 0 <= rank() < size(), and the number of processes.
+  /// @{
   std::size_t rank() const { return std::size_t(rank_); }
   std::size_t size() const { return std::size_t(size_); }
+  /// @}
 
   /// Replaces each value by its sum over the processes; all get the same numbers.
   template <std::floating_point T>

@@ -29,7 +29,8 @@ namespace repopt::mpi {
 
 /// A process's share of `count` things that lie in a row.
 struct Share {
-  std::size_t first = 0, size = 0;
+  std::size_t first = 0;  ///< index of its first thing
+  std::size_t size = 0;   ///< number of its things
 };
 
 /// The shares of all processes follow one another and differ by one at most.
