@@ -1,5 +1,6 @@
 # The library's targets: repopt::core (core, optim), repopt::nn (nn, search, quant), repopt::io, and
-# repopt::repopt = core + nn; repopt::torch and repopt::mpi on request. A header is part of the target of its folder: there is nothing to list.
+# repopt::repopt = core + nn; repopt::torch and repopt::mpi on request. A header is part of the target of its folder:
+# there is nothing to list.
 
 # repopt_add_library(NAME HEADERS pattern... LINKS target...)
 function(repopt_add_library name)
