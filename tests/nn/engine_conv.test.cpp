@@ -148,10 +148,10 @@ TEST_CASE_TEMPLATE("All three passes of the engine agree with the naive convolut
   Random random(1);
   std::vector<Shapes> all = chosen_shapes();
   std::ranges::copy(random_shapes(random, 300), std::back_inserter(all));
-  for (const auto& [shape, image] : all) {
-    CAPTURE(describe(shape));
-    CAPTURE(describe(image));
-    const Case<T> c(random, shape, image);
+  for (const Shapes& shapes : all) {
+    CAPTURE(describe(shapes.shape));
+    CAPTURE(describe(shapes.image));
+    const Case<T> c(random, shapes.shape, shapes.image);
     CHECK(forward_error(c, false) < tolerance<T>);
     CHECK(forward_error(c, false, true) < tolerance<T>);
     CHECK(backward_data_error(c) < tolerance<T>);
@@ -164,10 +164,10 @@ TEST_CASE_TEMPLATE("An affine map with ReLU on the input is as good as a tensor 
   Random random(2);
   std::vector<Shapes> all = chosen_shapes();
   std::ranges::copy(random_shapes(random, 100), std::back_inserter(all));
-  for (const auto& [shape, image] : all) {
-    CAPTURE(describe(shape));
-    CAPTURE(describe(image));
-    const Case<T> c(random, shape, image);
+  for (const Shapes& shapes : all) {
+    CAPTURE(describe(shapes.shape));
+    CAPTURE(describe(shapes.image));
+    const Case<T> c(random, shapes.shape, shapes.image);
     CHECK(forward_error(c, true) < tolerance<T>);
     CHECK(backward_weight_error(c, true) < tolerance<T>);
   }
@@ -175,9 +175,9 @@ TEST_CASE_TEMPLATE("An affine map with ReLU on the input is as good as a tensor 
 
 TEST_CASE_TEMPLATE("The engine's moments are those of its output", T, float, double) {
   Random random(3);
-  for (const auto& [shape, image] : chosen_shapes()) {
-    CAPTURE(describe(shape));
-    const Case<T> c(random, shape, image);
+  for (const Shapes& shapes : chosen_shapes()) {
+    CAPTURE(describe(shapes.shape));
+    const Case<T> c(random, shapes.shape, shapes.image);
     ChannelMoments moments;
     Tensor<T> y;
     conv_forward<T>(c.shape, c.x, c.weight, y, nullptr, &moments);

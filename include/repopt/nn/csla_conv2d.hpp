@@ -107,7 +107,8 @@ class CslaConv2d {
   /// Adds to the gradients of kernels and trained scales; replaces dL/dy in `grad` by dL/dx, empty if it is not wanted.
   /// The convolutions' outputs are overwritten.
   void backward(Tensor<T>& grad, GradScratch<T>& scratch) {
-    auto& [sum, part] = scratch;
+    Tensor<T>& sum = scratch[0];  // no structured binding: Clang's OpenMP cannot capture one
+    Tensor<T>& part = scratch[1];
     sum.resize({});
     for (Branch& branch : branches_) {
       Tensor<T>& of_scale = branch.scale.backward(grad, branch.conv ? branch.conv->output() : part);
