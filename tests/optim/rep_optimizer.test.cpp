@@ -213,3 +213,21 @@ TEST_CASE("Pretrained weights are trained on as they are") {
   optimizer.step();
   CHECK(model.weight == pretrained);
 }
+
+TEST_CASE_TEMPLATE("The first gradient that is not finite is found by name, place and value, wherever it is", T, float,
+                   double) {
+  Random random(82);
+  Model<T> model(random);
+  RepOptimizer<Sgd, T> optimizer;
+  CHECK_FALSE(optimizer.first_non_finite_grad());
+  model.add_to(optimizer.add_param_group());
+  CHECK_FALSE(optimizer.first_non_finite_grad());
+  model.bias_grad[2] = -std::numeric_limits<T>::infinity();
+  CHECK(optimizer.first_non_finite_grad()->param == "bias");
+  CHECK(optimizer.first_non_finite_grad()->index == 2);
+  CHECK(optimizer.first_non_finite_grad()->value == model.bias_grad[2]);
+  model.grad.back() = std::numeric_limits<T>::quiet_NaN();
+  CHECK(optimizer.first_non_finite_grad()->param == "weight");
+  CHECK(optimizer.first_non_finite_grad()->index == model.grad.size() - 1);
+  CHECK(std::isnan(optimizer.first_non_finite_grad()->value));
+}

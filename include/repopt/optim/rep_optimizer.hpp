@@ -7,13 +7,16 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/error.hpp"
+#include "repopt/core/finite.hpp"
 #include "repopt/core/grad_mult.hpp"
 #include "repopt/optim/adamw.hpp"
 #include "repopt/optim/param_group.hpp"
@@ -22,6 +25,14 @@
 #include "repopt/optim/update_rule.hpp"
 
 namespace repopt {
+
+/// A gradient's element that is NaN or infinite.
+template <std::floating_point T>
+struct NonFiniteGrad {
+  std::string param;      ///< the parameter's name
+  std::size_t index = 0;  ///< in the gradient, as it lies in memory
+  T value = 0;
+};
 
 /// Gradient Re-parameterization: trains plain kernels with the dynamics of the CSLA blocks that they stand for.
 /// Weights and gradients stay the user's: weights are changed by step(), gradients never. To start from pretrained
@@ -81,6 +92,15 @@ class RepOptimizer {
     clip_coef_ = coef > 1 ? 1 : coef;
     clip_waits_ = true;
     return norm;
+  }
+
+  /// The first NaN or infinity among the gradients, in the order of the parameters; nothing if all are finite. To be
+  /// asked before step(), which would spread it over weights and buffers for good. Costs a pass over the gradients.
+  std::optional<NonFiniteGrad<T>> first_non_finite_grad() const {
+    for (const ParamGroup& group : param_groups_)
+      for (const Param<Rule, T>& param : group.params())
+        if (const auto index = first_non_finite(param.grad)) return {{param.name, *index, param.grad[*index]}};
+    return std::nullopt;
   }
 
   /// One iteration: for each parameter the gradient times grad_scale times the clip coefficient goes to Rule::update().

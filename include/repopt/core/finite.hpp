@@ -1,0 +1,34 @@
+// first_non_finite: the search for NaN and infinity, at the speed of memory.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <span>
+
+namespace repopt {
+
+/// The index of the first element that is NaN or infinite; nothing if all are finite.
+template <std::floating_point T>
+std::optional<std::size_t> first_non_finite(std::span<const T> elements) {
+  // x - x is 0, or NaN for what is not finite, and a NaN stays in its sum. Many sums, and no way out of the loop, so
+  // that it becomes vector code.
+  constexpr std::size_t lanes = 128 / sizeof(T), passes = 16;
+  std::size_t first = 0;
+  for (; first + lanes * passes <= elements.size(); first += lanes * passes) {
+    std::array<T, lanes> sums{};
+    const T* x = elements.data() + first;
+    for (std::size_t pass = 0; pass < passes; ++pass, x += lanes)
+      for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += x[lane] - x[lane];
+    T sum = 0;
+    for (const T lane : sums) sum += lane;
+    if (sum != 0) break;
+  }
+  for (; first < elements.size(); ++first)
+    if (!std::isfinite(elements[first])) return first;
+  return std::nullopt;
+}
+
+}  // namespace repopt
