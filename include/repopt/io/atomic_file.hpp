@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +13,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
 #include "repopt/core/error.hpp"
 #include "repopt/io/file.hpp"
@@ -20,7 +20,8 @@
 namespace repopt::io {
 
 /// Writes to a temporary file in the folder of `path`, which commit() renames to `path`. Until then, and whenever
-/// something fails, an older file at `path` stays as it is; the destructor removes the temporary file.
+/// something fails, an older file at `path` stays as it is; the destructor removes the temporary file. If the process
+/// is killed, it stays, until the next writer of `path` takes it over: who writes holds a lock on it (flock).
 class AtomicFile {
  public:
   /// Throws std::runtime_error, naming the path and the system's reason, if the folder is missing or not writable, or
@@ -30,20 +31,16 @@ class AtomicFile {
     const auto status = std::filesystem::status(path_, error);
     require_file(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), "cannot write ",
                  path_.string(), ": it is not a regular file");
-    for (int attempt = 0; descriptor_ < 0; ++attempt) {
-      temporary_ = path_;
-      temporary_ += concat(".", ::getpid(), "-", attempt, ".part");
-      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-      if (descriptor_ < 0 && errno != EEXIST) fail("create", errno);
-    }
+    for (int number = 0; !open_temporary(number); ++number)
+      if (descriptor_ >= 0) ::close(descriptor_);
   }
 
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   ~AtomicFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
     if (!committed_) ::unlink(temporary_.c_str());
+    ::close(descriptor_);
   }
 
   /// Throws std::runtime_error, e.g. if the disk is full.
@@ -65,13 +62,36 @@ class AtomicFile {
   /// file in place, whose name may then be lost if the machine loses power. Call it once, last.
   void commit() {
     if (::fsync(descriptor_) != 0) fail("sync", errno);
-    if (::close(std::exchange(descriptor_, -1)) != 0) fail("close", errno);
+    // Closing gives up the lock, thus comes last; what it could report fsync has reported.
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename", errno);
     committed_ = true;
     sync_folder();
   }
 
  private:
+  /// Opens, and empties, the temporary file of that number; false if it is another writer's.
+  bool open_temporary(int number) {
+    temporary_ = path_;
+    temporary_ += concat(".", number, ".part");
+    const int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC;
+    descriptor_ = ::open(temporary_.c_str(), flags | O_CREAT | O_EXCL, 0666);
+    const bool made = descriptor_ >= 0;
+    if (!made && errno != EEXIST) fail("create", errno);
+    if (!made) descriptor_ = ::open(temporary_.c_str(), flags);
+    if (descriptor_ < 0) return false;
+    // Some network file systems have no locks: there, only a file made just now is surely nobody else's.
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) return made && errno != EWOULDBLOCK;
+    return is_temporary() && ::ftruncate(descriptor_, 0) == 0;
+  }
+
+  /// Whether the open file is still the one of that name: its writer may have renamed it before the lock was ours.
+  bool is_temporary() const {
+    struct stat open {
+    }, named{};
+    return ::fstat(descriptor_, &open) == 0 && ::lstat(temporary_.c_str(), &named) == 0 &&
+           open.st_dev == named.st_dev && open.st_ino == named.st_ino;
+  }
+
   static std::filesystem::path followed(const std::filesystem::path& path) {
     std::error_code error;
     if (!std::filesystem::is_symlink(path, error)) return path;
