@@ -272,25 +272,58 @@ TEST_CASE("A model file is no checkpoint, and says so") {
                        doctest::Contains("is no checkpoint: metadata lacks 'optimizer'"), std::runtime_error);
 }
 
-TEST_CASE("Damaged checkpoints are either read or refused with runtime_error, never anything else") {
+TEST_CASE("A checkpoint with a flipped bit is refused, wherever the bit is") {
+  const TemporaryFolder folder;
+  const auto path = folder / "checkpoint";
+  Run<Sgd, float> run(sgd, WeightLayout::oihw);
+  run.step(0);
+  to_checkpoint(run).save(path);
+  const std::string whole = read_bytes(path);
+  testing::Random random(2);
+  for (std::size_t place = 0; place < whole.size(); ++place) {
+    std::string flipped = whole;
+    flipped[place] = char(flipped[place] ^ (1 << random.integer(0, 7)));
+    write_bytes(path, flipped);
+    CAPTURE(place);
+    CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(path), doctest::Contains(path.c_str()), std::runtime_error);
+  }
+  const auto refuses = [&](std::size_t place, char bit, const char* message) {
+    std::string flipped = whole;
+    flipped[place] = char(flipped[place] ^ bit);
+    write_bytes(path, flipped);
+    CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(path), doctest::Contains(message), std::runtime_error);
+  };
+  refuses(whole.size() - 1, 1, "is damaged");
+  refuses(whole.find("\"step\\\":3") + 8, 1, "is damaged");
+  refuses(whole.find("repopt.crc32"), 1, "is damaged, or written by another program: metadata lack 'repopt.crc32'");
+}
+
+TEST_CASE("Checkpoints with other numbers in the metadata are either read or refused with runtime_error") {
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint";
   Run<AdamW, float> run(adamw, WeightLayout::oihw);
   run.step(0);
   to_checkpoint(run).save(path);
   const std::string whole = read_bytes(path);
-  const std::size_t header = whole.find("{\"dtype\"");
+  const std::size_t header = whole.find("{\"dtype\""), digits = io::Checksum::find(whole);
   testing::Random random(1);
+  std::size_t read = 0;
   for (std::size_t i = 0; i < 1000; ++i) {
-    std::string damaged = whole;
-    // Digits for digits in the metadata: what still is JSON, but no longer true.
-    const std::size_t place = random.integer(8, header);
-    damaged[place] = "0123456789"[random.integer(0, 9)];
-    if (random.integer(0, 9) == 0) damaged.resize(random.integer(0, whole.size()));
-    write_bytes(path, damaged);
+    std::string changed = whole;
+    changed.replace(digits, io::Checksum::blank.size(), io::Checksum::blank);
+    // Digits for digits: what still is JSON, but no longer true.
+    const std::size_t place = changed.find_first_of("0123456789", random.integer(8, header));
+    if (place < digits) changed[place] = "0123456789"[random.integer(0, 9)];
+    io::Crc32 crc;
+    crc.add(changed);
+    changed.replace(digits, io::Checksum::blank.size(), crc.text());
+    write_bytes(path, changed);
     try {
       io::Checkpoint<float>::load(path);
+      ++read;
     } catch (const std::runtime_error&) {
     }
   }
+  CHECK(read > 0);
+  CHECK(read < 1000);
 }

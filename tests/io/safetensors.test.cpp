@@ -121,6 +121,8 @@ TEST_CASE("A writer refuses what makes no file") {
   writer.add_metadata("k", "v");
   CHECK_THROWS_AS(writer.add_metadata("k", "w"), std::invalid_argument);
   CHECK_THROWS_AS(writer.add_metadata("l", "\xff"), std::invalid_argument);
+  CHECK_THROWS_WITH_AS(writer.add_metadata("repopt.crc32", "0"),
+                       "'repopt.crc32' is no key for metadata: the checksum has it", std::invalid_argument);
 }
 
 TEST_CASE("Float becomes double by itself, double becomes float on demand, integers become neither") {
@@ -266,9 +268,54 @@ TEST_CASE("A failed save leaves the older file as it was") {
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("Damaged files are either read or refused with runtime_error, never anything else") {
+TEST_CASE("The checksum is zlib's CRC-32 of the whole file, with zeros for its own digits") {
+  io::Crc32 crc;
+  crc.add("1234567");
+  crc.add("89");
+  CHECK(crc.text() == "cbf43926");  // the check value of the CRC catalogues
+  const TemporaryFolder folder;
+  SafetensorsWriter writer;
+  writer.add<float>("w", {3}, {1, 2, 3});
+  writer.save(folder / "file");
+  // Python: zlib.crc32(bytes, with the digits replaced)
+  CHECK(read_bytes(folder / "file").find("\"repopt.crc32\":\"316f7e55\"") != std::string::npos);
+  CHECK(Safetensors::load(folder / "file").has_checksum());
+}
+
+TEST_CASE("Files without the checksum, and with another program's metadata, are read") {
+  CHECK_FALSE(parse(file_of("{}", 0)).has_checksum());
+  const auto file =
+      parse(file_of(R"({"__metadata__":{"crc32":"12345678","note":"\"repopt.crc32\":\"00000000\""}})", 0));
+  CHECK_FALSE(file.has_checksum());
+  CHECK(file.metadata("note") == R"("repopt.crc32":"00000000")");
+}
+
+TEST_CASE("Every flipped bit of a file is found, but in the name of the checksum, where it harms nothing") {
   const TemporaryFolder folder;
   const std::string whole = example_file(folder);
+  const std::size_t name = whole.find("repopt.crc32");
+  for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = char(flipped[bit / 8] ^ (1 << bit % 8));
+    CAPTURE(bit / 8);
+    try {
+      const auto file = parse(flipped);
+      CHECK_FALSE(file.has_checksum());
+      CHECK(bit / 8 >= name);
+      CHECK(bit / 8 < name + io::Checksum::key.size());
+    } catch (const std::runtime_error&) {
+    }
+  }
+  std::string flipped = whole;
+  flipped.back() = char(flipped.back() ^ 1);
+  CHECK_THROWS_WITH_AS(parse(flipped), doctest::Contains("the file is damaged, or another program changed it"),
+                       std::runtime_error);
+}
+
+TEST_CASE("Damaged files without a checksum are either read or refused with runtime_error, never anything else") {
+  const TemporaryFolder folder;
+  std::string whole = example_file(folder);
+  whole.replace(whole.find("repopt.crc32"), io::Checksum::key.size(), "some.message");
   testing::Random random(20220530);
   std::size_t refused = 0;
   constexpr std::size_t tries = 20000;

@@ -81,11 +81,13 @@ class Checkpoint {
   }
 
   /// Reads what save() wrote, to the last bit. Throws std::runtime_error, naming the file and the place, if it is no
-  /// checkpoint, not whole, or of another precision than T.
+  /// checkpoint, not whole, damaged in whatever bit, or of another precision than T.
   static Checkpoint load(const std::filesystem::path& path) {
     const auto file = Safetensors::load(path);
     for (const char* key : {"optimizer", "options", "progress"})
       require_file(file.metadata().contains(key), path.string(), " is no checkpoint: metadata lacks '", key, "'");
+    require_file(file.has_checksum(), path.string(), " is damaged, or written by another program: metadata lack '",
+                 Checksum::key, "', which every checkpoint has");
     Checkpoint checkpoint;
     checkpoint.read_metadata(file);
     checkpoint.saved_optimizer_.emplace(file);

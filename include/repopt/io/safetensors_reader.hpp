@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "repopt/core/error.hpp"
+#include "repopt/io/crc32.hpp"
 #include "repopt/io/dtype.hpp"
 #include "repopt/io/file.hpp"
 #include "repopt/io/json.hpp"
@@ -57,7 +58,8 @@ inline std::string_view other_format(std::string_view bytes) {
 }  // namespace detail
 
 /// A safetensors file in memory. Reading is strict: the header is within the file, no key is there twice, the tensors
-/// fill the data without hole, overlap or remainder, and every size is what dtype and shape say.
+/// fill the data without hole, overlap or remainder, every size is what dtype and shape say, and a Checksum, if there
+/// is one, is right.
 class Safetensors {
  public:
   /// Reads a file. Throws std::runtime_error, which names the file, the tensor and what is wrong.
@@ -71,7 +73,10 @@ class Safetensors {
   /// The file's name, for messages.
   const std::string& name() const { return name_; }
 
-  /// All of the header's `__metadata__`.
+  /// Whether there was a Checksum, thus damage would have been found.
+  bool has_checksum() const { return has_checksum_; }
+
+  /// The header's `__metadata__`, all but the Checksum.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   /// Throws std::runtime_error if there is no such key.
@@ -130,6 +135,7 @@ class Safetensors {
   Safetensors(std::vector<std::byte> bytes, std::string name) : bytes_(std::move(bytes)), name_(std::move(name)) {
     const std::string_view header = find_header();
     data_ = length_bytes + header.size();
+    verify_checksum(header);
     const nlohmann::json json = parse_json(header, name_ + ": header");
     for (const auto& [key, value] : json.items()) {
       if (key == "__metadata__") {
@@ -138,6 +144,7 @@ class Safetensors {
         entries_.emplace(key, read_entry(value, concat(name_, ": tensor '", key, "'")));
       }
     }
+    if (has_checksum_) metadata_.erase(std::string(Checksum::key));
     require_contiguous();
   }
 
@@ -162,6 +169,21 @@ class Safetensors {
     const std::string_view header = all.substr(length_bytes, length);
     require_format(header.starts_with('{'), "its header does not start with {");
     return header;
+  }
+
+  /// Before anything else is believed: what is damaged may look like anything.
+  void verify_checksum(std::string_view header) {
+    const std::size_t digits = Checksum::find(header);
+    has_checksum_ = digits != header.npos;
+    if (!has_checksum_) return;
+    const std::span<const std::byte> all(bytes_);
+    Crc32 crc;
+    crc.add(all.first(length_bytes + digits));
+    crc.add(Checksum::blank);
+    crc.add(all.subspan(length_bytes + digits + Checksum::blank.size()));
+    const std::string_view written = header.substr(digits, Checksum::blank.size());
+    require_file(written == crc.text(), name_, " is damaged, or another program changed it: its metadata '",
+                 Checksum::key, "' say ", written, ", its bytes give ", crc.text());
   }
 
   void read_metadata(const nlohmann::json& json) {
@@ -230,6 +252,7 @@ class Safetensors {
   std::vector<std::byte> bytes_;
   std::string name_;
   std::size_t data_ = 0;  ///< where the data begin
+  bool has_checksum_ = false;
   std::map<std::string, std::string> metadata_;
   std::map<std::string, Entry> entries_;
 };

@@ -16,13 +16,14 @@
 
 #include "repopt/core/error.hpp"
 #include "repopt/io/atomic_file.hpp"
+#include "repopt/io/crc32.hpp"
 #include "repopt/io/dtype.hpp"
 #include "repopt/io/json.hpp"
 
 namespace repopt::io {
 
 /// The same tensors and metadata give the same bytes, in whatever order they were added: tensors lie by size of element
-/// (descending, hence all aligned), then name.
+/// (descending, hence all aligned), then name. A Checksum among the metadata lets the reader find damage.
 class SafetensorsWriter {
  public:
   /// Adds a copy of `elements`, row-major of `shape`. Throws std::invalid_argument if the name is taken, reserved or
@@ -45,10 +46,11 @@ class SafetensorsWriter {
     add<T>(name, std::move(shape), std::span(elements));
   }
 
-  /// Throws std::invalid_argument if the key is taken, or one of both is not UTF-8.
+  /// Throws std::invalid_argument if the key is taken or the checksum's, or one of both is not UTF-8.
   void add_metadata(const std::string& key, const std::string& value) {
     require_utf8(key);
     require_utf8(value);
+    require(key != Checksum::key, "'", key, "' is no key for metadata: the checksum has it");
     require(metadata_.emplace(key, value).second, "there is already metadata '", key, "'");
   }
 
@@ -56,10 +58,16 @@ class SafetensorsWriter {
   /// std::invalid_argument if the header would be longer than the format allows.
   void save(const std::filesystem::path& path) const {
     const auto tensors = in_file_order();
-    const std::string head = header(tensors);
+    std::string head = header(tensors);
     const std::uint64_t length = head.size();
+    const auto length_bytes = std::as_bytes(std::span(&length, 1));
+    Crc32 crc;
+    crc.add(length_bytes);
+    crc.add(head);
+    for (const auto* tensor : tensors) crc.add(tensor->second.bytes);
+    head.replace(Checksum::find(head), Checksum::blank.size(), crc.text());
     AtomicFile file(path);
-    file.write(std::as_bytes(std::span(&length, 1)));
+    file.write(length_bytes);
     file.write(head);
     for (const auto* tensor : tensors) file.write(tensor->second.bytes);
     file.commit();
@@ -80,10 +88,11 @@ class SafetensorsWriter {
     return tensors;
   }
 
-  /// The header, padded with spaces so that the data begin at a multiple of 8.
+  /// The header, its checksum blank, padded with spaces so that the data begin at a multiple of 8.
   std::string header(const std::vector<const NamedTensors::value_type*>& tensors) const {
     nlohmann::ordered_json json = nlohmann::ordered_json::object();
-    if (!metadata_.empty()) json["__metadata__"] = metadata_;
+    json["__metadata__"] = metadata_;
+    json["__metadata__"][std::string(Checksum::key)] = Checksum::blank;
     std::size_t offset = 0;
     for (const auto* item : tensors) {
       const auto& [name, tensor] = *item;
