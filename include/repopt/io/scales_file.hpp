@@ -22,19 +22,24 @@ namespace repopt::io {
 
 using nn::Scales;
 
-/// All tensors of the file, rounded to T if they are doubles. Throws std::runtime_error, naming the file, if it is no
-/// strict safetensors file, or a tensor is not of one dimension or not floating point.
+/// All tensors of the file, rounded to T if they are doubles. Throws std::runtime_error, naming the file, if a tensor
+/// is not of one dimension or not floating point.
 template <std::floating_point T>
-Scales<T> load_scales(const std::filesystem::path& path) {
-  const auto file = Safetensors::load(path);
+Scales<T> read_scales(const Safetensors& file) {
   Scales<T> scales;
   for (const std::string& name : file.names()) {
     const auto& shape = file.info(name).shape;
-    require_file(shape.size() == 1, path.string(), ": scale '", name, "' has shape ", describe(shape),
+    require_file(shape.size() == 1, file.name(), ": scale '", name, "' has shape ", describe(shape),
                  ", it must have one dimension");
     scales[name] = file.tensor_as<T>(name);
   }
   return scales;
+}
+
+/// read_scales() of the file at `path`; throws as that, and if it is no strict safetensors file.
+template <std::floating_point T>
+Scales<T> load_scales(const std::filesystem::path& path) {
+  return read_scales<T>(Safetensors::load(path));
 }
 
 /// Writes each scale as a tensor (length), by way of AtomicFile. Throws std::runtime_error.
