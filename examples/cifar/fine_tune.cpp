@@ -1,11 +1,13 @@
 #include "fine_tune.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
+#include <optional>
 #include <span>
 #include <stdexcept>
+#include <string>
 
+#include "faults.hpp"
 #include "progress.hpp"
 #include "repopt/nn/cross_entropy.hpp"
 #include "repopt/nn/rules.hpp"
@@ -35,6 +37,11 @@ Blocks blocks_of(const Network& network, std::string scales) {
   return repopt::nn::deployed_blocks(network.model, named_scales<float>(scales, network.model.config()));
 }
 
+void require_no(const std::optional<std::string>& fault, std::size_t step) {
+  if (fault)
+    throw std::runtime_error(repopt::concat(*fault, " after step ", step, " of fine-tuning. A lower --lr may help"));
+}
+
 }  // namespace
 
 repopt::nn::RepOptVgg<float> fine_tuned(const Network& network,
@@ -61,11 +68,9 @@ repopt::nn::RepOptVgg<float> fine_tuned(const Network& network,
     model.zero_grad();
     const auto& logits = model.forward(images, repopt::nn::Phase::train);
     const double loss = repopt::nn::cross_entropy<float>(logits, labels, 0.1, grad_logits);
-    if (!std::isfinite(loss))
-      throw std::runtime_error(repopt::concat("the loss is ", loss, " at step ", step,
-                                              " of fine-tuning: a lower --lr "
-                                              "may help"));
+    require_no(loss_fault("loss", loss, model), step);
     model.backward(grad_logits);
+    require_no(gradient_fault(optimizer), step);
     optimizer.set_lr(schedule(step));
     optimizer.step();
     const std::size_t done = epoch * count + first + size;

@@ -1,6 +1,7 @@
 // repopt-cifar: RepOpt-VGG on CIFAR, from the command line. Human text goes to stderr; the last line of stdout is one
 // JSON object with the result.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -56,6 +57,8 @@ void add_train(CLI::App& app, TrainOptions& o) {
                  "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors "
                  "[runs/MODEL-MODE]");
   app.add_flag("--resume", o.resume, "go on from --out's checkpoint");
+  app.add_option("--checkpoint-every", o.checkpoint_every, "so many steps, besides each epoch's end; 0: only there")
+      ->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
 }
 
@@ -177,6 +180,7 @@ int run(const std::function<Json()>& command) {
 
 int main(int argc, char** argv) {
   using namespace repopt_cifar;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit of its size is an error of write(), not the program's end
   CLI::App app("Trains RepOpt-VGG on CIFAR: a plain VGG with the training dynamics of a multi-branch network.");
   app.require_subcommand(1);
   app.fallthrough(false);

@@ -32,7 +32,8 @@ struct TrainOptions {
   int threads = 0;  ///< 0: as many as there are cores
   std::filesystem::path out;
   bool resume = false;
-  std::size_t limit = 0;  ///< training and test pictures at most; 0: all
+  std::size_t checkpoint_every = 0;  ///< steps, besides each epoch's end; 0: only there
+  std::size_t limit = 0;             ///< training and test pictures at most; 0: all
 };
 
 /// `repopt-cifar eval`.

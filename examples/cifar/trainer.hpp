@@ -17,6 +17,7 @@
 
 #include "classify.hpp"
 #include "commands.hpp"
+#include "faults.hpp"
 #include "interrupt.hpp"
 #include "metrics.hpp"
 #include "network.hpp"
@@ -90,7 +91,10 @@ class Trainer {
   Json run() {
     if (options_.resume) load_checkpoint();
     Processes::require_same(model_);
-    if (Processes::is_first()) std::filesystem::create_directories(options_.out);
+    if (Processes::is_first()) {
+      std::filesystem::create_directories(options_.out);
+      repopt::io::AtomicFile{checkpoint_path()};  // throws if there is no writing, which an epoch later were a pity
+    }
     const Interrupt interrupt;
     while (progress_.step < schedule_.total_steps) {
       train_epoch(interrupt);
@@ -112,7 +116,7 @@ class Trainer {
     epoch_start_ = seconds_now();
     std::size_t images_now = 0;
     const ProcessorTime timer(processor_seconds_);
-    while (progress_.step < (epoch + 1) * steps_per_epoch_) {
+    while (true) {
       const std::size_t first = progress_.step % steps_per_epoch_ * whole_batch_;
       const std::size_t size = std::min(whole_batch_, count - first);
       train_step(std::span(order).subspan(first, size), epoch, interrupt);
@@ -122,10 +126,10 @@ class Trainer {
       if (Processes::is_first())
         progress_line_.show(repopt::concat("epoch ", epoch + 1, "/", options_.epochs), first + size, count,
                             images_per_second_, (options_.epochs - epoch) * count - first - size);
-      if (stop_requested_ && progress_.step % steps_per_epoch_ != 0) {
-        save_checkpoint();
-        stop();
-      }
+      if (progress_.step % steps_per_epoch_ == 0) break;  // finish_epoch() saves
+      const bool due = options_.checkpoint_every > 0 && progress_.step % options_.checkpoint_every == 0;
+      if (due || stop_requested_) save_checkpoint();
+      if (stop_requested_) stop();
     }
     progress_line_.clear();
   }
@@ -151,13 +155,12 @@ class Trainer {
     Processes::sum(sums);  // so that all see the same, and stop together
     const auto [loss_sum, correct, stops] = sums;
     const double loss = loss_sum / double(batch.size());
-    if (!std::isfinite(loss))
-      throw std::runtime_error(repopt::concat("the loss is ", loss, " at step ", progress_.step, " (epoch ", epoch + 1,
-                                              "): a lower --lr may help; the last checkpoint is kept"));
+    require_no(loss_fault("loss", loss, model_));
     const T weight = T(double(part.size * Processes::size()) / double(batch.size()));  // 1, but where parts differ
     for (T& grad : grad_logits_.values()) grad *= weight;
     model_.backward(grad_logits_);
     Processes::average(model_);
+    require_no(gradient_fault(optimizer_));
     optimizer_.set_lr(schedule_(progress_.step));
     if (options_.clip_grad_norm) optimizer_.clip_grad_norm(*options_.clip_grad_norm);
     optimizer_.step();
@@ -166,6 +169,14 @@ class Trainer {
     progress_.correct += std::size_t(correct);
     stop_requested_ = stops > 0;
     ++progress_.step;
+  }
+
+  /// Ends a run that diverged, before the fault reaches the checkpoint.
+  void require_no(const std::optional<std::string>& fault) const {
+    if (!fault) return;
+    throw std::runtime_error(repopt::concat(
+        *fault, " after step ", progress_.step, " of ", schedule_.total_steps, ". A lower --lr may help; ",
+        std::filesystem::exists(checkpoint_path()) ? "the last checkpoint is kept" : "there is no checkpoint yet"));
   }
 
   /// Averages every trained number and the running statistics.
@@ -193,6 +204,7 @@ class Trainer {
     Processes::require_same(model_);
     if (ema_) ema_->swap();
     const Classified test = test_all();
+    require_no(loss_fault("test loss", test.loss, model_));
     if (ema_) ema_->swap();
     const double images = double(pictures_.train.labels.size());
     const EpochMetrics m{.epoch = progress_.step / steps_per_epoch_,
@@ -222,6 +234,7 @@ class Trainer {
   }
 
   void save_checkpoint() {
+    require_no(network_fault(model_));
     if (Processes::is_first())
       write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_per_epoch_, model_, optimizer_,
                        ema_ ? &*ema_ : nullptr, progress_);

@@ -1,0 +1,46 @@
+// What is not finite any more in a training that diverges, in words.
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "repopt/core/error.hpp"
+#include "repopt/core/finite.hpp"
+#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/optim/rep_optimizer.hpp"
+
+namespace repopt_cifar {
+
+/// The first NaN or infinity among parameters and running statistics, from the input on; nothing if all are finite.
+template <class T>
+std::optional<std::string> network_fault(repopt::nn::RepOptVgg<T>& model) {
+  std::optional<std::string> fault;
+  model.visit_parameters([&](const std::string& name, const repopt::nn::Parameter<T>& parameter) {
+    if (fault) return;
+    if (const auto index = repopt::first_non_finite<T>(parameter.value))
+      fault = repopt::concat(name, " is ", parameter.value[*index], " at index ", *index);
+  });
+  return fault;
+}
+
+/// Nothing if the loss is finite. Otherwise also where the network broke: the running statistics, which a forward pass
+/// in training updates, tell the first batch norm that got other numbers than finite ones.
+template <class T>
+std::optional<std::string> loss_fault(std::string_view name, double loss, repopt::nn::RepOptVgg<T>& model) {
+  if (std::isfinite(loss)) return std::nullopt;
+  return repopt::concat("the ", name, " is ", loss, ": ",
+                        network_fault(model).value_or("the network is finite, its logits are not"));
+}
+
+/// The first NaN or infinity among the gradients; nothing if all are finite.
+template <class Rule, class T>
+std::optional<std::string> gradient_fault(const repopt::RepOptimizer<Rule, T>& optimizer) {
+  const auto found = optimizer.first_non_finite_grad();
+  if (!found) return std::nullopt;
+  return repopt::concat("the gradient of ", found->param, " is ", found->value, " at index ", found->index);
+}
+
+}  // namespace repopt_cifar
