@@ -1,32 +1,10 @@
 #!/bin/sh
-# Uses repopt-cifar as a person would: train, stop, resume, evaluate, plot, and mistakes.
+# Uses repopt-cifar as a person would: train, resume, evaluate, plot, and mistakes.
 # Usage: sh cifar_program_test.sh PROGRAM
 # shellcheck disable=SC2016  # check() evaluates its condition itself
 set -eu
-
-program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-failures=0
-check() {
-  if ! eval "$2"; then
-    echo "FAILED: $1"
-    failures=$((failures + 1))
-  fi
-}
-
-# refuses NAME TEXT ARGUMENT...: the program must exit with 1 and say TEXT.
-refuses() {
-  name=$1 text=$2
-  shift 2
-  status=0
-  "$program" "$@" >out.txt 2>err.txt || status=$?
-  check "$name: exit status $status" '[ "$status" -eq 1 ]'
-  check "$name: says '$text'" 'grep -qF -- "$text" err.txt'
-  check "$name: no result" '[ ! -s out.txt ]'
-}
+# shellcheck source=tests/program_checks.sh
+. "$(dirname "$0")/program_checks.sh"
 
 # train MODE FOLDER ARGUMENT...: a short training; its result goes to FOLDER.json.
 train() {
@@ -54,20 +32,6 @@ done
 for file in metrics.csv curves.svg checkpoint.safetensors model.safetensors; do
   check "train writes $file" '[ -s "whole/$file" ]'
 done
-
-# A run that SIGINT stops in the middle saves a checkpoint, exits with 130 and ends as the undisturbed one did.
-status=0
-"$program" train --data synthetic --model cifar-small --mode rep --epochs 2 --limit 160 --batch-size 32 --threads 1 \
-  --seed 3 --ema 0.9 --out stopped >out.txt 2>>log.txt &
-child=$!
-sleep 0.5
-kill -INT "$child" 2>/dev/null || true
-wait "$child" || status=$?
-if [ "$status" -ne 0 ]; then
-  check "a stopped run exits with 130, not $status" '[ "$status" -eq 130 ]'
-  train rep stopped --ema 0.9 --resume
-fi
-check "a resumed run ends with the same network" 'cmp -s whole/model.safetensors stopped/model.safetensors'
 
 "$program" eval --weights whole/model.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
 check "eval finds the accuracy that train saw" \
@@ -174,4 +138,4 @@ refuses "scales for a plain network" "takes no --scales" train --data synthetic 
 refuses "an unknown model" "cifar-deep" train --data synthetic --model nothing
 refuses "a folder without a run" "metrics.csv" plot nowhere
 
-[ "$failures" -eq 0 ] || { cat log.txt && exit 1; }
+finish

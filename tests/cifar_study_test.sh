@@ -3,19 +3,8 @@
 # fails. Usage: sh cifar_study_test.sh PROGRAM
 # shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $three is many words
 set -eu
-
-program=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-
-failures=0
-check() {
-  if ! eval "$2"; then
-    echo "FAILED: $1"
-    failures=$((failures + 1))
-  fi
-}
+# shellcheck source=tests/program_checks.sh
+. "$(dirname "$0")/program_checks.sh"
 
 "$program" study --smoke --out smoke >smoke.txt 2>log.txt
 check "34 runs are planned and made" 'grep -q "\"planned\":34,\"results\":34,\"failed\":{}" smoke.txt'
@@ -84,4 +73,4 @@ status=0
 check "results under other conditions are refused, exit status $status" \
   '[ "$status" -eq 1 ] && grep -q "batch size 128; these would be on .* batch size 64: choose another --out" err.txt'
 
-[ "$failures" -eq 0 ] || { cat log.txt && exit 1; }
+finish

@@ -1,0 +1,95 @@
+#!/bin/sh
+# What can happen to a training, and what must be left of it: Ctrl-C, a full disk, a folder that may not be written to,
+# damaged checkpoints and those of other runs, and numbers that are not finite. Usage: sh cifar_faults_test.sh PROGRAM
+# shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $train is many words
+set -eu
+# shellcheck source=tests/program_checks.sh
+. "$(dirname "$0")/program_checks.sh"
+
+train="train --data synthetic --model cifar-small --limit 64 --batch-size 16 --threads 1 --seed 3 --epochs 8 --ema 0.9
+  --out"
+
+# refuses_resume FOLDER NAME TEXT ARGUMENT...: as refuses(), and the checkpoint stays that of `stopped`.
+refuses_resume() {
+  folder=$1
+  name=$2 text=$3
+  shift 3
+  refuses "$name" "$text" $train "$folder" --resume "$@"
+  check "$name: the checkpoint stays as it was" 'cmp -s expected.safetensors "$folder/checkpoint.safetensors"'
+  check "$name: nothing half is left" '[ -z "$(find "$folder" -name "*.part")" ]'
+}
+
+# through COMMAND: from now on, the program is started by way of that command.
+cp "$program" real
+through() {
+  printf '#!/bin/sh\n%s ./real "$@"\n' "$1" >program
+  chmod 755 program
+  program=./program
+}
+through exec
+
+# Ctrl-C.
+"$program" $train whole >out.txt 2>log.txt
+"$program" $train stopped >out.txt 2>err.txt &
+child=$!
+while [ ! -e stopped/checkpoint.safetensors ] && kill -0 "$child"; do sleep 0.05; done
+kill -INT "$child"
+status=0
+wait "$child" || status=$?
+check "a stopped run exits with 130, not $status" '[ "$status" -eq 130 ]'
+check "a stopped run says how to go on" 'grep -q "^stopped after step .*--resume continues from stopped/" err.txt'
+cp stopped/checkpoint.safetensors expected.safetensors
+
+# A full disk: no file may grow beyond 64 KiB, or 128: the unit is the shell's matter.
+through 'ulimit -f 128 && exec'
+refuses_resume stopped "a full disk" "cannot write stopped/checkpoint.safetensors: File too large"
+
+# A folder that may not be written to, which is none for root.
+through exec
+chmod 500 stopped
+if [ "$(id -u)" -eq 0 ]; then
+  chmod 755 .
+  chown 65534 stopped stopped/*
+  through 'exec setpriv --reuid=65534 --regid=65534 --clear-groups'
+fi
+refuses_resume stopped "a read-only folder" "cannot create stopped/checkpoint.safetensors: Permission denied"
+chmod 700 stopped
+through exec
+
+small=$train
+train=$(echo "$small" | sed s/cifar-small/cifar-vgg/)
+refuses_resume stopped "another model's checkpoint" "model is cifar-small, here it is cifar-vgg"
+train=$small
+refuses_resume stopped "another precision's checkpoint" "is F32, the run's precision is F64" --precision double
+"$program" $train stopped --resume >out.txt 2>>log.txt
+check "after all that, the stopped run ends as the undisturbed one" \
+  'cmp -s whole/model.safetensors stopped/model.safetensors'
+
+mkdir damaged
+cp expected.safetensors whole.safetensors
+for place in 1000 1000000; do
+  head -c "$place" whole.safetensors >expected.safetensors
+  printf '\377' >>expected.safetensors
+  tail -c +$((place + 2)) whole.safetensors >>expected.safetensors
+  cp expected.safetensors damaged/checkpoint.safetensors
+  refuses_resume damaged "a damaged byte" "damaged/checkpoint.safetensors is damaged"
+done
+for size in 0 7 1000 1000000; do
+  head -c "$size" whole.safetensors >expected.safetensors
+  cp expected.safetensors damaged/checkpoint.safetensors
+  refuses_resume damaged "$size bytes of a checkpoint" "damaged/checkpoint.safetensors"
+done
+
+# Numbers that are not finite. The first steps at an absurd learning rate still are.
+# shellcheck disable=SC2034  # check() uses it
+not_finite='(the (test )?loss is -?(nan|inf): [a-z0-9_.]+ |the gradient of [a-z0-9_.]+ )is -?(nan|inf) at index [0-9]+ after step [0-9]+ of'
+refuses "a run that diverges at once" "there is no checkpoint yet" $train diverged --lr 1e6
+check "the message names what is not finite, where and when" 'grep -Eq "$not_finite" err.txt'
+check "a run that diverges leaves no network" '[ ! -e diverged/model.safetensors ]'
+refuses "a run that diverges" "the last checkpoint is kept" $train diverged --lr 1e6 --checkpoint-every 1
+cp diverged/checkpoint.safetensors expected.safetensors
+cp err.txt first.txt
+refuses_resume diverged "a run that diverges again" "the last checkpoint is kept" --lr 1e6 --checkpoint-every 1
+check "the last good checkpoint is one step before the fault" 'grep -q "^resumed at step" err.txt'
+check "and leads to the same fault" '[ "$(grep ^error: err.txt)" = "$(grep ^error: first.txt)" ]'
+finish

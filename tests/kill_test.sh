@@ -1,0 +1,69 @@
+#!/bin/sh
+# Kills trainings at random moments, many of them while a file is being written, and resumes them: each must end with
+# the network and the metrics of the run that nothing disturbed. Usage: sh kill_test.sh PROGRAM [TIMES]
+# shellcheck disable=SC2016  # check() evaluates its condition itself
+set -eu
+# shellcheck source=tests/program_checks.sh
+. "$(dirname "$0")/program_checks.sh"
+times=${2:-5}
+
+# train FOLDER ARGUMENT...: 24 steps, each followed by a checkpoint, so that much of the time goes into writing.
+train() {
+  folder=$1
+  shift
+  exec "$program" train --data synthetic --model cifar-small --mode rep --epochs 3 --limit 128 --batch-size 16 \
+    --threads 1 --seed 3 --ema 0.9 --checkpoint-every 1 --out "$folder" "$@" >>out.txt 2>>log.txt
+}
+
+# The columns of metrics.csv that do not tell the time.
+metrics() { cut -d, -f1-6 "$1/metrics.csv"; }
+
+# A random time, up to a second.
+delay() { awk -v seed="$(od -An -N3 -tu4 /dev/urandom)" 'BEGIN { srand(seed); printf "%.3f", rand() }'; }
+
+# Whether a file of `run` is being written, or was when it was killed.
+half_written() {
+  for file in run/*.part; do [ -e "$file" ] && return; done
+  return 1
+}
+
+# Trains `run` for a while, then kills it, every other time while it writes. Sets status, of its end, and stale: whether
+# a killed run had left a half file before.
+train_and_kill() {
+  stale=yes
+  half_written || stale=
+  resume=
+  [ ! -e run/checkpoint.safetensors ] || resume=--resume
+  (train run $resume) &
+  child=$!
+  if [ "$kills" -lt "$times" ]; then
+    sleep "$(delay)"
+    if [ $((kills % 2)) -eq 0 ]; then
+      while ! half_written && kill -0 "$child" 2>/dev/null; do :; done
+    fi
+    kill -KILL "$child" 2>/dev/null || true
+  fi
+  status=0
+  wait "$child" 2>/dev/null || status=$?
+}
+
+(train whole)
+kills=0 while_writing=0 runs=0
+while [ "$kills" -lt "$times" ]; do
+  rm -rf run
+  status=137
+  while [ "$status" -eq 137 ] && [ "$kills" -le "$times" ]; do
+    train_and_kill
+    [ "$status" -eq 137 ] || continue
+    kills=$((kills + 1))
+    if [ -z "$stale" ] && half_written; then while_writing=$((while_writing + 1)); fi
+  done
+  runs=$((runs + 1))
+  check "run $runs, killed until $kills, ends, not with status $status" '[ "$status" -eq 0 ]'
+  check "run $runs, killed until $kills, has the same network" 'cmp -s whole/model.safetensors run/model.safetensors'
+  check "run $runs, killed until $kills, has the same metrics" '[ "$(metrics whole)" = "$(metrics run)" ]'
+  check "run $runs leaves no half file" '! half_written'
+  [ "$failures" -eq 0 ] || break
+done
+echo "$kills kills, $while_writing of them while a file was being written, in $runs runs"
+finish
