@@ -81,15 +81,16 @@ for size in 0 7 1000 1000000; do
 done
 
 # Numbers that are not finite. The first steps at an absurd learning rate still are.
+number="is -?(nan|inf)"
 # shellcheck disable=SC2034  # check() uses it
-not_finite='(the (test )?loss is -?(nan|inf): [a-z0-9_.]+ |the gradient of [a-z0-9_.]+ )is -?(nan|inf) at index [0-9]+ after step [0-9]+ of'
-refuses "a run that diverges at once" "there is no checkpoint yet" $train diverged --lr 1e6
-check "the message names what is not finite, where and when" 'grep -Eq "$not_finite" err.txt'
+fault="((the (test )?loss $number: |the gradient of )?[a-z0-9_.]+) $number at index [0-9]+ after step [0-9]+ of"
+refuses "a run that diverges at once" "there is no checkpoint yet" $train diverged --lr 1e20
+check "the message names what is not finite, where and when" 'grep -Eq "^error: $fault" err.txt'
 check "a run that diverges leaves no network" '[ ! -e diverged/model.safetensors ]'
 refuses "a run that diverges" "the last checkpoint is kept" $train diverged --lr 1e6 --checkpoint-every 1
 cp diverged/checkpoint.safetensors expected.safetensors
 cp err.txt first.txt
 refuses_resume diverged "a run that diverges again" "the last checkpoint is kept" --lr 1e6 --checkpoint-every 1
-check "the last good checkpoint is one step before the fault" 'grep -q "^resumed at step" err.txt'
-check "and leads to the same fault" '[ "$(grep ^error: err.txt)" = "$(grep ^error: first.txt)" ]'
+check "the checkpoint that is kept can be resumed from" 'grep -q "^resumed at step" err.txt'
+check "it leads to the same fault" '[ "$(grep ^error: err.txt)" = "$(grep ^error: first.txt)" ]'
 finish
