@@ -38,6 +38,7 @@ inline constexpr auto crc32_tables = [] {
 /// misses one in 4e9 of all others.
 class Crc32 {
  public:
+  /// Goes on with these bytes.
   void add(std::span<const std::byte> bytes) {
     const auto& tables = detail::crc32_tables;
     for (; bytes.size() >= tables.size(); bytes = bytes.subspan(tables.size())) {
@@ -51,8 +52,10 @@ class Crc32 {
       remainder_ = remainder_ >> 8 ^ tables[0][(remainder_ ^ std::to_integer<std::uint32_t>(byte)) & 255];
   }
 
+  /// The same for text.
   void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
 
+  /// The checksum of all bytes so far.
   std::uint32_t value() const { return ~remainder_; }
 
   /// The value in eight hexadecimal digits.
@@ -69,7 +72,8 @@ class Crc32 {
 /// A CRC-32 in the metadata of a safetensors file, of the whole file with '0' for each of its digits. The format itself
 /// has no checksum.
 struct Checksum {
-  static constexpr std::string_view key = "repopt.crc32", blank = "00000000";
+  static constexpr std::string_view key = "repopt.crc32";  ///< among the metadata
+  static constexpr std::string_view blank = "00000000";    ///< in place of its digits
 
   /// Where the digits begin in a header as the writer makes it; npos if there are none. The text that is looked for is
   /// not part of any name or value: there, quotation marks are escaped.

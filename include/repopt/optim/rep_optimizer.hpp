@@ -31,7 +31,7 @@ template <std::floating_point T>
 struct NonFiniteGrad {
   std::string param;      ///< the parameter's name
   std::size_t index = 0;  ///< in the gradient, as it lies in memory
-  T value = 0;
+  T value = 0;            ///< NaN, or an infinity
 };
 
 /// Gradient Re-parameterization: trains plain kernels with the dynamics of the CSLA blocks that they stand for.
