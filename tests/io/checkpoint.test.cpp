@@ -293,8 +293,8 @@ TEST_CASE("A checkpoint with a flipped bit is refused, wherever the bit is") {
     write_bytes(path, flipped);
     CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(path), doctest::Contains(message), std::runtime_error);
   };
-  refuses(whole.size() - 1, 1, "is damaged");
-  refuses(whole.find(R"("step\":3)") + 8, 1, "is damaged");
+  refuses(whole.size() - 1, 1, "its checksum does not fit");
+  refuses(whole.find(R"("step\":3)") + 8, 1, "its checksum does not fit");
   refuses(whole.find("repopt.crc32"), 1, "is damaged, or written by another program: metadata lack 'repopt.crc32'");
 }
 

@@ -135,17 +135,15 @@ class Safetensors {
   Safetensors(std::vector<std::byte> bytes, std::string name) : bytes_(std::move(bytes)), name_(std::move(name)) {
     const std::string_view header = find_header();
     data_ = length_bytes + header.size();
-    verify_checksum(header);
-    const nlohmann::json json = parse_json(header, name_ + ": header");
-    for (const auto& [key, value] : json.items()) {
-      if (key == "__metadata__") {
-        read_metadata(value);
-      } else {
-        entries_.emplace(key, read_entry(value, concat(name_, ": tensor '", key, "'")));
-      }
+    const bool intact = fits_checksum(header);
+    try {
+      read_header(header);
+    } catch (const std::runtime_error& error) {
+      require_file(intact, error.what(), " (the file is damaged: its checksum does not fit)");
+      throw;
     }
-    if (has_checksum_) metadata_.erase(std::string(Checksum::key));
-    require_contiguous();
+    require_file(intact, name_, " is damaged, or another program changed it: its checksum does not fit, metadata '",
+                 Checksum::key, "'");
   }
 
   static constexpr std::size_t length_bytes = 8;
@@ -171,19 +169,30 @@ class Safetensors {
     return header;
   }
 
-  /// Before anything else is believed: what is damaged may look like anything.
-  void verify_checksum(std::string_view header) {
+  /// False if there is a checksum, and it is wrong.
+  bool fits_checksum(std::string_view header) {
     const std::size_t digits = Checksum::find(header);
     has_checksum_ = digits != header.npos;
-    if (!has_checksum_) return;
+    if (!has_checksum_) return true;
     const std::span<const std::byte> all(bytes_);
     Crc32 crc;
     crc.add(all.first(length_bytes + digits));
     crc.add(Checksum::blank);
     crc.add(all.subspan(length_bytes + digits + Checksum::blank.size()));
-    const std::string_view written = header.substr(digits, Checksum::blank.size());
-    require_file(written == crc.text(), name_, " is damaged, or another program changed it: its metadata '",
-                 Checksum::key, "' say ", written, ", its bytes give ", crc.text());
+    return header.substr(digits, Checksum::blank.size()) == crc.text();
+  }
+
+  void read_header(std::string_view header) {
+    const nlohmann::json json = parse_json(header, name_ + ": header");
+    for (const auto& [key, value] : json.items()) {
+      if (key == "__metadata__") {
+        read_metadata(value);
+      } else {
+        entries_.emplace(key, read_entry(value, concat(name_, ": tensor '", key, "'")));
+      }
+    }
+    if (has_checksum_) metadata_.erase(std::string(Checksum::key));
+    require_contiguous();
   }
 
   void read_metadata(const nlohmann::json& json) {
