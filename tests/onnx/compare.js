@@ -10,7 +10,7 @@ function readSafetensors(path) {
   const file = fs.readFileSync(path);
   const data = 8 + Number(file.readBigUInt64LE(0));
   const tensors = {};
-  const header = JSON.parse(file.toString('utf8', 8, data));
+  const { __metadata__, ...header } = JSON.parse(file.toString('utf8', 8, data));
   for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(header)) {
     if (dtype !== 'F32') throw new Error(`${path}: tensor '${name}' is ${dtype}, expected is F32`);
     const bytes = new Uint8Array(file.subarray(data + begin, data + end));  // a copy, aligned
