@@ -71,11 +71,11 @@ CslaBlock<T> repvgg_block(std::size_t first_layout) {
 
 template <class Rule, class T>
 void follow_with(const std::vector<std::pair<std::string, Training<Rule>>>& trainings) {
-  for (const auto& [name, training] : trainings)
+  for (const auto& training : trainings)
     for (std::size_t first_layout = 0; first_layout < 3; ++first_layout) {
       const auto block = repvgg_block<T>(first_layout);
-      INFO(name, ", target in ", std::string(to_string(block.target().layout)));
-      const Strayed strayed = follow_csla(block, training);
+      INFO(training.first, ", target in ", std::string(to_string(block.target().layout)));
+      const Strayed strayed = follow_csla(block, training.second);
       CHECK(strayed.output < tolerance<Rule, T>);
       CHECK(strayed.kernel < tolerance<Rule, T>);
       CHECK(strayed.bias < tolerance<Rule, T>);

@@ -88,15 +88,15 @@ TEST_CASE_TEMPLATE("Winograd's convolution agrees with the plain one in all thre
   using namespace repopt::nn::engine;
   Random random(11);
   constexpr bool is_float = std::is_same_v<T, float>;
-  for (const auto& [shape, image] : winograd_shapes(random)) {
-    CAPTURE(describe(shape));
-    CAPTURE(describe(image));
-    CHECK(winograd_error<Stride1, Stride1, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
+  for (const auto& shapes : winograd_shapes(random)) {
+    CAPTURE(describe(shapes.first));
+    CAPTURE(describe(shapes.second));
+    CHECK(winograd_error<Stride1, Stride1, T>(random, shapes.first, shapes.second) < (is_float ? 1e-5 : 3e-14));
   }
-  for (const auto& [shape, image] : stride_2_shapes(random)) {
-    CAPTURE(describe(shape));
-    CAPTURE(describe(image));
-    CHECK(winograd_error<Stride2, Stride2Adjoint, T>(random, shape, image) < (is_float ? 1e-5 : 3e-14));
+  for (const auto& shapes : stride_2_shapes(random)) {
+    CAPTURE(describe(shapes.first));
+    CAPTURE(describe(shapes.second));
+    CHECK(winograd_error<Stride2, Stride2Adjoint, T>(random, shapes.first, shapes.second) < (is_float ? 1e-5 : 3e-14));
   }
 }
 
