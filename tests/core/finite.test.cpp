@@ -12,7 +12,7 @@ using namespace repopt;
 TEST_CASE_TEMPLATE("NaN and infinity are found at every place of arrays of every size, and nothing else is", T, float,
                    double) {
   using Limits = std::numeric_limits<T>;
-  for (const std::size_t size : {0, 1, 31, 511, 512, 513, 1300}) {
+  for (const std::size_t size : {0U, 1U, 31U, 511U, 512U, 513U, 1300U}) {
     std::vector<T> elements(size);
     for (std::size_t i = 0; i < size; ++i)
       elements[i] = std::vector<T>{Limits::max(), Limits::lowest(), Limits::denorm_min(), T(-0.0)}[i % 4];
@@ -29,7 +29,7 @@ TEST_CASE_TEMPLATE("NaN and infinity are found at every place of arrays of every
 
 TEST_CASE("Of several the first is found") {
   std::vector<double> elements(2000);
-  for (const std::size_t place : {1999, 700, 300, 299}) {
+  for (const std::size_t place : {1999U, 700U, 300U, 299U}) {
     elements[place] = std::numeric_limits<double>::infinity();
     CHECK(first_non_finite<double>(elements) == place);
   }
