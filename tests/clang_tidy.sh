@@ -1,7 +1,7 @@
 #!/bin/sh
 # clang_tidy.sh [headers|tests]: runs clang-tidy 16 (CLANG_TIDY names another) over the library's headers, but for those
 # of LibTorch and MPI, and over the tests of core, optim and io. Without an argument over both: one and a half minutes of
-# processor time for the headers, seven for the tests.
+# processor time for the headers, five for the tests.
 set -eu
 cd "$(dirname "$0")/.."
 tidy=${CLANG_TIDY:-clang-tidy-16}
