@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "pictures.hpp"
-#include "processes.hpp"
+#include "repopt/mpi/share.hpp"
 #include "repopt/nn/cross_entropy.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
@@ -22,12 +22,13 @@ struct Classified {
   std::vector<int> predictions;  ///< of each picture
 };
 
-/// Classifies the pictures of `part` by what forward(images) gives, logits; the loss is plain cross entropy.
+/// Classifies the pictures of `share` by what forward(images) gives, logits; the loss is plain cross entropy.
 template <class T>
 Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
-                       const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size, Part part) {
-  std::vector<std::size_t> order(part.size);
-  std::iota(order.begin(), order.end(), part.first);
+                       const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size,
+                       repopt::mpi::Share share) {
+  std::vector<std::size_t> order(share.size);
+  std::iota(order.begin(), order.end(), share.first);
   Classified result;
   repopt::nn::Tensor<T> images, unused;
   std::vector<int> labels;
@@ -51,11 +52,12 @@ Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
 /// The same for a network in evaluation.
 template <class T>
 Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
-                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size, Part part) {
+                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size,
+                    repopt::mpi::Share share) {
   const auto forward = [&](const repopt::nn::Tensor<T>& images) -> const repopt::nn::Tensor<T>& {
     return model.forward(images, repopt::nn::Phase::eval);
   };
-  return classify_by<T>(forward, pictures, normalisation, batch_size, part);
+  return classify_by<T>(forward, pictures, normalisation, batch_size, share);
 }
 
 /// The same for all pictures.

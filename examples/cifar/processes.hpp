@@ -7,14 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "repopt/mpi/share.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
 
 namespace repopt_cifar {
-
-/// What part of `count` things in a row a process takes.
-struct Part {
-  std::size_t first = 0, size = 0;
-};
 
 /// This process among them. processes/alone.cpp and processes/mpi.cpp define it.
 class Processes {
@@ -25,8 +21,8 @@ class Processes {
   /// Whether this is the one that talks and writes.
   static bool is_first() { return rank() == 0; }
 
-  /// The part of this process; those of all follow one another and differ by one at most.
-  static Part part_of(std::size_t count);
+  /// This process's share of `count` things.
+  static repopt::mpi::Share share_of(std::size_t count) { return repopt::mpi::share_of(count, rank(), size()); }
 
   /// Replaces each value by its sum over the processes.
   static void sum(std::span<double> values);

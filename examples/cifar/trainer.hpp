@@ -140,23 +140,23 @@ class Trainer {
                                      "; --resume continues from ", checkpoint_path().string()));
   }
 
-  /// One iteration on the pictures of these indices, of which this process takes its part.
+  /// One iteration on the pictures of these indices, of which this process takes its share.
   void train_step(std::span<const std::size_t> batch, std::size_t epoch, const Interrupt& interrupt) {
-    const Part part = Processes::part_of(batch.size());
+    const repopt::mpi::Share share = Processes::share_of(batch.size());
     write_batch(
-        pictures_.train, batch.subspan(part.first, part.size), normalisation_,
+        pictures_.train, batch.subspan(share.first, share.size), normalisation_,
         [&](std::size_t picture) { return Augmentation::random(options_.seed, epoch, picture); }, images_, labels_);
     model_.zero_grad();
     const repopt::nn::Tensor<T>& logits = model_.forward(images_, repopt::nn::Phase::train);
-    const double part_loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
-    std::array<double, 3> sums{part_loss * double(part.size),
+    const double share_loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
+    std::array<double, 3> sums{share_loss * double(share.size),
                                double(repopt::nn::correct_predictions<T>(logits, labels_)),
                                double(interrupt.requested())};
     Processes::sum(sums);  // so that all see the same, and stop together
     const auto [loss_sum, correct, stops] = sums;
     const double loss = loss_sum / double(batch.size());
     require_no(loss_fault("loss", loss, model_));
-    const T weight = T(double(part.size * Processes::size()) / double(batch.size()));  // 1, but where parts differ
+    const T weight = T(double(share.size * Processes::size()) / double(batch.size()));  // 1, but where shares differ
     for (T& grad : grad_logits_.values()) grad *= weight;
     model_.backward(grad_logits_);
     Processes::average(model_);
@@ -182,17 +182,22 @@ class Trainer {
   /// Averages every trained number and the running statistics.
   void average_weights(double decay) {
     ema_.emplace(decay);
-    model_.visit_parameters([&](const std::string& name, repopt::nn::Parameter<T>& p) {
-      if (p.requires_grad || name.find(".running_") != std::string::npos) ema_->add_param(p.value);
+    model_.visit_parameters([&](const std::string&, repopt::nn::Parameter<T>& p) {
+      if (p.requires_grad) ema_->add_param(p.value);
     });
+    for (const auto& block : model_.blocks())
+      block->visit_batch_norms([&](repopt::nn::BatchNorm2d<T>& bn) {
+        ema_->add_param(bn.running_mean.value);
+        ema_->add_param(bn.running_var.value);
+      });
   }
 
-  /// Mean loss and accuracy on the test pictures, of which each process takes its part.
+  /// Mean loss and accuracy on the test pictures, of which each process takes its share.
   Classified test_all() {
     const std::size_t count = pictures_.test.size();
-    const Part part = Processes::part_of(count);
-    Classified test = classify(model_, pictures_.test, normalisation_, 256, part);
-    std::array<double, 2> sums{test.loss * double(part.size), double(test.correct)};
+    const repopt::mpi::Share share = Processes::share_of(count);
+    Classified test = classify(model_, pictures_.test, normalisation_, 256, share);
+    std::array<double, 2> sums{test.loss * double(share.size), double(test.correct)};
     Processes::sum(sums);
     test.loss = sums[0] / double(count);
     test.accuracy = sums[1] / double(count);

@@ -16,11 +16,6 @@ std::optional<repopt::mpi::Communicator> all;  // while run() runs; there is one
 std::size_t Processes::rank() { return all ? all->rank() : 0; }
 std::size_t Processes::size() { return all ? all->size() : 1; }
 
-Part Processes::part_of(std::size_t count) {
-  const repopt::mpi::Share share = repopt::mpi::share_of(count, rank(), size());
-  return {share.first, share.size};
-}
-
 void Processes::sum(std::span<double> values) {
   if (size() > 1) all->sum(values);
 }

@@ -23,21 +23,10 @@
 
 #include "repopt/core/error.hpp"
 #include "repopt/mpi/communicator.hpp"
+#include "repopt/mpi/share.hpp"
 #include "repopt/nn/repopt_vgg.hpp"
 
 namespace repopt::mpi {
-
-/// A process's share of `count` things that lie in a row.
-struct Share {
-  std::size_t first = 0;  ///< index of its first thing
-  std::size_t size = 0;   ///< number of its things
-};
-
-/// The shares of all processes follow one another and differ by one at most.
-constexpr Share share_of(std::size_t count, std::size_t rank, std::size_t processes) {
-  const std::size_t first = count * rank / processes;
-  return {first, count * (rank + 1) / processes - first};
-}
 
 /// Gives every process the parameters, constants and running statistics that process 0 has.
 template <class T>
