@@ -17,7 +17,7 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # Warns wrongly of "text" + std::string, https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105651, and of its own AVX-512
   # intrinsics, https://gcc.gnu.org/bugzilla/show_bug.cgi?id=105593.
-  target_compile_options(repopt_program INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+  target_compile_options(repopt_program INTERFACE -Wno-restrict -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 
 # Linked by every program of ours that has networks.

@@ -16,7 +16,7 @@ using repopt::concat;
 
 namespace {
 
-constexpr double margin = 56, panel_width = 420, panel_height = 300, gap = 70, legend_line = 20;
+constexpr double page_margin = 56, panel_width = 420, panel_height = 300, gap = 70, legend_line = 20;
 
 /// One number of each epoch, where it is one, times `scale`.
 Chart::Points points(const Curve& run, double EpochMetrics::*value, double scale) {
@@ -55,8 +55,8 @@ std::string curves_svg(const std::vector<Curve>& curves) {
   for (const Curve& run : curves)
     for (const EpochMetrics& m : run.metrics) epochs = std::max(epochs, m.epoch);
   const Axis epoch_axis{1, double(epochs), "epoch", 1};
-  const Chart loss{epoch_axis, loss_axis(curves), margin, 44, panel_width, panel_height};
-  const Chart accuracy{epoch_axis, {0, 100, ""}, margin + panel_width + gap, 44, panel_width, panel_height};
+  const Chart loss{epoch_axis, loss_axis(curves), page_margin, 44, panel_width, panel_height};
+  const Chart accuracy{epoch_axis, {0, 100, ""}, page_margin + panel_width + gap, 44, panel_width, panel_height};
 
   const double width = accuracy.left + panel_width + 24;
   const double legend = loss.top + panel_height + 62, height = legend + legend_line * double(curves.size());
@@ -67,8 +67,8 @@ std::string curves_svg(const std::vector<Curve>& curves) {
     svg += both(accuracy, curves[i], &EpochMetrics::train_accuracy, &EpochMetrics::test_accuracy, 100, colour);
     const double y = legend + legend_line * double(i);
     const double last = curves[i].metrics.empty() ? 0 : curves[i].metrics.back().test_accuracy;
-    svg += concat("<rect x='", margin, "' y='", y - 9, "' width='22' height='4' fill='", colour, "'/><text x='",
-                  margin + 30, "' y='", y, "'>", escaped(curves[i].name), ": ", fixed(100 * last, 1),
+    svg += concat("<rect x='", page_margin, "' y='", y - 9, "' width='22' height='4' fill='", colour, "'/><text x='",
+                  page_margin + 30, "' y='", y, "'>", escaped(curves[i].name), ": ", fixed(100 * last, 1),
                   " % on the test pictures</text>\n");
   }
   return svg_file(width, height, 1.5 * width, svg);

@@ -32,10 +32,10 @@ std::string line(double x1, double y1, double x2, double y2, std::string_view co
 }
 
 /// The numbers that every column's axis runs over: all finite values and 0, with a few round ticks.
-struct Axis {
+struct ScaleAxis {
   double low = 0, high = 0, step = 1;
 
-  explicit Axis(const std::vector<ScaleSummary>& scales) {
+  explicit ScaleAxis(const std::vector<ScaleSummary>& scales) {
     for (const ScaleSummary& scale : scales)
       if (std::isfinite(scale.mean)) {
         low = std::min(low, scale.min);
@@ -85,7 +85,7 @@ std::size_t longest(const std::vector<std::string>& texts) {
 }
 
 /// One scale: its range, what of it is negative, its mean, and the number of its negative values.
-std::string cell(const ScaleSummary& scale, const Axis& axis, double left, double y) {
+std::string cell(const ScaleSummary& scale, const ScaleAxis& axis, double left, double y) {
   std::string svg = concat("<g><title>", escaped(scale.name), ": ", scale.length, " values, mean ",
                            fixed(scale.mean, 4), ", min ", fixed(scale.min, 4), ", max ", fixed(scale.max, 4), ", ",
                            scale.negative, " negative, ", scale.not_finite, " not finite</title>");
@@ -105,7 +105,7 @@ std::string cell(const ScaleSummary& scale, const Axis& axis, double left, doubl
 std::string scales_svg(const std::string& title, const std::vector<std::string>& notes,
                        const std::vector<ScaleSummary>& scales) {
   const std::vector<std::string> columns = column_names(scales);
-  const Axis axis(scales);
+  const ScaleAxis axis(scales);
   std::vector<std::string> rows;
   for (const ScaleSummary& scale : scales)
     if (const Place place(scale.name, columns); rows.empty() || rows.back() != place.row) rows.push_back(place.row);

@@ -34,7 +34,7 @@ using namespace repopt::testing;
 
 namespace {
 
-constexpr double tolerance = 1e-7;  ///< what central differences with a step of 1e-6 can tell
+constexpr double numeric_tolerance = 1e-7;  ///< what central differences with a step of 1e-6 can tell
 
 void randomize(Random& random, auto& layer) {
   for (Parameter<double>* parameter : trained_parameters(layer)) fill_random<double>(random, parameter->value);
@@ -94,7 +94,7 @@ TEST_CASE("Conv2d has the gradients of its kernel and of its input") {
   for (const ConvShape& shape : {square(3, 5, 3), strided(square(4, 6, 3, 1, 2), {2, 1}), square(4, 4, 3, 2, 4)}) {
     CAPTURE(describe(shape));
     Conv2d<double> conv(shape);
-    CHECK(layer_error(random, conv, {2, 6, 5, shape.in_channels}) < tolerance);
+    CHECK(layer_error(random, conv, {2, 6, 5, shape.in_channels}) < numeric_tolerance);
   }
 }
 
@@ -102,7 +102,7 @@ TEST_CASE("BatchNorm2d has the gradients of weight, bias and input, with and wit
   Random random(2);
   for (const Activation activation : {Activation::none, Activation::relu}) {
     BatchNorm2d<double> bn(4, activation);
-    CHECK(training_error(random, bn, {2, 3, 5, 4}) < tolerance);
+    CHECK(training_error(random, bn, {2, 3, 5, 4}) < numeric_tolerance);
   }
 }
 
@@ -115,14 +115,14 @@ TEST_CASE("Relu has the gradient of its input") {
     return relu.forward(y);
   };
   CHECK(gradient_error(
-            random, x, forward, [&](Tensor<double> & g) -> auto& { return relu.backward(g); }) < tolerance);
+            random, x, forward, [&](Tensor<double> & g) -> auto& { return relu.backward(g); }) < numeric_tolerance);
 }
 
 TEST_CASE("Scale has the gradients of its weight and of its input, a constant one of its input alone") {
   Random random(4);
   Scale<double> trained(random.numbers<double>(5), true), constant(random.numbers<double>(5), false);
-  CHECK(layer_error(random, trained, {2, 3, 4, 5}) < tolerance);
-  CHECK(layer_error(random, constant, {2, 3, 4, 5}) < tolerance);
+  CHECK(layer_error(random, trained, {2, 3, 4, 5}) < numeric_tolerance);
+  CHECK(layer_error(random, constant, {2, 3, 4, 5}) < numeric_tolerance);
   CHECK(trained_parameters(constant).empty());
   CHECK(constant.weight.grad.empty());
 }
@@ -130,7 +130,7 @@ TEST_CASE("Scale has the gradients of its weight and of its input, a constant on
 TEST_CASE("Linear has the gradients of weight, bias and input") {
   Random random(5);
   Linear<double> linear(7, 4);
-  CHECK(layer_error(random, linear, {6, 1, 1, 7}) < tolerance);
+  CHECK(layer_error(random, linear, {6, 1, 1, 7}) < numeric_tolerance);
 }
 
 TEST_CASE("GlobalAveragePooling has the gradient of its input") {
@@ -140,7 +140,7 @@ TEST_CASE("GlobalAveragePooling has the gradient of its input") {
   GlobalAveragePooling<double> pooling;
   CHECK(gradient_error(
             random, x, [&]() -> auto& { return pooling.forward(x); },
-            [&](Tensor<double> & grad_y) -> auto& { return pooling.backward(grad_y, grad_x); }) < tolerance);
+            [&](Tensor<double> & grad_y) -> auto& { return pooling.backward(grad_y, grad_x); }) < numeric_tolerance);
 }
 
 TEST_CASE("cross_entropy has the gradient of the logits, with and without label smoothing") {
@@ -150,7 +150,7 @@ TEST_CASE("cross_entropy has the gradient of the logits, with and without label 
     Tensor<double> logits = random_tensor<double>(random, {3, 1, 1, 5}), grad, ignored;
     cross_entropy<double>(logits, labels, label_smoothing, grad);
     const auto loss = [&] { return cross_entropy<double>(logits, labels, label_smoothing, ignored); };
-    CHECK(relative_error(grad.values(), numeric_gradient(logits.values(), loss)) < tolerance);
+    CHECK(relative_error(grad.values(), numeric_gradient(logits.values(), loss)) < numeric_tolerance);
   }
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("CslaConv2d has the gradients of kernels, identity, trained scales and
   Random random(8);
   for (const bool trained : {false, true}) {
     CslaConv2d<double> conv = csla_conv(random, trained);
-    CHECK(layer_error(random, conv, {2, 5, 4, 4}) < tolerance);
+    CHECK(layer_error(random, conv, {2, 5, 4, 4}) < numeric_tolerance);
     CHECK(trained_parameters(conv).size() == (trained ? 5 : 3));
   }
 }
@@ -166,23 +166,23 @@ TEST_CASE("CslaConv2d has the gradients of kernels, identity, trained scales and
 TEST_CASE("The deployed, the target's and the CSLA block have the gradients of parameters and input") {
   Random random(9);
   ConvBnRelu<double> target(strided(square(3, 5, 3), {2, 2}));
-  CHECK(training_error(random, target, {2, 6, 7, 3}) < tolerance);
+  CHECK(training_error(random, target, {2, 6, 7, 3}) < numeric_tolerance);
   CslaBnRelu<double> csla(csla_conv(random, true), 4);
-  CHECK(training_error(random, csla, {2, 5, 4, 4}) < tolerance);
-  CHECK(training_error(random, target, {2, 6, 7, 3}, true) < tolerance);
-  CHECK(training_error(random, csla, {2, 5, 4, 4}, true) < tolerance);
+  CHECK(training_error(random, csla, {2, 5, 4, 4}) < numeric_tolerance);
+  CHECK(training_error(random, target, {2, 6, 7, 3}, true) < numeric_tolerance);
+  CHECK(training_error(random, csla, {2, 5, 4, 4}, true) < numeric_tolerance);
   ConvBiasRelu<double> deployed(strided(square(3, 5, 3), {2, 2}));
-  CHECK(training_error(random, deployed, {2, 6, 7, 3}) < tolerance);
-  CHECK(training_error(random, deployed, {2, 6, 7, 3}, true) < tolerance);
+  CHECK(training_error(random, deployed, {2, 6, 7, 3}) < numeric_tolerance);
+  CHECK(training_error(random, deployed, {2, 6, 7, 3}, true) < numeric_tolerance);
 }
 
 TEST_CASE("RepVggBlock has the gradients of parameters and input, with and without identity") {
   Random random(10);
   RepVggBlock<double> with_identity(square(4, 4, 3), square(4, 4, 1), true);
-  CHECK(training_error(random, with_identity, {2, 5, 4, 4}) < tolerance);
+  CHECK(training_error(random, with_identity, {2, 5, 4, 4}) < numeric_tolerance);
   RepVggBlock<double> without(strided(square(3, 5, 3), {2, 2}), strided(square(3, 5, 1), {2, 2}), false);
-  CHECK(training_error(random, without, {2, 6, 7, 3}) < tolerance);
-  CHECK(training_error(random, without, {2, 6, 7, 3}, true) < tolerance);
+  CHECK(training_error(random, without, {2, 6, 7, 3}) < numeric_tolerance);
+  CHECK(training_error(random, without, {2, 6, 7, 3}, true) < numeric_tolerance);
 }
 
 TEST_CASE("A block without input gradient has the same gradients of its parameters") {

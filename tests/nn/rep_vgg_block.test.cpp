@@ -18,7 +18,7 @@ using namespace repopt::testing;
 namespace {
 
 /// As if trained: kernels, batch norms and running statistics of both signs.
-void randomize(Random& random, RepVggBlock<double>& block) {
+void randomize_parameters(Random& random, RepVggBlock<double>& block) {
   block.visit_parameters("block", [&](const std::string& name, Parameter<double>& parameter) {
     const bool variance = name.ends_with("running_var");
     fill_random<double>(random, parameter.value, variance ? 0.1 : -1, variance ? 2 : 1);
@@ -35,7 +35,7 @@ TEST_CASE("The fused convolution computes what the RepVGG block does in evaluati
     shape_1x1.kernel_size = {1, 1};
     shape_1x1.padding = {0, 0};
     RepVggBlock<double> block(shape, shape_1x1, shape == square(5, 5, 3));
-    randomize(random, block);
+    randomize_parameters(random, block);
     const FusedConv<double> fused = block.fused();
     const Tensor<double> x = random_tensor<double>(random, {2, 7, 6, shape.in_channels});
     Tensor<double> y;

@@ -28,11 +28,11 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// A kernel with scales of its own and a bias, both with gradients.
 template <class T>
-struct Model {
+struct KernelAndBias {
   CslaBlock<T> block;
   std::vector<T> weight, grad, bias, bias_grad;
 
-  explicit Model(Random& random)
+  explicit KernelAndBias(Random& random)
       : block(make_block<T>(block_kinds()[2], 0, [&] { return random.real(-1.5, 1.5); })),
         weight(random.numbers<T>(block.target().size())),
         grad(random.numbers<T>(weight.size())),
@@ -87,7 +87,7 @@ TEST_CASE("A moved optimizer keeps groups, names and state where they were") {
 
 TEST_CASE_TEMPLATE("The user's gradient is never written", Rule, Sgd, AdamW) {
   Random random(80);
-  Model<float> model(random);
+  KernelAndBias<float> model(random);
   const std::vector<float> grad = model.grad, bias_grad = model.bias_grad;
   RepOptimizer<Rule, float> optimizer;
   model.add_to(optimizer.add_param_group());
@@ -102,7 +102,7 @@ TEST_CASE_TEMPLATE("The user's gradient is never written", Rule, Sgd, AdamW) {
 
 TEST_CASE_TEMPLATE("set_grad_scale averages summed gradients, until set again", Rule, Sgd, AdamW) {
   Random random(81), same(81);
-  Model<double> summed(random), averaged(same);
+  KernelAndBias<double> summed(random), averaged(same);
   for (double& g : averaged.grad) g /= 4;
   for (double& g : averaged.bias_grad) g /= 4;
   RepOptimizer<Rule, double> of_summed, of_averaged;
@@ -205,7 +205,7 @@ TEST_CASE("A float gradient whose square overflows still has a norm") {
 
 TEST_CASE("Pretrained weights are trained on as they are") {
   Random random(82);
-  Model<double> model(random);
+  KernelAndBias<double> model(random);
   const std::vector<double> pretrained = model.weight;
   RepSgd<double> optimizer;
   model.add_to(optimizer.add_param_group({.lr = 0}));
@@ -217,7 +217,7 @@ TEST_CASE("Pretrained weights are trained on as they are") {
 TEST_CASE_TEMPLATE("The first gradient that is not finite is found by name, place and value, wherever it is", T, float,
                    double) {
   Random random(82);
-  Model<T> model(random);
+  KernelAndBias<T> model(random);
   RepOptimizer<Sgd, T> optimizer;
   CHECK_FALSE(optimizer.first_non_finite_grad());
   model.add_to(optimizer.add_param_group());

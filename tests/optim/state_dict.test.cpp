@@ -38,12 +38,13 @@ AdamW::Options usual_options<AdamW>() {
 
 /// A kernel and a bias in groups of their own. The gradient of step t is the same for every model.
 template <class Rule>
-struct Model {
+struct TrainedModel {
   CslaBlock<double> block;
   std::vector<double> weight, grad, bias, bias_grad;
   RepOptimizer<Rule, double> optimizer;
 
-  explicit Model(const CslaBlock<double>& csla_block, const typename Rule::Options& options = usual_options<Rule>())
+  explicit TrainedModel(const CslaBlock<double>& csla_block,
+                        const typename Rule::Options& options = usual_options<Rule>())
       : block(csla_block), weight(block.target().size(), 0.5), grad(weight.size()), bias(4, 0.5), bias_grad(4) {
     optimizer.add_param_group(options).add_param("weight", weight, grad, block);
     auto bias_options = options;
@@ -64,7 +65,7 @@ struct Model {
   std::vector<double> weight_oihw() const { return to_oihw(block.target(), weight); }
 
   /// Continues from another model's weights and saved state.
-  void resume(const Model& other) {
+  void resume(const TrainedModel& other) {
     std::ranges::copy(from_oihw(block.target(), other.weight_oihw()), weight.begin());
     std::ranges::copy(other.bias, bias.begin());
     optimizer.load_state_dict(other.optimizer.state_dict());
@@ -99,7 +100,7 @@ std::string everything(const auto& model) {
 }  // namespace
 
 TEST_CASE("state_dict holds rule, options, shapes, scales and buffers by name") {
-  Model<Sgd> model(repvgg_block(1));
+  TrainedModel<Sgd> model(repvgg_block(1));
   CHECK(model.optimizer.state_dict().params[0].buffers.empty());
   model.train(0, 1);
   const auto dict = model.optimizer.state_dict();
@@ -119,7 +120,7 @@ TEST_CASE("state_dict holds rule, options, shapes, scales and buffers by name") 
   CHECK(dict.params[1].name == "bias");
   CHECK(dict.params[1].group == 1);
 
-  Model<AdamW> adamw(repvgg_block(1));
+  TrainedModel<AdamW> adamw(repvgg_block(1));
   adamw.train(0, 3);
   const auto adamw_dict = adamw.optimizer.state_dict();
   CHECK(adamw_dict.rule == "adamw");
@@ -131,7 +132,7 @@ TEST_CASE("state_dict holds rule, options, shapes, scales and buffers by name") 
 
 TEST_CASE_TEMPLATE("A resumed training continues bit by bit", Rule, Sgd, AdamW) {
   for (const std::size_t steps : std::initializer_list<std::size_t>{0, 1, 5}) {
-    Model<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0)), resumed(repvgg_block(0));
+    TrainedModel<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0)), resumed(repvgg_block(0));
     straight.train(0, steps + 5);
     stopped.train(0, steps);
     resumed.resume(stopped);
@@ -142,11 +143,11 @@ TEST_CASE_TEMPLATE("A resumed training continues bit by bit", Rule, Sgd, AdamW) 
 }
 
 TEST_CASE_TEMPLATE("It continues in any other layout, too", Rule, Sgd, AdamW) {
-  Model<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0));
+  TrainedModel<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0));
   straight.train(0, 10);
   stopped.train(0, 5);
   for (const std::size_t first_layout : std::initializer_list<std::size_t>{1, 2}) {
-    Model<Rule> resumed(repvgg_block(first_layout));
+    TrainedModel<Rule> resumed(repvgg_block(first_layout));
     resumed.resume(stopped);
     resumed.train(5, 5);
     CHECK(relative_error(resumed.weight_oihw(), straight.weight_oihw()) < 1e-14);
@@ -156,10 +157,10 @@ TEST_CASE_TEMPLATE("It continues in any other layout, too", Rule, Sgd, AdamW) {
 
 TEST_CASE_TEMPLATE("Saved options and scales replace the current ones, so that a resume needs no scale file", Rule, Sgd,
                    AdamW) {
-  Model<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0));
+  TrainedModel<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0));
   straight.train(0, 10);
   stopped.train(0, 5);
-  Model<Rule> resumed(repvgg_block(0, 12345), {.lr = 0.7});
+  TrainedModel<Rule> resumed(repvgg_block(0, 12345), {.lr = 0.7});
   resumed.train(0, 2);  // state of its own, to be replaced
   resumed.resume(stopped);
   resumed.train(5, 5);
@@ -167,7 +168,7 @@ TEST_CASE_TEMPLATE("Saved options and scales replace the current ones, so that a
 }
 
 TEST_CASE("An optimizer may load what lies in itself") {
-  Model<AdamW> model(repvgg_block(0));
+  TrainedModel<AdamW> model(repvgg_block(0));
   model.train(0, 3);
   const std::string before = everything(model);
   model.optimizer.load_state_dict(model.optimizer.state_dict());
@@ -175,7 +176,7 @@ TEST_CASE("An optimizer may load what lies in itself") {
 }
 
 TEST_CASE("Whatever does not match is refused, and leaves everything as it was") {
-  Model<AdamW> model(repvgg_block(0)), other(repvgg_block(0, 7));
+  TrainedModel<AdamW> model(repvgg_block(0)), other(repvgg_block(0, 7));
   model.train(0, 2);
   other.train(5, 3);
   const std::string before = everything(model);

@@ -22,7 +22,7 @@ using repopt::concat;
 
 namespace {
 
-constexpr const char* header = "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy";
+constexpr const char* int8_header = "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy";
 
 std::vector<std::string> quantize_arguments(const StudyOptions& options, const std::string& program,
                                             const Int8Key& key) {
@@ -64,7 +64,7 @@ std::vector<Int8Key> int8_plan(const std::vector<RunResult>& results) {
 }
 
 std::string to_csv(const std::vector<Int8Result>& results) {
-  std::string text = concat(header, "\n");
+  std::string text = concat(int8_header, "\n");
   for (const auto& [key, float_accuracy, int8_accuracy] : results)
     text += concat(key.run.model, ",", key.run.variant, ",", key.run.lr, ",", key.run.epochs, ",", key.run.seed, ",",
                    key.scheme, ",", key.calibration, ",", float_accuracy, ",", int8_accuracy, "\n");
@@ -75,7 +75,7 @@ std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
   const std::filesystem::path path = out / "quant.csv";
   std::vector<Int8Result> results;
   if (!std::filesystem::exists(path)) return results;
-  for (const CsvLine& line : read_csv(read_text(path), header, path.string()))
+  for (const CsvLine& line : read_csv(read_text(path), int8_header, path.string()))
     results.push_back({{{line.fields[0], line.fields[1], line.number<double>(2), line.number<std::size_t>(3),
                          line.number<std::uint64_t>(4)},
                         line.fields[5],

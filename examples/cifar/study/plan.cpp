@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view search_name = "hyper_search";
 constexpr double search_lr = 0.1;
 
-constexpr std::array<Variant, 13> variants{{
+constexpr std::array<Variant, 13> known_variants{{
     {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, scales trained too", "#8c6d31", ""},
     {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training", "#444444", "76.91"},
     {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales", "#0072b2", "78.47"},
@@ -40,7 +40,7 @@ constexpr std::array<Variant, 13> variants{{
 std::vector<Variant> chosen_variants(const std::vector<std::string>& names) {
   for (const std::string& name : names) find_variant(name);
   std::vector<Variant> chosen;
-  for (const Variant& variant : variants)
+  for (const Variant& variant : known_variants)
     if (variant.name != search_name && (names.empty() || std::ranges::find(names, variant.name) != names.end()))
       chosen.push_back(variant);
   return chosen;
@@ -58,13 +58,13 @@ void validate(const StudyOptions& options) {
 
 }  // namespace
 
-std::span<const Variant> all_variants() { return variants; }
+std::span<const Variant> all_variants() { return known_variants; }
 
 const Variant& find_variant(std::string_view name) {
-  const auto found = std::ranges::find(variants, name, &Variant::name);
+  const auto found = std::ranges::find(known_variants, name, &Variant::name);
   std::string names;
-  for (const Variant& variant : variants) names.append(names.empty() ? "" : ", ").append(variant.name);
-  require(found != variants.end(), "there is no variant '", name, "'; the variants are ", names);
+  for (const Variant& variant : known_variants) names.append(names.empty() ? "" : ", ").append(variant.name);
+  require(found != known_variants.end(), "there is no variant '", name, "'; the variants are ", names);
   return *found;
 }
 
