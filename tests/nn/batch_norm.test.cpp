@@ -79,7 +79,8 @@ TEST_CASE("affine() is the map that the last forward pass applied, eval_affine()
 TEST_CASE("Moments that the convolution has measured give the same output") {
   Random random(2);
   const Tensor<double> x = random_tensor<double>(random, {2, 9, 9, 4});
-  const ChannelMoments moments = ChannelMoments::of(x);
+  ChannelMoments moments;
+  moments.measure(x);
   BatchNorm2d<double> by_itself(4), helped(4);
   by_itself.forward(x, Phase::train);
   helped.forward(x, Phase::train, &moments);

@@ -19,7 +19,8 @@ TEST_CASE_TEMPLATE("The moments of a tensor whose mean is far above its deviatio
   Random random(1);
   Tensor<T> x({3, 17, 19, 5});
   for (T& value : x.values()) value = T(far + random.real(-1, 1));
-  const ChannelMoments moments = ChannelMoments::of(x);
+  ChannelMoments moments;
+  moments.measure(x);
   REQUIRE(moments.count() == 3 * 17 * 19);
   for (std::size_t c = 0; c < 5; ++c) {
     long double mean = 0, variance = 0;
@@ -33,13 +34,15 @@ TEST_CASE_TEMPLATE("The moments of a tensor whose mean is far above its deviatio
 TEST_CASE("Merged moments are those of the whole, whatever the blocks' sizes") {
   Random random(2);
   const Tensor<double> x = random_tensor<double>(random, {1, 10, 10, 3});
-  const ChannelMoments whole = ChannelMoments::of_block(x.data(), 100, 3);
-  ChannelMoments parts(3);
-  std::size_t first = 0;
-  for (const std::size_t rows : {1u, 60u, 2u, 37u}) {
-    parts.merge(ChannelMoments::of_block(x.pixel(first), rows, 3));
+  ChannelMoments whole, parts;
+  whole.measure_block(x.data(), 100, 3);
+  const BlockMoments blocks(&parts, 4);
+  std::size_t first = 0, block = 0;
+  for (const std::size_t rows : {1U, 60U, 2U, 37U}) {
+    blocks.measure(block++, x.pixel(first), rows, 3);
     first += rows;
   }
+  blocks.merge();
   REQUIRE(parts.count() == 100);
   for (std::size_t c = 0; c < 3; ++c) {
     CHECK(parts.mean(c) == doctest::Approx(whole.mean(c)).epsilon(1e-14));
@@ -49,7 +52,8 @@ TEST_CASE("Merged moments are those of the whole, whatever the blocks' sizes") {
 
 TEST_CASE("A single pixel has variance 0") {
   const double pixel[] = {3, -4};
-  const ChannelMoments moments = ChannelMoments::of_block(pixel, 1, 2);
+  ChannelMoments moments;
+  moments.measure_block(pixel, 1, 2);
   CHECK(moments.mean(1) == -4);
   CHECK(moments.variance(1) == 0);
 }

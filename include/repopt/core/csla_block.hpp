@@ -140,7 +140,9 @@ class CslaBlock {
 
   /// The sum of visit(first, chunk) over the chunks of for_each_chunk(); the same for any number of threads.
   double sum_over_chunks(auto visit) const {
-    std::vector<double> sums(chunks());
+    thread_local std::vector<double> memory;  // kept for the next call
+    memory.resize(chunks());
+    const std::span<double> sums(memory);  // threads write here, not to `memory` of their own
     parallel_for(chunks(), target_.size(), [&](std::size_t chunk) { sums[chunk] = visit_chunk(chunk, visit); });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }

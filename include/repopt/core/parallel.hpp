@@ -37,13 +37,15 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
 template <class T>
 void sum_in_parts(std::size_t count, std::size_t work, std::span<T> sum, auto add) {
   const std::size_t parts = std::clamp<std::size_t>(count, 1, thread_count());
-  std::vector<std::vector<T>> others(parts - 1, std::vector<T>(sum.size()));
+  thread_local std::vector<T> memory;  // kept for the next call
+  memory.assign((parts - 1) * sum.size(), T(0));
+  const std::span<T> others(memory);  // threads write here, not to `memory` of their own
   parallel_for(parts, work, [&](std::size_t part) {
-    const std::span<T> own = part == 0 ? sum : std::span<T>(others[part - 1]);
+    const std::span<T> own = part == 0 ? sum : others.subspan((part - 1) * sum.size(), sum.size());
     for (std::size_t i = count * part / parts; i < count * (part + 1) / parts; ++i) add(i, own);
   });
-  for (const std::vector<T>& other : others)
-    for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += other[k];
+  for (std::size_t part = 1; part < parts; ++part)
+    for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += others[(part - 1) * sum.size() + k];
 }
 
 }  // namespace repopt

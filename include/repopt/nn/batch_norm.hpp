@@ -80,9 +80,11 @@ class BatchNorm2d {
     require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
             " channels, the batch norm has ", weight.value.size());
     if (phase == Phase::train) {
-      ChannelMoments own;
-      if (!moments) moments = &(own = ChannelMoments::of(x));
-      if (all_reduce) moments = &(own = moments->over_processes(all_reduce));
+      if (!moments) {
+        own_moments_.measure(x);
+        moments = &own_moments_;
+      }
+      if (all_reduce) moments = &(own_moments_ = moments->over_processes(all_reduce));
       require(moments->count() > 1, "batch norm needs more than 1 value per channel in training, it got ",
               describe(x.shape()));
       use_batch_statistics(*moments);
@@ -90,7 +92,7 @@ class BatchNorm2d {
       use_running_statistics();
     }
     x_ = &x;
-    affine_ = affine(mean_, inv_std_);
+    set_affine(mean_, inv_std_, affine_);
   }
 
   /// The channels of a pixel of the measured x, normalised, before any activation; an Eigen expression.
@@ -103,15 +105,21 @@ class BatchNorm2d {
   const ChannelAffine<T>& affine() const { return affine_; }
 
   /// The affine map of evaluation: from the running statistics.
-  ChannelAffine<T> eval_affine() const { return affine(as_double(running_mean), running_inv_std()); }
+  ChannelAffine<T> eval_affine() const {
+    ChannelAffine<T> result;
+    set_affine(as_double(running_mean), running_inv_std(), result);
+    return result;
+  }
 
   /// dL/dx for a forward pass in training, in `grad_x`. Adds to weight.grad and bias.grad. grad_x may be grad_y, or x
   /// itself, which nothing needs afterwards: then no further memory is needed.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
     const bool has_relu = activation_ == Activation::relu;
-    const Vector<T> mean = mean_.template cast<T>();
-    auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, std::array<Vector<T>, 2>& sums) {
+    Vector<T>&mean = backward_.mean, &of_grad = backward_.of_grad, &of_x = backward_.of_x,
+    &constant = backward_.constant;
+    mean = mean_.template cast<T>();
+    auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, auto& sums) {
       const auto add = [&](const auto& g) {
         sums[0] += g;
         sums[1] += g * (x_->channels(p) - mean);
@@ -130,10 +138,11 @@ class BatchNorm2d {
 
     // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
     const auto pixels = double(count_);
-    const Vector<double> scale = as_double(weight) * inv_std_;
-    const Vector<double> slope = -scale * inv_std_.square() * sum_deviation / pixels;
-    const Vector<T> of_grad = scale.template cast<T>(), of_x = slope.template cast<T>();
-    const Vector<T> constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
+    const auto scale = as_double(weight) * inv_std_;
+    const auto slope = -scale * inv_std_.square() * sum_deviation / pixels;
+    of_grad = scale.template cast<T>();
+    of_x = slope.template cast<T>();
+    constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
     grad_x.resize(grad_y.shape());
     for_each_pixel(grad_y, [&](std::size_t p) {
       const auto set = [&](const auto& g) { grad_x.channels(p) = of_grad * g + of_x * x_->channels(p) + constant; };
@@ -157,12 +166,19 @@ class BatchNorm2d {
   }
 
  private:
-  static Vector<double> as_double(const Parameter<T>& parameter) {
+  /// What the backward pass computes with: no step allocates it again.
+  struct Backward {
+    Vector<T> mean;                     ///< of x
+    Vector<T> of_grad, of_x, constant;  ///< dL/dx = of_grad * dL/dy + of_x * x + constant
+  };
+
+  /// An Eigen expression of the parameter's values.
+  static auto as_double(const Parameter<T>& parameter) {
     return Eigen::Map<const Vector<T>>(parameter.value.data(), Eigen::Index(parameter.value.size()))
         .template cast<double>();
   }
 
-  static void add_to(std::vector<T>& grad, const Vector<double>& sum) {
+  static void add_to(std::vector<T>& grad, const auto& sum) {
     Eigen::Map<Vector<T>>(grad.data(), sum.size()) += sum.template cast<T>();
   }
 
@@ -183,11 +199,12 @@ class BatchNorm2d {
     inv_std_ = running_inv_std();
   }
 
-  Vector<double> running_inv_std() const { return 1 / (as_double(running_var) + eps).sqrt(); }
+  auto running_inv_std() const { return 1 / (as_double(running_var) + eps).sqrt(); }
 
-  ChannelAffine<T> affine(const Vector<double>& mean, const Vector<double>& inv_std) const {
-    const Vector<double> scale = as_double(weight) * inv_std;
-    return {scale.template cast<T>(), (as_double(bias) - mean * scale).template cast<T>()};
+  void set_affine(const auto& mean, const auto& inv_std, ChannelAffine<T>& affine) const {
+    const auto scale = as_double(weight) * inv_std;
+    affine.scale = scale.template cast<T>();
+    affine.shift = (as_double(bias) - mean * scale).template cast<T>();
   }
 
   Activation activation_;
@@ -196,6 +213,8 @@ class BatchNorm2d {
   std::size_t count_ = 0;  ///< values of each channel that mean_ and inv_std_ are of, in training
   Vector<double> mean_, inv_std_;
   ChannelAffine<T> affine_;
+  ChannelMoments own_moments_;  ///< where x comes without, or is spread over processes
+  Backward backward_;
 };
 
 }  // namespace repopt::nn

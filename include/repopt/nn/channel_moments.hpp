@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "repopt/core/parallel.hpp"
@@ -19,10 +20,6 @@ using AllReduce = std::function<void(std::span<double> values)>;
 /// over memory, and the same result for any number of threads.
 class ChannelMoments {
  public:
-  ChannelMoments() = default;
-  /// Of no values yet.
-  explicit ChannelMoments(std::size_t channels) : mean_(channels), deviation_(channels) {}
-
   /// Number of values of each channel, and their mean.
   /// @{
   std::size_t count() const { return count_; }
@@ -32,25 +29,28 @@ class ChannelMoments {
   /// Biased variance: divided by count().
   double variance(std::size_t channel) const { return deviation_[channel] / double(count_); }
 
-  /// Moments of `rows` pixels of `channels` values at `data`; meant for blocks that the cache holds.
+  /// Becomes the moments of `rows` pixels of `channels` values at `data`; meant for blocks that the cache holds.
   template <class T>
-  static ChannelMoments of_block(const T* data, std::size_t rows, std::size_t channels) {
+  void measure_block(const T* data, std::size_t rows, std::size_t channels) {
     const auto block = matrix(data, rows, channels, channels);
-    thread_local Vector<T> mean, deviation;
-    mean.setZero(Eigen::Index(channels));
+    thread_local std::vector<T> memory;
+    memory.assign(2 * channels, T(0));
+    auto [mean, deviation] = channel_maps(memory.data(), channels, std::make_index_sequence<2>());
     for (Eigen::Index row = 0; row < block.rows(); ++row) mean += block.row(row).transpose().array();
     mean /= T(rows);
-    deviation.setZero(Eigen::Index(channels));
     for (Eigen::Index row = 0; row < block.rows(); ++row)
       deviation += (block.row(row).transpose().array() - mean).square();
-    ChannelMoments moments(channels);
-    moments.count_ = rows;
-    for (std::size_t c = 0; c < channels; ++c) {
-      moments.mean_[c] = double(mean[Eigen::Index(c)]);
-      moments.deviation_[c] = double(deviation[Eigen::Index(c)]);
-    }
-    return moments;
+    count_ = rows;
+    mean_.assign(mean.begin(), mean.end());
+    deviation_.assign(deviation.begin(), deviation.end());
   }
+
+  /// Becomes the moments of a whole tensor.
+  template <class T>
+  void measure(const Tensor<T>& x);
+
+  /// Of no values again; keeps its memory.
+  void clear() { count_ = 0; }
 
   /// Adds the values that `other` was gathered from.
   void merge(const ChannelMoments& other) {
@@ -65,13 +65,6 @@ class ChannelMoments {
       deviation_[c] += other.deviation_[c] + step * step * share * double(count_);
     }
     count_ += other.count_;
-  }
-
-  /// All parts, merged in order.
-  static ChannelMoments merged(const std::vector<ChannelMoments>& parts) {
-    ChannelMoments total;
-    for (const ChannelMoments& part : parts) total.merge(part);
-    return total;
   }
 
   /// The moments of the whole batch, from those of each process's part of it. Deviations are taken from the mean of
@@ -93,22 +86,51 @@ class ChannelMoments {
     return total;
   }
 
-  /// Moments of a whole tensor.
-  template <class T>
-  static ChannelMoments of(const Tensor<T>& x) {
-    constexpr std::size_t rows_per_block = 128;
-    const std::size_t pixels = x.shape().pixels();
-    std::vector<ChannelMoments> parts((pixels + rows_per_block - 1) / rows_per_block);
-    parallel_for(parts.size(), x.size(), [&](std::size_t part) {
-      const std::size_t first = part * rows_per_block;
-      parts[part] = of_block(x.pixel(first), std::min(rows_per_block, pixels - first), x.shape().channels);
-    });
-    return merged(parts);
-  }
-
  private:
   std::size_t count_ = 0;
   std::vector<double> mean_, deviation_;
 };
+
+/// The moments of a tensor's blocks: measured in any order, by any threads, and merged in the order of the blocks.
+class BlockMoments {
+ public:
+  /// Of `count` blocks, for `total`; where that is nullptr, nothing is measured. The memory is the calling thread's, so
+  /// that it has one of these at a time.
+  BlockMoments(ChannelMoments* total, std::size_t count) : total_(total) {
+    thread_local std::vector<ChannelMoments> memory;
+    if (!total) return;
+    if (memory.size() < count) memory.resize(count);
+    blocks_ = std::span(memory).first(count);
+  }
+
+  /// As ChannelMoments::measure_block(), for a block of which nobody else speaks.
+  template <class T>
+  void measure(std::size_t block, const T* data, std::size_t rows, std::size_t channels) const {
+    if (total_) blocks_[block].measure_block(data, rows, channels);
+  }
+
+  /// Makes `total` the moments of all blocks.
+  void merge() const {
+    if (!total_) return;
+    total_->clear();
+    for (const ChannelMoments& block : blocks_) total_->merge(block);
+  }
+
+ private:
+  ChannelMoments* total_;
+  std::span<ChannelMoments> blocks_;
+};
+
+template <class T>
+void ChannelMoments::measure(const Tensor<T>& x) {
+  constexpr std::size_t rows_per_block = 128;
+  const std::size_t pixels = x.shape().pixels(), count = (pixels + rows_per_block - 1) / rows_per_block;
+  const BlockMoments blocks(this, count);
+  parallel_for(count, x.size(), [&](std::size_t block) {
+    const std::size_t first = block * rows_per_block;
+    blocks.measure(block, x.pixel(first), std::min(rows_per_block, pixels - first), x.shape().channels);
+  });
+  blocks.merge();
+}
 
 }  // namespace repopt::nn

@@ -34,7 +34,7 @@ class ConvBiasRelu final : public Block<T> {
     Tensor<T>& y = conv.output();
     require(y.size() > 0, "backward() needs a forward() before it");
     const Eigen::Map<const Vector<T>> b(bias.value.data(), Eigen::Index(bias.value.size()));
-    const auto [sum] = channel_sums<1>(grad, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
+    const auto [sum] = channel_sums<1>(grad, [&](std::size_t p, auto& sums) {
       y.channels(p) = (y.channels(p) + b > T(0)).select(grad.channels(p), T(0));
       sums[0] += y.channels(p);
     });

@@ -34,8 +34,7 @@ class ConvBnRelu final : public Block<T> {
   }
 
   LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) override {
-    ChannelMoments moments;
-    const ChannelMoments* const measured = measured_conv(conv, x, phase, moments);
+    const ChannelMoments* const measured = measured_conv(conv, x, phase, moments_);
     return bn.forward_lazily(conv.output(), phase, measured);
   }
 
@@ -49,6 +48,9 @@ class ConvBnRelu final : public Block<T> {
   void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override { visit(bn); }
 
   FusedConv<T> fused() const override { return fuse<T>(conv.shape(), {{conv.shape(), conv.weight.value, bn}}); }
+
+ private:
+  ChannelMoments moments_;
 };
 
 }  // namespace repopt::nn

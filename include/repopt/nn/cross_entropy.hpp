@@ -35,13 +35,15 @@ double cross_entropy(const Tensor<T>& logits, std::span<const int> labels, doubl
   const double batch = double(labels.size()), classes = double(logits.shape().channels);
   double loss = 0;
   for (std::size_t n = 0; n < labels.size(); ++n) {
-    const Vector<double> z = logits.channels(n).template cast<double>();
-    const Vector<double> log_softmax = z - (z.maxCoeff() + std::log((z - z.maxCoeff()).exp().sum()));
-    Vector<double> q = Vector<double>::Constant(z.size(), label_smoothing / classes);
-    q[labels[n]] += 1 - label_smoothing;
+    const auto z = logits.channels(n).template cast<double>();  // an expression, as log_softmax
+    const double max = z.maxCoeff(), log_sum = max + std::log((z - max).exp().sum());
+    const auto log_softmax = z - log_sum;
+    const double of_label = log_softmax[labels[n]];
     const double smoothed = label_smoothing > 0 ? label_smoothing / classes * log_softmax.sum() : 0;
-    loss -= ((1 - label_smoothing) * log_softmax[labels[n]] + smoothed) / batch;
-    grad_logits.channels(n) = ((log_softmax.exp() - q) / batch).template cast<T>();
+    loss -= ((1 - label_smoothing) * of_label + smoothed) / batch;
+    auto grad = grad_logits.channels(n);
+    grad = ((log_softmax.exp() - label_smoothing / classes) / batch).template cast<T>();
+    grad[labels[n]] = T((std::exp(of_label) - (label_smoothing / classes + 1 - label_smoothing)) / batch);
   }
   return loss;
 }

@@ -88,7 +88,7 @@ class CslaConv2d {
 
   /// `x` must live until backward(). Throws std::invalid_argument if there is no branch, or x does not fit.
   const Tensor<T>& forward(const Tensor<T>& x) {
-    require(!branches_.empty(), "a CSLA layer needs a branch; target: ", describe(target_));
+    require(!branches_.empty(), "a CSLA layer needs a branch");
     bool first = true;
     for (Branch& branch : branches_) {
       const Tensor<T>& part = branch.scale.forward(branch.conv ? branch.conv->forward(x) : x);

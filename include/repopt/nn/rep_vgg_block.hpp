@@ -41,10 +41,9 @@ class RepVggBlock final : public Block<T> {
 
   LazyTensor<T> forward(const LazyTensor<T>& lazy_x, Phase phase) override {
     const Tensor<T>& x = lazy_x.evaluate(x_);
-    ChannelMoments moments;
-    const ChannelMoments* measured = measured_conv(conv_3x3, {x}, phase, moments);
+    const ChannelMoments* measured = measured_conv(conv_3x3, {x}, phase, moments_);
     bn_3x3.measure(conv_3x3.output(), phase, measured);
-    measured = measured_conv(conv_1x1, {x}, phase, moments);
+    measured = measured_conv(conv_1x1, {x}, phase, moments_);
     bn_1x1.measure(conv_1x1.output(), phase, measured);
     if (bn_identity) bn_identity->measure(x, phase);
     y_.resize(conv_3x3.output().shape());
@@ -100,6 +99,7 @@ class RepVggBlock final : public Block<T> {
 
  private:
   Tensor<T> x_, y_;
+  ChannelMoments moments_;  ///< of the convolution that was computed last
 };
 
 }  // namespace repopt::nn

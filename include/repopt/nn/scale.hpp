@@ -39,9 +39,8 @@ class Scale {
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
     if (weight.requires_grad) {
-      const auto [sum] = channel_sums<1>(grad_y, [&](std::size_t p, std::array<Vector<T>, 1>& sums) {
-        sums[0] += grad_y.channels(p) * x_->channels(p);
-      });
+      const auto [sum] =
+          channel_sums<1>(grad_y, [&](std::size_t p, auto& sums) { sums[0] += grad_y.channels(p) * x_->channels(p); });
       for (std::size_t c = 0; c < weight.grad.size(); ++c) weight.grad[c] += T(sum[Eigen::Index(c)]);
     }
     scale_into(grad_x, grad_y);

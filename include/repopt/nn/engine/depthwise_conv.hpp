@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
@@ -35,7 +34,7 @@ void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<con
                        const InputAffine<T>* input, ChannelMoments* moments) {
   const std::size_t channels = shape.out_channels;
   const PixelBlocks blocks(0, y.shape().pixels(), depthwise_block);
-  std::vector<ChannelMoments> parts(moments ? blocks.count() : 0);
+  const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * shape.taps(), [&](std::size_t block) {
     const std::size_t first = blocks.first(block), count = blocks.size(block);
     std::fill_n(y.pixel(first), count * channels, T(0));
@@ -49,9 +48,9 @@ void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<con
                           else
                             for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * from[c];
                         });
-    if (moments) parts[block] = ChannelMoments::of_block(y.pixel(first), count, channels);
+    block_moments.measure(block, y.pixel(first), count, channels);
   });
-  if (moments) *moments = ChannelMoments::merged(parts);
+  block_moments.merge();
 }
 
 template <class T>

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
@@ -124,15 +123,15 @@ void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
                   const InputAffine<T>* input, ChannelMoments* moments) {
   const KernelPanels<T> kernels(shape, weight, false);
   const PixelBlocks blocks(0, y.shape().pixels(), patch_block_size<T>(shape));
-  std::vector<ChannelMoments> parts(moments ? blocks.count() : 0);
+  const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * shape.taps() * shape.in_per_group(), [&](std::size_t block) {
     const std::size_t first = blocks.first(block), count = blocks.size(block);
     for (std::size_t group = 0; group < shape.groups; ++group)
       multiply(patches(shape, x, y.shape(), group, first, count, input), count, kernels[group],
                Product<T>::row_major(y.pixel(first) + group * shape.out_per_group(), shape.out_channels), false);
-    if (moments) parts[block] = ChannelMoments::of_block(y.pixel(first), count, shape.out_channels);
+    block_moments.measure(block, y.pixel(first), count, shape.out_channels);
   });
-  if (moments) *moments = ChannelMoments::merged(parts);
+  block_moments.merge();
 }
 
 /// For every stride: each patch's gradient is added to the pixels below it. In parallel over sets of images, since the

@@ -17,7 +17,6 @@
 #include <array>
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
@@ -73,7 +72,7 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   fill_up_panels(u, out_channels);
 
   const auto blocks = winograd_blocks<Scheme>(shape, y.shape());
-  std::vector<ChannelMoments> parts(moments ? blocks.count() : 0);
+  const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const auto block = blocks[index];
     const std::size_t tiles = block.tiles();
@@ -84,9 +83,9 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
       multiply<T>({v[point], in_channels, 1}, v.rows(point), {u[point], in_channels, out_channels},
                   Product<T>::in_panels({products[point], v.rows(point), out_channels}), false);
     for (std::size_t tile = 0; tile < tiles; ++tile) transform_output(products, block.tile(tile), tile, y);
-    if (moments) parts[index] = ChannelMoments::of_block(y.pixel(block.first_pixel()), block.pixels(), out_channels);
+    block_moments.measure(index, y.pixel(block.first_pixel()), block.pixels(), out_channels);
   });
-  if (moments) *moments = ChannelMoments::merged(parts);
+  block_moments.merge();
 }
 
 /// The sum over the batch is shared among threads by points, so that its rounding does not depend on their number.
