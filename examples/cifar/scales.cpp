@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -78,12 +79,22 @@ Json show_scales(const ScalesOptions& options) {
   }
   json.update({{"count", count}, {"negative", negative}, {"not_finite", not_finite}, {"scales", list}});
 
+  std::string fault;
+  if (!fitting.empty()) try {
+      repopt::io::bind_scales(repopt::io::load_scales<float>(options.file),
+                              repopt::nn::scale_lengths(repopt::nn::repopt_vgg_preset(fitting.front())));
+    } catch (const std::runtime_error& error) {
+      fault = error.what();
+    }
+  json["fault"] = fault.empty() ? Json() : Json(fault);
+
   std::string names;
   for (const std::string& name : fitting) names += (names.empty() ? "" : ", ") + name;
-  const std::vector<std::string> notes{
+  std::vector<std::string> notes{
       concat(count, " values in ", summaries.size(), " scales, ", negative, " negative",
              not_finite > 0 ? concat(", ", not_finite, " not finite") : ""),
       names.empty() ? "fits none of this program's models" : concat("fits the model ", names)};
+  if (!fault.empty()) notes.push_back("but trains none: " + fault);
   print_table(summaries);
   for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
   repopt::io::write_file(options.out, scales_svg(options.file.filename().string(), notes, summaries));

@@ -44,7 +44,10 @@ repopt::nn::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::
       is_file && options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
   if (saved) return search::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
   auto scales = named_scales<T>(options.scales, config);
-  if (options.average_scales) scales = search::averaged_over_channels(std::move(scales));
+  if (options.average_scales)
+    scales =
+        repopt::io::bind_scales(search::averaged_over_channels(std::move(scales)), repopt::nn::scale_lengths(config),
+                                options.scales + ", averaged over the channels");
   return options.identity_init == "one" ? search::with_identity_one(config, std::move(scales)) : scales;
 }
 
@@ -279,10 +282,11 @@ class Trainer {
                                {{"model", options_.model}, {"data", pictures_.train.name}});
     diagnostics_ = repopt::search::diagnose(found, scales_);
     std::fprintf(stderr,
-                 "scales: %zu, mean %.3f; moved by %.3f on average, %.3f at most; %zu negative, %zu near zero\n",
-                 diagnostics_.count, diagnostics_.mean, diagnostics_.mean_movement, diagnostics_.largest_movement,
-                 diagnostics_.negative, diagnostics_.near_zero);
-    if (diagnostics_.mean_movement < 0.01)
+                 "scales: %zu, mean %.3f; those of convolutions moved by %.1f %%, identities by %.1f %%; %zu negative, "
+                 "%zu near zero\n",
+                 diagnostics_.count, diagnostics_.mean, 100 * diagnostics_.movement,
+                 100 * diagnostics_.identity_movement, diagnostics_.negative, diagnostics_.near_zero);
+    if (diagnostics_.movement < 0.05)
       std::fprintf(stderr, "warning: the scales hardly moved: a longer search would say more\n");
   }
 
@@ -314,6 +318,7 @@ class Trainer {
               {"epochs", options_.epochs},
               {"classes", pictures_.train.classes},
               {"train_images", pictures_.train.labels.size()},
+              {"batch_size", whole_batch_},
               {"test_images", pictures_.test.labels.size()},
               {"parameters", model_.parameter_count()},
               {"test_accuracy", metrics.back().test_accuracy},
@@ -326,12 +331,10 @@ class Trainer {
               {"processes", Processes::size()},
               {"out", options_.out.string()}};
     if (options_.mode == "hyper_search")
-      json["scale_diagnostics"] = {{"count", diagnostics_.count},
-                                   {"mean", diagnostics_.mean},
-                                   {"mean_movement", diagnostics_.mean_movement},
-                                   {"largest_movement", diagnostics_.largest_movement},
-                                   {"negative", diagnostics_.negative},
-                                   {"near_zero", diagnostics_.near_zero}};
+      json["scale_diagnostics"] = {
+          {"count", diagnostics_.count},       {"mean", diagnostics_.mean},
+          {"movement", diagnostics_.movement}, {"identity_movement", diagnostics_.identity_movement},
+          {"negative", diagnostics_.negative}, {"near_zero", diagnostics_.near_zero}};
     return json;
   }
 

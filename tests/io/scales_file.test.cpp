@@ -80,8 +80,12 @@ TEST_CASE("Scales bind by name, and every fault is listed with both values") {
   scales = example();
   scales["stage0.scale_conv.weight"][0] = std::numeric_limits<float>::quiet_NaN();
   refuses(scales, "file: 1 not finite: 'stage0.scale_conv.weight' holds nan at index 0");
-  scales["stage0.scale_conv.weight"] = {0, -0.0f};
-  refuses(scales, "file: 1 zero in every channel, so that its branch would never train: 'stage0.scale_conv.weight'");
+  scales["stage0.scale_conv.weight"] = {1, 1e30f};
+  refuses(scales, "file: 1 not finite: 'stage0.scale_conv.weight' holds 1e+30 at index 1, whose square is not");
+  for (const float nothing : {0.0f, 1e-30f}) {
+    scales["stage0.scale_conv.weight"] = {nothing, -nothing};
+    refuses(scales, "file: 1 zero in every channel, so that its branch would never train: 'stage0.scale_conv.weight'");
+  }
 }
 
 TEST_CASE("The error for scales of another preset names the first layer that does not fit, in the network's order") {

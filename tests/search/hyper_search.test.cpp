@@ -83,14 +83,15 @@ TEST_CASE("averaged_over_channels keeps each scale's mean and no other differenc
 }
 
 TEST_CASE("diagnose counts signs and near zeros and measures the movement") {
-  const Scales<double> start{{"a", {1, 1}}, {"b", {1, -0.5}}}, scales{{"a", {-1, 0.0005}}, {"b", {1, -0.75}}};
+  const Scales<double> start{{"a.scale_conv.weight", {1, 1}}, {"a.scale_identity.weight", {1, -0.5}}},
+      scales{{"a.scale_conv.weight", {-1, 0.0005}}, {"a.scale_identity.weight", {1, -0.75}}};
   const ScaleDiagnostics found = diagnose(scales, start);
   CHECK(found.count == 4);
   CHECK(found.negative == 2);
   CHECK(found.near_zero == 1);
   CHECK(found.mean == doctest::Approx((-1 + 0.0005 + 1 - 0.75) / 4));
-  CHECK(found.mean_movement == doctest::Approx((2 + 0.9995 + 0 + 0.25) / 4));
-  CHECK(found.largest_movement == 2);
+  CHECK(found.movement == doctest::Approx((2 + 0.9995) / 2));
+  CHECK(found.identity_movement == doctest::Approx(0.25 / 1.5));
   CHECK(diagnose(Scales<double>{}, Scales<double>{}).count == 0);
 }
 

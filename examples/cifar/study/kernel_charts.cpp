@@ -165,10 +165,10 @@ std::string scales_section(const ModelSummary& summary, const StudyOptions& opti
                         start = repopt::search::sqrt_scales<float>(config);
     const repopt::search::ScaleDiagnostics found = repopt::search::diagnose(scales, start);
     html = concat(
-        paragraph(concat("From ", group.key().name(), ". The scales and identity weights moved by ",
-                         fixed(found.mean_movement, 3), " on average and ", fixed(found.largest_movement, 3),
-                         " at most; ", found.negative, " of ", found.count, " are negative, ", found.near_zero,
-                         " are below 0.001 in size. GradMult of ", spec.name,
+        paragraph(concat("From ", group.key().name(), ". The scales of the convolutions moved by ",
+                         fixed(100 * found.movement, 1), " %, the identities' weights, which decay, by ",
+                         fixed(100 * found.identity_movement, 1), " %; ", found.negative, " of ", found.count,
+                         " are negative, ", found.near_zero, " are below 0.001 in size. GradMult of ", spec.name,
                          ": a row for each output channel, a column for each input channel, on one scale of colours.")),
         side_by_side(concat("<figure>", grad_mult_picture(spec, scales), "</figure>\n",
                             depth_picture(config.block_specs(), scales, start))));
@@ -200,7 +200,7 @@ std::string kernels_section(const ModelSummary& summary, const StudyOptions& opt
     html =
         concat(paragraph("Kernels as deployed: batch norms folded in and, for repvgg, the branches merged into one "
                          "convolution. The article finds standard deviations of 0.0066 (RepOpt-VGG-B1) against 0.0234 "
-                         "(RepVGG-B1), and with them a loss in 8-bit integers that RepOpt-VGG does not have."),
+                         "(RepVGG-B1), and with them a far larger loss in 8-bit integers."),
                side_by_side(histogram_picture(networks, layer)),
                table({"network", "s.d. of the layer", "its largest weight / s.d.", "s.d. of a block, mean",
                       "lowest – highest block"},

@@ -80,10 +80,11 @@ class ScaleFaults {
       } else if (scale.size() != found->second) {
         wrong_length_.push_back(concat("'", name, "' has ", scale.size(), " elements, expected are ", found->second));
         add_misfit(name);
-      } else if (const auto bad = std::ranges::find_if_not(scale, [](T s) { return std::isfinite(s); });
+      } else if (const auto bad = std::ranges::find_if_not(scale, [](T s) { return std::isfinite(s * s); });
                  bad != scale.end()) {
-        not_finite_.push_back(concat("'", name, "' holds ", *bad, " at index ", bad - scale.begin()));
-      } else if (std::ranges::all_of(scale, [](T s) { return s == 0; })) {
+        not_finite_.push_back(concat("'", name, "' holds ", *bad, " at index ", bad - scale.begin(),
+                                     std::isfinite(*bad) ? ", whose square is not" : ""));
+      } else if (std::ranges::all_of(scale, [](T s) { return s * s == 0; })) {
         zero_.push_back(concat("'", name, "'"));
       }
     }
@@ -122,9 +123,9 @@ class ScaleFaults {
 }  // namespace detail
 
 /// The scales, if they are just those expected: every name there, none more, each of its length (nn::scale_lengths()),
-/// finite, and not zero in every channel. Otherwise throws std::runtime_error that begins with `source`, the file's
-/// name, names the first layer that does not fit and lists what is missing, extra, of the wrong length, not finite or
-/// zero; if no name fits at all, what the file holds instead.
+/// finite, and not zero in every channel, in T and when squared. Otherwise throws std::runtime_error that begins with
+/// `source`, the file's name, names the first layer that does not fit and lists what is missing, extra, of the wrong
+/// length, not finite or zero; if no name fits at all, what the file holds instead.
 template <std::floating_point T>
 Scales<T> bind_scales(Scales<T> scales, const nn::ScaleLengths& expected, const std::string& source = "scales") {
   const std::string faults = detail::ScaleFaults(scales, expected).describe();

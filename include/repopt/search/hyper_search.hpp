@@ -71,12 +71,15 @@ Scales<T> searched_scales(nn::RepOptVgg<T>& model) {
 
 /// What a search did to the scales, the identities' weights among them.
 struct ScaleDiagnostics {
-  std::size_t count = 0;        ///< of all scales
-  std::size_t negative = 0;     ///< how many are below zero
-  std::size_t near_zero = 0;    ///< below 1e-3 in size: a constant scale that small hardly lets its branch train
-  double mean = 0;              ///< of all scales
-  double mean_movement = 0;     ///< mean of |scale - start|
-  double largest_movement = 0;  ///< largest |scale - start|
+  std::size_t count = 0;      ///< of all scales
+  std::size_t negative = 0;   ///< how many are below zero
+  std::size_t near_zero = 0;  ///< below 1e-3 in size: a constant scale that small hardly lets its branch train
+  double mean = 0;            ///< of all scales
+  /// Mean |scale - start| over mean |start|: of the scales that the convolutions' branches end with, which is what a
+  /// search is for, and of the identities' weights, which weight decay draws to zero besides.
+  /// @{
+  double movement = 0, identity_movement = 0;
+  /// @}
 };
 
 /// Compares scales with those that the search started from. Throws std::invalid_argument if their names or lengths
@@ -84,25 +87,29 @@ struct ScaleDiagnostics {
 template <class T>
 ScaleDiagnostics diagnose(const Scales<T>& scales, const Scales<T>& start) {
   ScaleDiagnostics found;
+  struct Movement {
+    double moved = 0, start = 0;
+    double share() const { return start > 0 ? moved / start : moved; }
+  } branches, identities;
   require(scales.size() == start.size(), "there are ", scales.size(), " scales, the start has ", start.size());
   for (const auto& [name, values] : scales) {
     const auto from = start.find(name);
     require(from != start.end() && from->second.size() == values.size(), "the start has no '", name, "' of ",
             values.size(), " elements");
+    Movement& movement = nn::ScaleName(name).kind == "scale_identity" ? identities : branches;
     for (std::size_t c = 0; c < values.size(); ++c) {
-      const double scale = double(values[c]), movement = std::abs(scale - double(from->second[c]));
+      const double scale = double(values[c]), began = double(from->second[c]);
       ++found.count;
       found.negative += scale < 0;
       found.near_zero += std::abs(scale) < 1e-3;
       found.mean += scale;
-      found.mean_movement += movement;
-      found.largest_movement = std::max(found.largest_movement, movement);
+      movement.moved += std::abs(scale - began);
+      movement.start += std::abs(began);
     }
   }
-  if (found.count > 0) {
-    found.mean /= double(found.count);
-    found.mean_movement /= double(found.count);
-  }
+  if (found.count > 0) found.mean /= double(found.count);
+  found.movement = branches.share();
+  found.identity_movement = identities.share();
   return found;
 }
 
