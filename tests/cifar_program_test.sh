@@ -130,6 +130,38 @@ quantize="quantize --data synthetic --limit 160 --out no.safetensors --weights"
     --fine-tune-epochs 1
 }
 check "a refused quantization writes nothing" '[ ! -e no.safetensors ]'
+refuses "scales without fine-tuning" "there is no --fine-tune-epochs" quantize --data synthetic --scales ones \
+  --weights whole/model.safetensors
+refuses "pictures without INT8" "there is no --int8" export-onnx --data synthetic --weights whole/model.safetensors \
+  --out no.onnx
+for option in "train --data synthetic --epochs" "eval --data synthetic --weights whole/model.safetensors --limit" \
+  "study --data synthetic --seeds"; do
+  status=0
+  # shellcheck disable=SC2086  # words
+  "$program" $option -1 >out.txt 2>err.txt || status=$?
+  check "$option -1 is refused" '[ "$status" -ne 0 ] && grep -q "must not be negative, it is -1" err.txt'
+done
+
+# CIFAR's files, of noise: search on one, train on another.
+mkdir noise
+for file in data_batch_1 data_batch_2 test_batch; do
+  for label in 0 1 2 3 4 5 6 7; do
+    printf %b "\\0$label" && head -c 3072 /dev/urandom
+  done >"noise/$file.bin"
+done
+on_noise="--data noise --model cifar-small --epochs 1 --batch-size 8 --threads 1"
+# shellcheck disable=SC2086  # words
+{
+  "$program" train $on_noise --mode hyper_search --train-files data_batch_1.bin --out first >first.txt 2>first.log
+  "$program" train $on_noise --mode rep --scales first/scales.safetensors --train-files data_batch_2.bin --classes 5 \
+    --out second >second.txt 2>>log.txt
+}
+check "a search of one step is warned of" 'grep -q "warning: the scales hardly moved" first.log'
+check "search on one file, train on five classes of another" \
+  'grep -q "\"train_images\":8" first.txt && grep -q "\"train_images\":5" second.txt'
+head -c 15365 /dev/zero | tr "\\0" "\\7" >noise/test_batch.bin
+refuses "no pictures of the classes" "noise has no test pictures of its first 5 classes" eval --data noise --classes 5 \
+  --weights second/model.safetensors
 refuses "a missing folder" "nowhere" train --data nowhere
 refuses "another run's checkpoint" "lr is 0.1, here it is 0.2" train --data synthetic --model cifar-small --mode rep \
   --epochs 2 --limit 160 --batch-size 32 --seed 3 --ema 0.9 --out whole --resume --lr 0.2

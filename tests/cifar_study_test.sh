@@ -68,9 +68,14 @@ check "a run that fails stops only those that need it" \
   '[ "$(cut -d, -f2 failing/study.csv | tail -n +2)" = plain ] && grep -q "rep-averaged.*there are no scales" failing.txt'
 check "the page says why" 'grep -q "hyper_search-lr0.1-e2-s0: exit status 1: error: .*checkpoint" failing/study.html'
 
-status=0
-"$program" $three --out whole --batch-size 64 >other.txt 2>err.txt || status=$?
-check "results under other conditions are refused, exit status $status" \
-  '[ "$status" -eq 1 ] && grep -q "batch size 128; these would be on .* batch size 64: choose another --out" err.txt'
+here="512 training and 512 test pictures of synthetic, batch size"
+refuses "another batch size" "$here 128, Hyper-Searches of 2 epochs; these would be on $here 64, " $three --out whole \
+  --batch-size 64
+refuses "another Hyper-Search" "$here 128, Hyper-Searches of 1 epochs: choose another --out" $three --out whole \
+  --search-epochs 1
+rm whole/study.csv
+"$program" $three --out whole --batch-size 64 >other.txt 2>log.txt
+check "a run that is there, but in no study.csv, is not taken for one of another batch size" \
+  'grep -q "plain-lr0.1-e2-s0 holds a run on .* batch size 128, .* this would be on .* batch size 64" other.txt'
 
 finish

@@ -52,6 +52,7 @@ Json export_onnx(const ExportOnnxOptions& options) {
   if (format == NetworkFormat::floats && !options.int8) {
     repopt::require(!options.signed_weights, "--signed-weights is about INT8 networks: ", quantization.weights.string(),
                     " holds floats, and there is no --int8");
+    repopt::require(quantization.data.empty(), "--data is what --int8 quantizes by, and there is no --int8");
     const auto [info, model] = load_network(quantization.weights);
     return write_onnx(info, model, "float", options);
   }

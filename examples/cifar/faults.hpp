@@ -14,7 +14,8 @@
 
 namespace repopt_cifar {
 
-/// The first NaN or infinity among parameters and running statistics, from the input on; nothing if all are finite.
+/// The first NaN or infinity among parameters and running statistics, or negative running variance, from the input on;
+/// nothing if there is none.
 template <class T>
 std::optional<std::string> network_fault(repopt::nn::RepOptVgg<T>& model) {
   std::optional<std::string> fault;
@@ -22,6 +23,9 @@ std::optional<std::string> network_fault(repopt::nn::RepOptVgg<T>& model) {
     if (fault) return;
     if (const auto index = repopt::first_non_finite<T>(parameter.value))
       fault = repopt::concat(name, " is ", parameter.value[*index], " at index ", *index);
+    else if (name.ends_with("running_var"))
+      for (const T variance : parameter.value)
+        if (!fault && variance < 0) fault = repopt::concat(name, " holds ", variance, ", a negative variance");
   });
   return fault;
 }

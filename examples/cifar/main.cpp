@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <string>
 
 #include "commands.hpp"
 #include "processes.hpp"
@@ -141,11 +142,22 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
   app.add_flag("--int8", o.int8, "then quantize the networks of plain, rep-searched and repvgg, into quant.csv");
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
-  app.add_flag("--smoke", o.smoke, "a minute of it all on generated pictures, whatever else is said but --out");
+  app.add_flag("--smoke", o.smoke, "a few minutes of it all on generated pictures, whatever else is said but --out");
   std::string variants = "Variants:\n";
   for (const study::Variant& variant : study::all_variants())
     variants += repopt::concat("  ", variant.name, ": ", variant.meaning, "\n");
   app.footer(variants);
+}
+
+/// CLI11 would read -1 as the largest count there is.
+void refuse_negative_counts(CLI::App& app) {
+  for (CLI::Option* const option : app.get_options())
+    if (option->get_type_name().starts_with("UINT"))
+      option->check(CLI::Validator(
+          [](const std::string& text) {
+            return text.starts_with('-') ? repopt::concat("must not be negative, it is ", text) : std::string();
+          },
+          ""));
 }
 
 void add_plot(CLI::App& app, PlotOptions& o) {
@@ -212,6 +224,7 @@ int main(int argc, char** argv) {
   add_study(*study_command, study_options);
   add_plot(*plot_command, plot_options);
   add_scales(*scales_command, scales_options);
+  for (CLI::App* const command : app.get_subcommands({})) refuse_negative_counts(*command);
   CLI11_PARSE(app, argc, argv);
   if (*train_command) return Processes::run([&] { return run([&] { return train(train_options); }); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });

@@ -1,7 +1,9 @@
 #include "network.hpp"
 
+#include <stdexcept>
 #include <utility>
 
+#include "faults.hpp"
 #include "repopt/io/quantized_file.hpp"
 #include "repopt/search/hyper_search.hpp"
 
@@ -11,10 +13,16 @@ using repopt::nn::Mode;
 
 namespace {
 
-repopt::nn::RepOptVggConfig config_of(const ModelInfo& info) {
-  repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(info.model);
-  config.classes = info.classes;
-  return config;
+/// The network that the metadata of `file` speak of.
+repopt::nn::RepOptVggConfig config_of(const repopt::io::Safetensors& file, const ModelInfo& info) {
+  try {
+    network_mode(info.mode);
+    repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(info.model);
+    config.classes = info.classes;
+    return config;
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(repopt::concat(file.name(), ": ", error.what()));
+  }
 }
 
 }  // namespace
@@ -22,19 +30,20 @@ repopt::nn::RepOptVggConfig config_of(const ModelInfo& info) {
 Network load_network(const std::filesystem::path& weights) {
   const auto file = repopt::io::Safetensors::load(weights);
   ModelInfo info = read_model_info(file);
-  const repopt::nn::RepOptVggConfig config = config_of(info);
+  const repopt::nn::RepOptVggConfig config = config_of(file, info);
   const Mode mode = info.deployed ? Mode::deploy : network_mode(info.mode);
   const bool csla = mode == Mode::csla || mode == Mode::hyper_search;
   repopt::nn::RepOptVgg<float> model(config, mode, 0,
                                      csla ? repopt::search::ones_scales<float>(config) : repopt::nn::Scales<float>{});
   repopt::io::read_model(file, model);
+  if (const auto fault = network_fault(model)) throw std::runtime_error(repopt::concat(file.name(), ": ", *fault));
   return {std::move(info), std::move(model)};
 }
 
 QuantizedNetwork load_quantized_network(const std::filesystem::path& weights) {
   const auto file = repopt::io::Safetensors::load(weights);
   ModelInfo info = read_model_info(file, NetworkFormat::int8);
-  repopt::quant::QuantizedVgg model = repopt::io::read_quantized(file, config_of(info));
+  repopt::quant::QuantizedVgg model = repopt::io::read_quantized(file, config_of(file, info));
   return {std::move(info), std::move(model)};
 }
 

@@ -45,6 +45,8 @@ PictureSets PictureSets::load(const std::string& data, std::size_t limit, std::s
   for (repopt::io::ImageDataset* const set : {&sets.train, &sets.test}) {
     keep_classes(*set, classes);
     if (limit > 0) keep_first(*set, std::min(limit, set->size()));
+    repopt::require(set->size() > 0, data, " has no ", set == &sets.train ? "training" : "test", " pictures",
+                    classes > 0 ? repopt::concat(" of its first ", classes, " classes") : "");
   }
   return sets;
 }

@@ -16,7 +16,7 @@ namespace repopt_cifar {
 /// Training and test pictures of `data`, a folder or "synthetic": of the first `classes` classes (0: all), and then the
 /// first `limit` of each set (0: all). The training pictures come from `train_files` of the folder alone if there are
 /// any. Throws std::runtime_error if the folder is not what it should be, and std::invalid_argument if it has fewer
-/// classes.
+/// classes, or no pictures of them in one of the sets.
 struct PictureSets {
   repopt::io::ImageDataset train, test;
 

@@ -119,6 +119,9 @@ CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDatas
 
 Json quantize(const QuantizeOptions& options) {
   repopt::require(options.lr > 0, "--lr must be > 0, it is ", options.lr);
+  repopt::require(options.scales.empty() || options.fine_tune_epochs > 0,
+                  "--scales is about fine-tuning, and there is "
+                  "no --fine-tune-epochs");
   set_threads(options.threads);
   const Network network = load_network(options.weights);
   const ModelInfo& info = network.info;

@@ -72,6 +72,9 @@ ModelInfo read_model_info(const repopt::io::Safetensors& file, NetworkFormat for
                    .normalisation = {}};
     info.normalisation.mean = json.at("mean");
     info.normalisation.std = json.at("std");
+    for (const double std : info.normalisation.std)
+      if (!(std > 0))
+        throw std::runtime_error(repopt::concat(file.name(), ": metadata 'run': std must be > 0, it is ", std));
     return info;
   } catch (const Json::exception& error) {
     throw std::runtime_error(repopt::concat(file.name(), ": metadata 'run': ", error.what()));

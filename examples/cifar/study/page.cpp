@@ -58,7 +58,7 @@ std::string missing_runs(const std::vector<PlannedRun>& plan, const std::vector<
     items +=
         concat("<li>", run.key.name(), failure == failures.end() ? "" : ": " + escaped(failure->second), "</li>\n");
   }
-  if (count == 0) return paragraph(concat("All ", plan.size(), " planned runs are here."));
+  if (count == 0) return paragraph(concat("All ", plan.size(), " runs of the last command's plan are here."));
   return concat("<details><summary>", count, " of ", plan.size(), " planned runs are not here</summary><ul>\n", items,
                 "</ul></details>\n");
 }

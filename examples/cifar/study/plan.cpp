@@ -70,16 +70,19 @@ const Variant& find_variant(std::string_view name) {
 
 std::string RunKey::name() const { return concat(model, "-", variant, "-lr", lr, "-e", epochs, "-s", seed); }
 
+std::size_t search_epochs(const StudyOptions& options) {
+  return options.search_epochs > 0 || options.epochs.empty() ? options.search_epochs : options.epochs.front();
+}
+
 std::vector<PlannedRun> plan(const StudyOptions& options) {
   validate(options);
   const std::vector<Variant> chosen = chosen_variants(options.variants);
   const bool searches = std::ranges::find(options.variants, search_name) != options.variants.end() ||
                         std::ranges::any_of(chosen, &Variant::needs_search);
-  const std::size_t search_epochs = options.search_epochs > 0 ? options.search_epochs : options.epochs.front();
   std::vector<PlannedRun> runs;
   for (std::uint64_t seed = 0; seed < options.seeds; ++seed)
     for (const std::string& model : options.models) {
-      const RunKey search{model, std::string(search_name), search_lr, search_epochs, seed};
+      const RunKey search{model, std::string(search_name), search_lr, search_epochs(options), seed};
       if (searches) runs.push_back({search, ""});
       for (const std::size_t epochs : options.epochs)
         for (const Variant& variant : chosen)

@@ -53,6 +53,9 @@ struct PlannedRun {
   std::string search;
 };
 
+/// The epochs of a Hyper-Search.
+std::size_t search_epochs(const StudyOptions& options);
+
 /// The runs in their order: seed by seed a whole study, and before the runs that need it the Hyper-Search of their
 /// model and seed. Throws std::invalid_argument if an option is wrong.
 std::vector<PlannedRun> plan(const StudyOptions& options);

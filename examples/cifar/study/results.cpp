@@ -20,23 +20,23 @@ namespace {
 
 constexpr const char* header =
     "model,variant,optimizer,lr,epochs,seed,test_accuracy,train_loss,seconds_per_epoch,processor_seconds_per_epoch,"
-    "peak_memory_mb,parameters,threads,data,train_images,test_images,batch_size";
+    "peak_memory_mb,parameters,threads,data,train_images,test_images,batch_size,search_epochs";
 
 }  // namespace
 
 std::string describe(const Conditions& c) {
   return concat(c.train_images, " training and ", c.test_images, " test pictures of ", c.data, ", batch size ",
-                c.batch_size);
+                c.batch_size, ", Hyper-Searches of ", c.search_epochs, " epochs");
 }
 
 std::string to_csv(const std::vector<RunResult>& results) {
   std::string text = concat(header, "\n");
   for (const RunResult& r : results)
-    text +=
-        concat(r.key.model, ",", r.key.variant, ",", r.optimizer, ",", r.key.lr, ",", r.key.epochs, ",", r.key.seed,
-               ",", r.test_accuracy, ",", r.train_loss, ",", r.seconds_per_epoch, ",", r.processor_seconds_per_epoch,
-               ",", r.peak_memory_mb, ",", r.parameters, ",", r.threads, ",", r.conditions.data, ",",
-               r.conditions.train_images, ",", r.conditions.test_images, ",", r.conditions.batch_size, "\n");
+    text += concat(r.key.model, ",", r.key.variant, ",", r.optimizer, ",", r.key.lr, ",", r.key.epochs, ",", r.key.seed,
+                   ",", r.test_accuracy, ",", r.train_loss, ",", r.seconds_per_epoch, ",",
+                   r.processor_seconds_per_epoch, ",", r.peak_memory_mb, ",", r.parameters, ",", r.threads, ",",
+                   r.conditions.data, ",", r.conditions.train_images, ",", r.conditions.test_images, ",",
+                   r.conditions.batch_size, ",", r.conditions.search_epochs, "\n");
   return text;
 }
 
@@ -54,7 +54,7 @@ std::vector<RunResult> results_from_csv(const std::string& text, const std::stri
                        .peak_memory_mb = number(10),
                        .parameters = count(11),
                        .threads = line.number<int>(12),
-                       .conditions = {line.fields[13], count(14), count(15), count(16)}});
+                       .conditions = {line.fields[13], count(14), count(15), count(16), count(17)}});
   }
   return results;
 }
@@ -64,24 +64,25 @@ std::vector<RunResult> read_results(const std::filesystem::path& out) {
   return std::filesystem::exists(path) ? results_from_csv(read_text(path), path.string()) : std::vector<RunResult>{};
 }
 
-RunResult read_result(const std::filesystem::path& folder, const RunKey& key, std::size_t batch_size) {
+RunResult read_result(const std::filesystem::path& folder, const RunKey& key, std::size_t search_epochs) {
   const std::filesystem::path path = folder / "result.json";
   try {
     const auto json = nlohmann::json::parse(read_text(path));
     const std::size_t train_images = json.at("train_images");
     const double seconds = median_epoch_seconds(folder, train_images);
     const auto& processor = json.at("processor_seconds_per_epoch");  // null if its last process had nothing to train
-    return {.key = key,
-            .optimizer = json.at("optimizer"),
-            .test_accuracy = json.at("test_accuracy"),
-            .train_loss = json.at("train_loss"),
-            .seconds_per_epoch = seconds,
-            .processor_seconds_per_epoch =
-                processor.is_null() ? seconds * json.at("threads").get<double>() : processor.get<double>(),
-            .peak_memory_mb = json.at("peak_rss_mb"),
-            .parameters = json.at("parameters"),
-            .threads = json.at("threads"),
-            .conditions = {json.at("data"), train_images, json.at("test_images"), batch_size}};
+    return {
+        .key = key,
+        .optimizer = json.at("optimizer"),
+        .test_accuracy = json.at("test_accuracy"),
+        .train_loss = json.at("train_loss"),
+        .seconds_per_epoch = seconds,
+        .processor_seconds_per_epoch =
+            processor.is_null() ? seconds * json.at("threads").get<double>() : processor.get<double>(),
+        .peak_memory_mb = json.at("peak_rss_mb"),
+        .parameters = json.at("parameters"),
+        .threads = json.at("threads"),
+        .conditions = {json.at("data"), train_images, json.at("test_images"), json.at("batch_size"), search_epochs}};
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(concat(path.string(), ": ", error.what()));
   }

@@ -14,11 +14,12 @@ namespace repopt_cifar::study {
 struct Conditions {
   std::string data = "";
   std::size_t train_images = 0, test_images = 0, batch_size = 0;
+  std::size_t search_epochs = 0;  ///< of the Hyper-Searches whose scales are used
 
   bool operator==(const Conditions&) const = default;
 };
 
-/// "10000 training and 2000 test pictures of synthetic, batch size 128".
+/// "10000 training and 2000 test pictures of synthetic, batch size 128, Hyper-Searches of 12 epochs".
 std::string describe(const Conditions& conditions);
 
 /// A finished run.
@@ -44,8 +45,9 @@ std::vector<RunResult> results_from_csv(const std::string& text, const std::stri
 /// Reads OUT/study.csv; nothing if there is no such file. Throws std::runtime_error.
 std::vector<RunResult> read_results(const std::filesystem::path& out);
 
-/// The result in the folder of a run that has ended well. Throws std::runtime_error if it has not.
-RunResult read_result(const std::filesystem::path& folder, const RunKey& key, std::size_t batch_size);
+/// The result in the folder of a run that has ended well, in a study with Hyper-Searches of `search_epochs`. Throws
+/// std::runtime_error if it has not.
+RunResult read_result(const std::filesystem::path& folder, const RunKey& key, std::size_t search_epochs);
 
 /// Adds a line to OUT/study.csv, unless it has the run. Safe against other processes that do the same.
 void add_result(const std::filesystem::path& out, const RunResult& result);

@@ -184,7 +184,9 @@ std::string time_section(const ModelSummary& summary, const StudyOptions& option
   html += table({"variant", "epochs", "seconds", "% of repvgg's time", "test accuracy in %", "seeds"}, rows);
   return section(summary.model() + "-time", "At equal time",
                  html + paragraph("Seconds are processor time divided by the number of threads, which is time on the "
-                                  "clock of an idle machine and depends little on what else this one did."));
+                                  "clock of an idle machine; what else this one did still shows in it, by some "
+                                  "percent. The Hyper-Search that rep-searched and csla need before is left out: it "
+                                  "is made once for an architecture."));
 }
 
 }  // namespace repopt_cifar::study

@@ -16,8 +16,9 @@ namespace repopt_cifar::study {
 
 using repopt::concat;
 
-Runner::Runner(const StudyOptions& options, std::string program, std::map<std::string, std::string>& failures)
-    : options_(options), program_(std::move(program)), failures_(failures) {}
+Runner::Runner(const StudyOptions& options, const Conditions& conditions, std::string program,
+               std::map<std::string, std::string>& failures)
+    : options_(options), conditions_(conditions), program_(std::move(program)), failures_(failures) {}
 
 void Runner::run(std::vector<PlannedRun> runs, const std::function<void()>& finished) {
   std::erase_if(runs, [&](const PlannedRun& run) { return has_result(run.key.name()); });
@@ -49,16 +50,20 @@ Runner::Outcome Runner::attempt(const PlannedRun& run) {
   std::filesystem::create_directories(folder);
   const FileLock lock(folder / "lock", FileLock::Wait::no);
   if (!lock.held()) return Outcome::not_yet;
-  return has_result(run.key.name()) || adopt(run) ? Outcome::done : make(run);
+  if (has_result(run.key.name())) return Outcome::done;
+  const std::filesystem::path result = folder / "result.json";
+  return std::filesystem::exists(result) && std::filesystem::file_size(result) > 0 ? adopt(run) : make(run);
 }
 
 /// Takes the result of a run that ended well while nobody was there to note it.
-bool Runner::adopt(const PlannedRun& run) {
+Runner::Outcome Runner::adopt(const PlannedRun& run) {
   const std::filesystem::path folder = run_folder(options_, run.key.name());
-  if (!std::filesystem::exists(folder / "result.json") || std::filesystem::file_size(folder / "result.json") == 0)
-    return false;
-  add_result(options_.out, read_result(folder, run.key, options_.batch_size));
-  return true;
+  const RunResult result = read_result(folder, run.key, search_epochs(options_));
+  if (result.conditions != conditions_)
+    return fail(run, concat(folder.string(), " holds a run on ", describe(result.conditions), ", this would be on ",
+                            describe(conditions_), ": remove the folder, or choose another --out"));
+  add_result(options_.out, result);
+  return Outcome::done;
 }
 
 Runner::Outcome Runner::make(const PlannedRun& run) {
@@ -70,7 +75,7 @@ Runner::Outcome Runner::make(const PlannedRun& run) {
   const double start = seconds_now();
   const Ending ending = run_child(arguments, folder / "result.json", folder / "log.txt", interrupt_);
   if (ending.status != 0) return fail(run, concat("exit status ", ending.status, ": ", ending.last_words));
-  const RunResult result = read_result(folder, run.key, options_.batch_size);
+  const RunResult result = read_result(folder, run.key, search_epochs(options_));
   add_result(options_.out, result);
   report(result, seconds_now() - start);
   return Outcome::done;

@@ -18,8 +18,10 @@ namespace repopt_cifar::study {
 /// Several runners, in processes of their own, may share one folder: each takes the next run that nobody has.
 class Runner {
  public:
-  /// Runs are made by `program`, a repopt-cifar. Those that fail are put into `failures`, by name, with the reason.
-  Runner(const StudyOptions& options, std::string program, std::map<std::string, std::string>& failures);
+  /// Runs are made by `program`, a repopt-cifar, under `conditions`, which those of `options` must be. Those that fail
+  /// are put into `failures`, by name, with the reason.
+  Runner(const StudyOptions& options, const Conditions& conditions, std::string program,
+         std::map<std::string, std::string>& failures);
 
   /// Makes all runs and calls `finished` after each. Throws Interrupted after Ctrl-C: the run then has saved its
   /// checkpoint, from which a next call goes on.
@@ -29,13 +31,14 @@ class Runner {
   enum class Outcome { done, failed, not_yet };
 
   Outcome attempt(const PlannedRun& run);
+  Outcome adopt(const PlannedRun& run);
   Outcome make(const PlannedRun& run);
   Outcome fail(const PlannedRun& run, const std::string& reason);
   bool has_result(const std::string& name) const;
-  bool adopt(const PlannedRun& run);
   void report(const RunResult& result, double seconds);
 
   StudyOptions options_;
+  Conditions conditions_;
   std::string program_;
   Interrupt interrupt_;
   std::map<std::string, std::string>& failures_;

@@ -21,10 +21,15 @@ namespace repopt_cifar {
 
 namespace {
 
-/// Throws std::invalid_argument if the folder's results were made under other conditions than these options'.
-void require_same_conditions(const StudyOptions& options) {
+/// What the runs of these options share.
+study::Conditions conditions_of(const StudyOptions& options) {
   const PictureSets pictures = PictureSets::load(options.data, options.limit);
-  const study::Conditions here{pictures.train.name, pictures.train.size(), pictures.test.size(), options.batch_size};
+  return {pictures.train.name, pictures.train.size(), pictures.test.size(), options.batch_size,
+          study::search_epochs(options)};
+}
+
+/// Throws std::invalid_argument if the folder's results were made under other conditions.
+void require_same_conditions(const StudyOptions& options, const study::Conditions& here) {
   for (const study::RunResult& result : study::read_results(options.out))
     repopt::require(result.conditions == here, options.out.string(), " holds results on ",
                     study::describe(result.conditions), "; these would be on ", study::describe(here),
@@ -38,7 +43,11 @@ Json run_study(StudyOptions options, const std::string& program) {
   repopt::require(!options.data.empty() || options.page_only, "--data is needed, or --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();
   const std::vector<study::PlannedRun> plan = study::plan(options);
-  if (!options.page_only) require_same_conditions(options);
+  study::Conditions conditions;
+  if (!options.page_only) {
+    conditions = conditions_of(options);
+    require_same_conditions(options, conditions);
+  }
   std::filesystem::create_directories(options.out);
   std::fprintf(stderr, "%zu runs in %s\n", plan.size(), options.out.c_str());
   std::map<std::string, std::string> failures;
@@ -55,7 +64,7 @@ Json run_study(StudyOptions options, const std::string& program) {
     }
   };
   if (!options.page_only) {
-    study::Runner(options, program, failures).run(plan, try_page);
+    study::Runner(options, conditions, program, failures).run(plan, try_page);
     if (options.int8) study::measure_int8(options, program, failures, try_page);
   }
   write_page();

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "../options.hpp"
 #include "../svg.hpp"
 #include "html.hpp"
 #include "repopt/core/error.hpp"
@@ -86,15 +87,16 @@ std::string rates_section(const ModelSummary& summary) {
     }
     html += table(head, rows);
   }
-  return section(summary.model() + "-rates", "Learning rates and epochs",
-                 (explored ? html
-                           : paragraph("Not explored: every variant was trained by one learning rate and for one "
-                                       "number of epochs.") +
-                                 html) +
-                     paragraph("Bold: a variant's best rate, which the other sections show. GradMult raises the "
-                               "effective rate, so a fair comparison lets each variant have its own. The choice is "
-                               "made on the test pictures, as there are no others: a little optimistic for all "
-                               "variants alike."));
+  return section(
+      summary.model() + "-rates", "Learning rates and epochs",
+      (explored ? html
+                : paragraph("Not explored: every variant was trained by one learning rate and for one "
+                            "number of epochs.") +
+                      html) +
+          paragraph("Bold: the best of a variant's rates that have most seeds, which the other sections show. "
+                    "GradMult changes the effective rate, so a fair comparison lets each variant have its "
+                    "own. The choice is made on the test pictures, which is a little optimistic for every "
+                    "variant, and more so for one that had more rates to choose from."));
 }
 
 std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results) {
@@ -121,8 +123,9 @@ std::string int8_section(const ModelSummary& summary, const std::vector<Int8Resu
   }
   return section(summary.model() + "-int8", "Accuracy in 8-bit integers",
                  rows.empty() ? paragraph("Not run: quant.csv has none of the networks above.")
-                              : table({"network, kernels' scales, activations' range", "seeds", "float, %", "INT8, %",
-                                       "drop, points", "lowest – highest"},
+                              : table({concat("network, kernels' scales, activations' range by ",
+                                              QuantizeOptions().calibration_images, " training pictures"),
+                                       "seeds", "float, %", "INT8, %", "drop, points", "lowest – highest"},
                                       rows) +
                                     paragraph("The article's, for B1 on ImageNet: RepOpt-VGG 78.47 in float and 75.89 "
                                               "in INT8, converted RepVGG 78.41 and 54.55."));
