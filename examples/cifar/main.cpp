@@ -74,7 +74,7 @@ void add_eval(CLI::App& app, EvalOptions& o) {
 
 void add_convert(CLI::App& app, ConvertOptions& o) {
   app.add_option("--weights", o.weights, "model.safetensors of a run, of any mode")->required();
-  app.add_option("--out", o.out, "safetensors file to write")->required();
+  app.add_option("--out", o.out, "safetensors file to write")->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
 

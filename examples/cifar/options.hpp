@@ -47,7 +47,7 @@ struct EvalOptions {
 
 /// `repopt-cifar convert`.
 struct ConvertOptions {
-  std::filesystem::path weights, out;
+  std::filesystem::path weights, out = "plain.safetensors";
   int threads = 0;
 };
 
