@@ -149,7 +149,7 @@ for file in data_batch_1 data_batch_2 test_batch; do
     printf %b "\\0$label" && head -c 3072 /dev/urandom
   done >"noise/$file.bin"
 done
-on_noise="--data noise --model cifar-small --epochs 1 --batch-size 8 --threads 1"
+on_noise="--data noise --model cifar-small --epochs 1 --warmup-epochs 0 --batch-size 8 --threads 1"
 # shellcheck disable=SC2086  # words
 {
   "$program" train $on_noise --mode hyper_search --train-files data_batch_1.bin --out first >first.txt 2>first.log
