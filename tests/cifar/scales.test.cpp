@@ -44,7 +44,7 @@ TEST_CASE("Summaries are over the finite values, in the order of the layers") {
   CHECK(summaries[1].min == -2);
   CHECK(summaries[1].max == 1);
   CHECK(summaries[1].negative == 2);
-  for (const std::size_t nothing : {2, 3}) {
+  for (const std::size_t nothing : {2U, 3U}) {
     CHECK(std::isnan(summaries[nothing].mean));
     CHECK(std::isnan(summaries[nothing].min));
     CHECK(std::isnan(summaries[nothing].max));

@@ -18,7 +18,7 @@ using namespace repopt::testing;
 namespace {
 
 constexpr std::size_t C = 5;  // channels, in and out
-const ConvShape conv3x3 = square(C, C, 3), conv1x1 = square(C, C, 1);
+const ConvShape article_3x3 = square(C, C, 3), article_1x1 = square(C, C, 1);
 
 /// A 3x3 kernel, element by element: formula(c, d, p, q).
 std::vector<double> kernel3x3(auto formula) {
@@ -45,12 +45,12 @@ constexpr double rounding = 1e-15;
 TEST_CASE("Two equal convolutions with scalar constants: a^2 + b^2 and a W_A + b W_B") {
   Random random(50);
   const double a = 0.7, b = -0.4;
-  const CslaBlock<double> block(conv3x3, {{conv3x3, a}, {conv3x3, b}});
+  const CslaBlock<double> block(article_3x3, {{article_3x3, a}, {article_3x3, b}});
   const auto kernels = random_kernels(random, block);
   const auto &w_a = kernels[0], &w_b = kernels[1];
 
   const auto grad_mult = kernel3x3([&](auto, auto, auto, auto) { return a * a + b * b; });
-  std::vector<double> weight(conv3x3.size());
+  std::vector<double> weight(article_3x3.size());
   for (std::size_t k = 0; k < weight.size(); ++k) weight[k] = a * w_a[k] + b * w_b[k];
 
   CHECK(relative_error(GradMult<double>(block).dense(), grad_mult) < rounding);
@@ -60,7 +60,7 @@ TEST_CASE("Two equal convolutions with scalar constants: a^2 + b^2 and a W_A + b
 TEST_CASE("3x3 and 1x1 with scalar constants: a^2 + b^2 at the centre tap, a^2 elsewhere") {
   Random random(51);
   const double a = 0.7, b = -0.4;
-  const CslaBlock<double> block(conv3x3, {{conv3x3, a}, {conv1x1, b}});
+  const CslaBlock<double> block(article_3x3, {{article_3x3, a}, {article_1x1, b}});
   const auto kernels = random_kernels(random, block);
   const auto &w_a = kernels[0], &w_b = kernels[1];
 
@@ -77,8 +77,8 @@ TEST_CASE("3x3 and 1x1 with scalar constants: a^2 + b^2 at the centre tap, a^2 e
 TEST_CASE("The RepVGG block: 1 + s_c^2 + t_c^2, s_c^2 + t_c^2 and s_c^2") {
   Random random(52);
   const auto s = random.numbers<double>(C), t = random.numbers<double>(C);
-  const CslaBlock<double> block(conv3x3, {{conv3x3, s}, {conv1x1, t}, Branch<double>::identity(C)});
-  const auto w_s = random.numbers<double>(conv3x3.size()), w_t = random.numbers<double>(conv1x1.size());
+  const CslaBlock<double> block(article_3x3, {{article_3x3, s}, {article_1x1, t}, Branch<double>::identity(C)});
+  const auto w_s = random.numbers<double>(article_3x3.size()), w_t = random.numbers<double>(article_1x1.size());
   const std::vector<double> ones(C, 1.0);
 
   const auto grad_mult = kernel3x3([&](auto c, auto d, auto p, auto q) {
