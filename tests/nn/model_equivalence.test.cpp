@@ -196,8 +196,9 @@ TEST_CASE("In float SGD follows the network of CSLA branches for 5 iterations, t
   Recipe<Sgd> recipe = sgd_recipe();
   recipe.iterations = std::min<std::size_t>(many_iterations, 5);
   const Strayed strayed = follow_csla_network(recipe, scales, prior_blocks(cifar_small, scales));
-  CHECK(strayed.loss < 2e-4);
-  CHECK(strayed.norm < 1e-3);
+  // One value that rounding puts on the other side of a ReLU's corner has been seen to move them by 2e-4, 3e-3, 1e-3.
+  CHECK(strayed.loss < 1e-3);
+  CHECK(strayed.norm < 1e-2);
   CHECK(strayed.kernel < 1e-2);
 }
 
