@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -54,6 +55,16 @@ void print_table(const std::vector<ScaleSummary>& scales) {
   }
 }
 
+/// Why `train` would refuse the scales for a model whose names and lengths they have; empty if it would not.
+std::string training_fault(const std::filesystem::path& file, const std::string& model) {
+  try {
+    repopt::io::load_scales<float>(file, repopt::nn::scale_lengths(repopt::nn::repopt_vgg_preset(model)));
+    return "";
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 Json show_scales(const ScalesOptions& options) {
@@ -79,13 +90,7 @@ Json show_scales(const ScalesOptions& options) {
   }
   json.update({{"count", count}, {"negative", negative}, {"not_finite", not_finite}, {"scales", list}});
 
-  std::string fault;
-  if (!fitting.empty()) try {
-      repopt::io::bind_scales(repopt::io::load_scales<float>(options.file),
-                              repopt::nn::scale_lengths(repopt::nn::repopt_vgg_preset(fitting.front())));
-    } catch (const std::runtime_error& error) {
-      fault = error.what();
-    }
+  const std::string fault = fitting.empty() ? "" : training_fault(options.file, fitting.front());
   json["fault"] = fault.empty() ? Json() : Json(fault);
 
   std::string names;

@@ -116,8 +116,10 @@ class BatchNorm2d {
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
     const bool has_relu = activation_ == Activation::relu;
-    Vector<T>&mean = backward_.mean, &of_grad = backward_.of_grad, &of_x = backward_.of_x,
-    &constant = backward_.constant;
+    Vector<T>& mean = backward_.mean;  // no structured binding: Clang's OpenMP cannot capture one
+    Vector<T>& of_grad = backward_.of_grad;
+    Vector<T>& of_x = backward_.of_x;
+    Vector<T>& constant = backward_.constant;
     mean = mean_.template cast<T>();
     auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, auto& sums) {
       const auto add = [&](const auto& g) {
