@@ -15,11 +15,23 @@
 
 namespace repopt {
 
-/// Asks for memory that is needed soon; any address will do.
+/// Asks for memory that is needed soon; any address will do. (Inlined by force: GCC takes a function that does nothing
+/// else for one without effect, and drops its calls.)
 template <class T>
-void prefetch([[maybe_unused]] const T* address) {
+[[gnu::always_inline]] inline void prefetch([[maybe_unused]] const T* address) {
 #if defined(__GNUC__) || defined(__clang__)
   __builtin_prefetch(address);
+#endif
+}
+
+/// Asks for part `part` of `parts` of the `size` elements from `first` on; to write them, if `will_write`.
+template <bool will_write = false, class T>
+[[gnu::always_inline]] inline void prefetch_part([[maybe_unused]] const T* first, std::size_t size, std::size_t part,
+                                                 std::size_t parts) {
+#if defined(__GNUC__) || defined(__clang__)
+  constexpr std::size_t line = 64 / sizeof(T);
+  for (std::size_t k = size * part / parts; k < size * (part + 1) / parts; k += line)
+    __builtin_prefetch(first + k, will_write);
 #endif
 }
 

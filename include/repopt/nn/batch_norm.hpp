@@ -10,6 +10,9 @@
 
 #include "repopt/core/error.hpp"
 #include "repopt/nn/channel_moments.hpp"
+#include "repopt/nn/channel_sums.hpp"
+#include "repopt/nn/engine/input_affine.hpp"
+#include "repopt/nn/engine/simd.hpp"
 #include "repopt/nn/lazy_tensor.hpp"
 #include "repopt/nn/tensor.hpp"
 
@@ -68,10 +71,7 @@ class BatchNorm2d {
   LazyTensor<T> forward_lazily(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
     require(activation_ == Activation::relu, "only a batch norm with ReLU can be lazy");
     measure(x, phase, moments);
-    const auto view = [](const Vector<T>& values) {
-      return std::span<const T>(values.data(), std::size_t(values.size()));
-    };
-    return {x, {view(affine_.scale), view(affine_.shift)}};
+    return {x, affine_view()};
   }
 
   /// Prepares for x as forward() does, but computes no y: normalised() gives it, pixel by pixel. `x` must live until
@@ -115,44 +115,10 @@ class BatchNorm2d {
   /// itself, which nothing needs afterwards: then no further memory is needed.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
-    const bool has_relu = activation_ == Activation::relu;
-    Vector<T>& mean = backward_.mean;  // no structured binding: Clang's OpenMP cannot capture one
-    Vector<T>& of_grad = backward_.of_grad;
-    Vector<T>& of_x = backward_.of_x;
-    Vector<T>& constant = backward_.constant;
-    mean = mean_.template cast<T>();
-    auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&](std::size_t p, auto& sums) {
-      const auto add = [&](const auto& g) {
-        sums[0] += g;
-        sums[1] += g * (x_->channels(p) - mean);
-      };
-      if (has_relu)
-        add((normalised(p) > T(0)).select(grad_y.channels(p), T(0)));
-      else
-        add(grad_y.channels(p));
-    });
-    add_to(bias.grad, sum);
-    add_to(weight.grad, sum_deviation * inv_std_);
-    if (all_reduce) {
-      all_reduce({sum.data(), std::size_t(sum.size())});
-      all_reduce({sum_deviation.data(), std::size_t(sum_deviation.size())});
-    }
-
-    // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
-    const auto pixels = double(count_);
-    const auto scale = as_double(weight) * inv_std_;
-    const auto slope = -scale * inv_std_.square() * sum_deviation / pixels;
-    of_grad = scale.template cast<T>();
-    of_x = slope.template cast<T>();
-    constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
-    grad_x.resize(grad_y.shape());
-    for_each_pixel(grad_y, [&](std::size_t p) {
-      const auto set = [&](const auto& g) { grad_x.channels(p) = of_grad * g + of_x * x_->channels(p) + constant; };
-      if (has_relu)
-        set((normalised(p) > T(0)).select(grad_y.channels(p), T(0)));
-      else
-        set(grad_y.channels(p));
-    });
+    if (activation_ == Activation::relu)
+      backward_through<true>(grad_y, grad_x);
+    else
+      backward_through<false>(grad_y, grad_x);
     return grad_x;
   }
 
@@ -174,6 +140,49 @@ class BatchNorm2d {
     Vector<T> of_grad, of_x, constant;  ///< dL/dx = of_grad * dL/dy + of_x * x + constant
   };
 
+  /// A packet of dL/d(normalised x) at a pixel, for the x there.
+  template <bool has_relu, class Packet>
+  Packet grad_of_normalised(const Tensor<T>& grad_y, const Packet& x, std::size_t pixel, std::size_t channel) const {
+    const Packet g = Eigen::internal::ploadu<Packet>(grad_y.pixel(pixel) + channel);
+    if constexpr (has_relu) return engine::where_positive(affine_view().before_relu(x, channel), g);
+    return g;
+  }
+
+  template <bool has_relu>
+  void backward_through(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
+    namespace packet = Eigen::internal;
+    backward_.mean = mean_.template cast<T>();
+    auto [sum, sum_deviation] = channel_sums<2>(grad_y, [&]<class Packet>(std::size_t p, std::size_t c, Packet* sums) {
+      const Packet x = packet::ploadu<Packet>(x_->pixel(p) + c), g = grad_of_normalised<has_relu>(grad_y, x, p, c);
+      sums[0] = packet::padd(sums[0], g);
+      sums[1] = packet::pmadd(g, packet::psub(x, packet::ploadu<Packet>(backward_.mean.data() + c)), sums[1]);
+    });
+    add_to(bias.grad, sum);
+    add_to(weight.grad, sum_deviation * inv_std_);
+    if (all_reduce) {
+      all_reduce({sum.data(), std::size_t(sum.size())});
+      all_reduce({sum_deviation.data(), std::size_t(sum_deviation.size())});
+    }
+
+    // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
+    const auto pixels = double(count_);
+    const auto scale = as_double(weight) * inv_std_;
+    const auto slope = -scale * inv_std_.square() * sum_deviation / pixels;
+    backward_.of_grad = scale.template cast<T>();
+    backward_.of_x = slope.template cast<T>();
+    backward_.constant = (-scale * sum / pixels - slope * mean_).template cast<T>();
+    grad_x.resize(grad_y.shape());
+    const auto at = [](const Vector<T>& values, std::size_t c) { return values.data() + c; };
+    for_each_pixel(grad_y, [&](std::size_t p) {
+      engine::for_each_packet<T>(x_->shape().channels, [&]<class Packet>(std::size_t c) {
+        const Packet x = packet::ploadu<Packet>(x_->pixel(p) + c), g = grad_of_normalised<has_relu>(grad_y, x, p, c);
+        const Packet of_x = packet::pmadd(packet::ploadu<Packet>(at(backward_.of_x, c)), x,
+                                          packet::ploadu<Packet>(at(backward_.constant, c)));
+        packet::pstoreu(grad_x.pixel(p) + c, packet::pmadd(packet::ploadu<Packet>(at(backward_.of_grad, c)), g, of_x));
+      });
+    });
+  }
+
   /// An Eigen expression of the parameter's values.
   static auto as_double(const Parameter<T>& parameter) {
     return Eigen::Map<const Vector<T>>(parameter.value.data(), Eigen::Index(parameter.value.size()))
@@ -182,6 +191,14 @@ class BatchNorm2d {
 
   static void add_to(std::vector<T>& grad, const auto& sum) {
     Eigen::Map<Vector<T>>(grad.data(), sum.size()) += sum.template cast<T>();
+  }
+
+  /// affine_ as readers of a lazy tensor take it.
+  InputAffine<T> affine_view() const {
+    const auto view = [](const Vector<T>& values) {
+      return std::span<const T>(values.data(), std::size_t(values.size()));
+    };
+    return {view(affine_.scale), view(affine_.shift)};
   }
 
   void use_batch_statistics(const ChannelMoments& moments) {

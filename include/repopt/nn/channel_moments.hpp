@@ -1,6 +1,7 @@
 // ChannelMoments: mean and variance of each channel of a tensor, gathered block by block and merged.
 #pragma once
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
 #include <functional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "repopt/core/parallel.hpp"
+#include "repopt/nn/channel_sums.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {
@@ -32,14 +34,20 @@ class ChannelMoments {
   /// Becomes the moments of `rows` pixels of `channels` values at `data`; meant for blocks that the cache holds.
   template <class T>
   void measure_block(const T* data, std::size_t rows, std::size_t channels) {
-    const auto block = matrix(data, rows, channels, channels);
+    namespace packet = Eigen::internal;
     thread_local std::vector<T> memory;
-    memory.assign(2 * channels, T(0));
+    memory.resize(2 * channels);
     auto [mean, deviation] = channel_maps(memory.data(), channels, std::make_index_sequence<2>());
-    for (Eigen::Index row = 0; row < block.rows(); ++row) mean += block.row(row).transpose().array();
+    sum_pixels<1>(0, rows, channels, mean.data(), [=]<class Packet>(std::size_t row, std::size_t c, Packet* sum) {
+      *sum = packet::padd(*sum, packet::ploadu<Packet>(data + row * channels + c));
+    });
     mean /= T(rows);
-    for (Eigen::Index row = 0; row < block.rows(); ++row)
-      deviation += (block.row(row).transpose().array() - mean).square();
+    const T* const means = mean.data();
+    sum_pixels<1>(0, rows, channels, deviation.data(), [=]<class Packet>(std::size_t row, std::size_t c, Packet* sum) {
+      const Packet step =
+          packet::psub(packet::ploadu<Packet>(data + row * channels + c), packet::ploadu<Packet>(means + c));
+      *sum = packet::pmadd(step, step, *sum);
+    });
     count_ = rows;
     mean_.assign(mean.begin(), mean.end());
     deviation_.assign(deviation.begin(), deviation.end());

@@ -33,10 +33,13 @@ class ConvBiasRelu final : public Block<T> {
   void backward(Tensor<T>& grad, GradScratch<T>&) override {
     Tensor<T>& y = conv.output();
     require(y.size() > 0, "backward() needs a forward() before it");
-    const Eigen::Map<const Vector<T>> b(bias.value.data(), Eigen::Index(bias.value.size()));
-    const auto [sum] = channel_sums<1>(grad, [&](std::size_t p, auto& sums) {
-      y.channels(p) = (y.channels(p) + b > T(0)).select(grad.channels(p), T(0));
-      sums[0] += y.channels(p);
+    namespace packet = Eigen::internal;
+    const auto [sum] = channel_sums<1>(grad, [&]<class Packet>(std::size_t p, std::size_t c, Packet* sums) {
+      T* const of_y = y.pixel(p) + c;
+      const Packet z = packet::padd(packet::ploadu<Packet>(of_y), packet::ploadu<Packet>(bias.value.data() + c));
+      const Packet g = engine::where_positive(z, packet::ploadu<Packet>(grad.pixel(p) + c));
+      packet::pstoreu(of_y, g);
+      sums[0] = packet::padd(sums[0], g);
     });
     Eigen::Map<Vector<T>>(bias.grad.data(), sum.size()) += sum.template cast<T>();
     conv.backward(y, grad);

@@ -39,8 +39,11 @@ class Scale {
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
     if (weight.requires_grad) {
-      const auto [sum] =
-          channel_sums<1>(grad_y, [&](std::size_t p, auto& sums) { sums[0] += grad_y.channels(p) * x_->channels(p); });
+      namespace packet = Eigen::internal;
+      const auto [sum] = channel_sums<1>(grad_y, [&]<class Packet>(std::size_t p, std::size_t c, Packet* sums) {
+        sums[0] = packet::pmadd(packet::ploadu<Packet>(grad_y.pixel(p) + c), packet::ploadu<Packet>(x_->pixel(p) + c),
+                                sums[0]);
+      });
       for (std::size_t c = 0; c < weight.grad.size(); ++c) weight.grad[c] += T(sum[Eigen::Index(c)]);
     }
     scale_into(grad_x, grad_y);

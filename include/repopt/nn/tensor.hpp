@@ -126,32 +126,6 @@ void for_each_pixel(const Tensor<T>& x, auto visit) {
   parallel_for(x.shape().pixels(), x.size(), visit);
 }
 
-/// Arrays of `channels` numbers each, that lie one after another at `values`.
-template <class T, std::size_t... i>
-std::array<Eigen::Map<Vector<T>>, sizeof...(i)> channel_maps(T* values, std::size_t channels,
-                                                             std::index_sequence<i...>) {
-  return {Eigen::Map<Vector<T>>(values + i * channels, Eigen::Index(channels))...};
-}
-
-/// Sums over the pixels of `x`, in blocks of T that are summed in double: visit(pixel, sums) adds what a pixel
-/// contributes to sums[0..count), each (channels). Rounds differently for each thread_count(). The sums lie in memory
-/// of the calling thread and hold until its next call.
-template <std::size_t count, class T>
-std::array<Eigen::Map<Vector<double>>, count> channel_sums(const Tensor<T>& x, auto visit) {
-  constexpr std::size_t block_size = 64;
-  const std::size_t channels = x.shape().channels, pixels = x.shape().pixels();
-  thread_local std::vector<double> totals;
-  totals.assign(count * channels, 0);
-  sum_in_parts<double>((pixels + block_size - 1) / block_size, x.size(), totals, [&](std::size_t block, auto part) {
-    thread_local std::vector<T> memory;
-    memory.assign(count * channels, T(0));
-    auto sums = channel_maps(memory.data(), channels, std::make_index_sequence<count>());
-    for (std::size_t p = block * block_size; p < std::min(pixels, (block + 1) * block_size); ++p) visit(p, sums);
-    for (std::size_t i = 0; i < memory.size(); ++i) part[i] += double(memory[i]);
-  });
-  return channel_maps(totals.data(), channels, std::make_index_sequence<count>());
-}
-
 /// Numbers that a layer owns, under a name that its model gives: weights with their gradient, or constants and running
 /// statistics (requires_grad is false and grad empty).
 template <class T>

@@ -1,7 +1,7 @@
 // Backward data of a convolution of stride 1: a convolution of dL/dy itself, by the turned kernel.
 #pragma once
 
-#include <algorithm>
+#include <Eigen/Core>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -9,6 +9,7 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
+#include "repopt/nn/engine/simd.hpp"
 
 namespace repopt::nn::engine {
 
@@ -35,21 +36,39 @@ constexpr ConvShape adjoint_shape(const ConvShape& shape) {
   return adjoint;
 }
 
+/// A square of `size` x `size` elements transposed in the registers; `from_step` and `to_step` from row to row.
+template <class Packet, int size, class T>
+void transpose_square(const T* from, std::size_t from_step, T* to, std::size_t to_step) {
+  Eigen::internal::PacketBlock<Packet, size> square;
+  for (std::size_t k = 0; k < size; ++k) square.packet[k] = Eigen::internal::ploadu<Packet>(from + k * from_step);
+  Eigen::internal::ptranspose(square);
+  for (std::size_t k = 0; k < size; ++k) Eigen::internal::pstoreu(to + k * to_step, square.packet[k]);
+}
+
+/// to (columns, rows) = from (rows, columns) transposed.
+template <class T>
+void transpose(const T* from, std::size_t from_step, std::size_t rows, std::size_t columns, T* to,
+               std::size_t to_step) {
+  constexpr std::size_t width = Simd<T>::width;
+  const std::size_t whole_rows = rows / width * width, whole_columns = columns / width * width;
+  for (std::size_t i = 0; i < whole_rows; i += width)
+    for (std::size_t j = 0; j < whole_columns; j += width)
+      transpose_square<typename Simd<T>::Packet, int(width)>(from + i * from_step + j, from_step, to + j * to_step + i,
+                                                             to_step);
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j)
+      to[j * to_step + i] = from[i * from_step + j];
+}
+
 /// Its kernel: `weight` turned by 180 degrees, input and output channels of each group swapped. `weight` is
 /// (kh, kw, in_channels / groups, out_channels), `turned` (kh, kw, out_channels / groups, in_channels).
 template <class T>
 void turn_kernel(const ConvShape& shape, std::span<const T> weight, std::span<T> turned) {
-  constexpr std::size_t square = 16;  // a square of the channels at a time, so that both sides stay in the cache
   const std::size_t in = shape.in_per_group(), out = shape.out_per_group();
   parallel_for(shape.taps() * shape.groups, weight.size(), [&](std::size_t index) {
     const std::size_t tap = index / shape.groups, group = index % shape.groups;
-    const T* const from = weight.data() + tap * in * shape.out_channels + group * out;
-    T* const to = turned.data() + (shape.taps() - 1 - tap) * out * shape.in_channels + group * in;
-    for (std::size_t first_out = 0; first_out < out; first_out += square)
-      for (std::size_t first_in = 0; first_in < in; first_in += square)
-        for (std::size_t o = first_out; o < std::min(out, first_out + square); ++o)
-          for (std::size_t i = first_in; i < std::min(in, first_in + square); ++i)
-            to[o * shape.in_channels + i] = from[i * shape.out_channels + o];
+    transpose(weight.data() + tap * in * shape.out_channels + group * out, shape.out_channels, in, out,
+              turned.data() + (shape.taps() - 1 - tap) * out * shape.in_channels + group * in, shape.in_channels);
   });
 }
 

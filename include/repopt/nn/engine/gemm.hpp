@@ -111,17 +111,21 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   (packet::pstoreu(tile + row * tile_step + width, right[row]), ...);
 }
 
-/// multiply_tile() for numbers of rows and `accumulate` that are known at run time; rows is at most sizeof...(fewer).
-template <class T, std::size_t... fewer>
+/// multiply_tile() for numbers of rows, at most tile_rows, and `accumulate` that are known at run time.
+template <class T>
 void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t depth, const T* panel, T* tile,
-                   std::size_t tile_step, bool accumulate, std::index_sequence<fewer...>) {
-  const auto run = [&](auto indices) {
+                   std::size_t tile_step, bool accumulate) {
+  const auto run = [&]<std::size_t count>() {
     if (accumulate)
-      multiply_tile<true>(a, depth, panel, tile, tile_step, indices);
+      multiply_tile<true>(a, depth, panel, tile, tile_step, std::make_index_sequence<count>());
     else
-      multiply_tile<false>(a, depth, panel, tile, tile_step, indices);
+      multiply_tile<false>(a, depth, panel, tile, tile_step, std::make_index_sequence<count>());
   };
-  ((rows == fewer + 1 ? run(std::make_index_sequence<fewer + 1>()) : void()), ...);
+  constexpr std::size_t all = Simd<T>::tile_rows;
+  if (rows == all) return run.template operator()<all>();  // nearly always
+  unrolled<all - 1>([&]<std::size_t fewer>() {
+    if (rows == fewer + 1) run.template operator()<fewer + 1>();
+  });
 }
 
 /// Where a product goes: to a row-major matrix, or to panels of its own, each (rows, tile_columns).
@@ -137,40 +141,31 @@ struct Product {
   }
 };
 
-/// Asks for what multiply() touches after the tile at `row`: a share of the next panel, which no tile has read yet; or,
-/// when it accumulates, the product two tiles further, since then panels are few and the product is large.
-template <class T>
-void prefetch_after_tile(std::size_t row, std::size_t rows, std::size_t depth, const T* next_panel, const T* tile,
-                         const Product<T>& c, bool accumulate) {
-  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns;
-  if (accumulate) {
-    for (std::size_t i = 0; i < tile_rows; ++i) prefetch(tile + (2 * tile_rows + i) * c.row_step);
-  } else {
-    const std::size_t end = std::min(rows, row + tile_rows) * depth / rows;
-    for (std::size_t k = row * depth / rows; k < end; ++k) prefetch(next_panel + k * tile_columns);
-  }
-}
-
-/// c = or += a (rows, depth) * panels (depth, columns).
+/// c = or += a (rows, depth) * panels (depth, columns). A block of a panel, the rows beside it and their part of c stay
+/// in the first-level cache.
 template <class T>
 void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
               bool accumulate) {
-  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns;
-  constexpr std::size_t depth_block = 2048 / sizeof(T);  // a panel's block and the rows beside it fit the first level
+  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns, most_depth = 64;
+  constexpr std::size_t far_size = (std::size_t(512) << 10) / sizeof(T);  // the second level holds no such panels
+  const bool prefetches_panels = !accumulate && panels.depth * panels.columns >= far_size;
   alignas(64) T edge[tile_rows * tile_columns];
-  for (std::size_t k = 0; k < panels.depth; k += depth_block) {
-    const std::size_t depth = std::min(depth_block, panels.depth - k);
-    const bool add = accumulate || k > 0;
-    for (std::size_t panel = 0; panel < panels.count(); ++panel) {
-      const std::size_t columns = std::min(tile_columns, panels.columns - panel * tile_columns);
+  for (std::size_t panel = 0; panel < panels.count(); ++panel) {
+    const std::size_t columns = std::min(tile_columns, panels.columns - panel * tile_columns);
+    for (std::size_t k = 0; k < panels.depth; k += most_depth) {
+      const std::size_t depth = std::min(most_depth, panels.depth - k);
+      const bool add = accumulate || k > 0;
+      const T* const block = panels.row(panel, k);
       for (std::size_t row = 0; row < rows; row += tile_rows) {
         const std::size_t height = std::min(tile_rows, rows - row);
         const Strided<const T> part{&a(row, k), a.row_step, a.column_step};
         T* const tile = c.data + row * c.row_step + panel * c.panel_step;
-        prefetch_after_tile(row, rows, depth, panels.row(panel + 1, k), tile, c, accumulate);
+        if (accumulate)  // c is large then, and the tile two further not in the cache
+          for (std::size_t i = 0; i < tile_rows; ++i) prefetch(tile + (2 * tile_rows + i) * c.row_step);
+        if (prefetches_panels)  // a share of the next block
+          prefetch_part(block + depth * tile_columns, depth * tile_columns, row / tile_rows, rows / tile_rows + 1);
         const auto run = [&](T* to, std::size_t step, bool add_to) {
-          multiply_rows<T>(height, part, depth, panels.row(panel, k), to, step, add_to,
-                           std::make_index_sequence<tile_rows>());
+          multiply_rows<T>(height, part, depth, block, to, step, add_to);
         };
         if (c.padded || columns == tile_columns) {
           run(tile, c.row_step, add);

@@ -46,15 +46,22 @@ Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const Image
   const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels, offset = group * channels;
   if (is_pointwise(shape) && !input) return {x.pixel(first) + offset, x.shape().channels, 1};
   T* const rows = scratch<Scratch::patches, T>(count * length);
-  for_each_tap(
+  const bool is_whole_pixel = channels == x.shape().channels;
+  for_each_tap_run(
       shape, x.shape(), y, first, count,
-      [&](std::size_t patch, std::size_t tap, std::size_t pixel) {
-        const T* from = x.pixel(pixel) + offset;
-        T* to = rows + patch * length + tap * channels;
-        if (input)
-          input->apply(from, to, offset, channels);
-        else
-          std::copy_n(from, channels, to);
+      [&](std::size_t patch, std::size_t tap, std::size_t pixel, std::size_t taps) {
+        T* const to = rows + patch * length + tap * channels;
+        if (!input && is_whole_pixel) {
+          std::copy_n(x.pixel(pixel), taps * channels, to);
+          return;
+        }
+        for (std::size_t k = 0; k < taps; ++k) {
+          const T* const from = x.pixel(pixel + k) + offset;
+          if (input)
+            input->apply(from, to + k * channels, offset, channels);
+          else
+            std::copy_n(from, channels, to + k * channels);
+        }
       },
       [&](std::size_t patch, std::size_t tap_begin, std::size_t tap_end) {
         std::fill(rows + patch * length + tap_begin * channels, rows + patch * length + tap_end * channels, T(0));

@@ -21,13 +21,18 @@ struct InputAffine {
     return z < 0 ? T(0) : z;  // a NaN stays one
   }
 
-  /// The same for a packet of channels from `channel` on.
+  /// The same for a packet of channels from `channel` on. (As std::max, Eigen's pmax(z, 0) is z if z is a NaN.)
   template <class Packet>
   EIGEN_ALWAYS_INLINE Packet apply(const Packet& x, std::size_t channel) const {
+    return Eigen::internal::pmax(before_relu(x, channel), engine::zero<Packet>());
+  }
+
+  /// scale * x + shift of such a packet.
+  template <class Packet>
+  EIGEN_ALWAYS_INLINE Packet before_relu(const Packet& x, std::size_t channel) const {
     namespace packet = Eigen::internal;
-    const Packet z = packet::pmadd(packet::ploadu<Packet>(scale.data() + channel), x,
-                                   packet::ploadu<Packet>(shift.data() + channel));
-    return packet::pmax<Eigen::PropagateNaN>(z, packet::pset1<Packet>(T(0)));
+    return packet::pmadd(packet::ploadu<Packet>(scale.data() + channel), x,
+                         packet::ploadu<Packet>(shift.data() + channel));
   }
 
   /// to[0..channels) = the same for x[0..channels), channels `first`, first + 1, ...

@@ -36,6 +36,17 @@ struct Simd {
   static constexpr std::size_t tile_columns = 2 * width;
 };
 
+template <class Packet>
+EIGEN_ALWAYS_INLINE Packet zero() {
+  return Eigen::internal::pset1<Packet>(typename Eigen::internal::unpacket_traits<Packet>::type(0));
+}
+
+/// `value` where z > 0, else 0: a gradient on its way back through ReLU.
+template <class Packet>
+EIGEN_ALWAYS_INLINE Packet where_positive(const Packet& z, const Packet& value) {
+  return Eigen::internal::pand(Eigen::internal::pcmp_lt(zero<Packet>(), z), value);
+}
+
 /// visit.operator()<Packet>(channel): a packet of channels at a time, then with T for Packet each that is left.
 template <class T>
 void for_each_packet(std::size_t channels, auto visit) {

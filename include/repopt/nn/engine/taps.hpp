@@ -39,12 +39,12 @@ struct TapRange {
   }
 };
 
-/// Visits the image pixels under the kernel of output pixels first, first + 1, ...: inside(patch, tap, pixel) for
-/// `patch` from 0 on, each tap that lies in the image, and the index of the pixel below it; outside(patch, tap_begin,
-/// tap_end) for the others.
-void for_each_tap(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
-                  std::size_t count, auto inside, auto outside) {
-  const std::size_t width = shape.kernel_size[1];
+/// Visits the image pixels under the kernel of output pixels first, first + 1, ...: inside(patch, tap, pixel, taps) for
+/// `patch` from 0 on and each run of taps tap, tap + 1, ... of the kernel that lie on pixels pixel, pixel + 1, ... of
+/// the image; outside(patch, tap_begin, tap_end) for those beside it.
+void for_each_tap_run(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
+                      std::size_t count, auto inside, auto outside) {
+  const std::size_t width = shape.kernel_size[1], longest_run = shape.dilation[1] == 1 ? width : 1;
   for (std::size_t patch = 0; patch < count; ++patch) {
     const std::size_t out = first + patch, column = out % y.width, row = out / y.width % y.height;
     const std::size_t image = out / (y.width * y.height) * x.height;
@@ -53,12 +53,24 @@ void for_each_tap(const ConvShape& shape, const ImageShape& x, const ImageShape&
     for (std::size_t a = down.begin; a < down.end; ++a) {
       const std::size_t line = (image + std::size_t(down.start + std::ptrdiff_t(a * shape.dilation[0]))) * x.width;
       outside(patch, a * width, a * width + across.begin);
-      for (std::size_t b = across.begin; b < across.end; ++b)
-        inside(patch, a * width + b, line + std::size_t(across.start + std::ptrdiff_t(b * shape.dilation[1])));
+      for (std::size_t b = across.begin; b < across.end; b += longest_run)
+        inside(patch, a * width + b, line + std::size_t(across.start + std::ptrdiff_t(b * shape.dilation[1])),
+               std::min(longest_run, across.end - b));
       outside(patch, a * width + across.end, (a + 1) * width);
     }
     outside(patch, down.end * width, shape.taps());
   }
+}
+
+/// The same with inside(patch, tap, pixel) for each tap.
+void for_each_tap(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
+                  std::size_t count, auto inside, auto outside) {
+  for_each_tap_run(
+      shape, x, y, first, count,
+      [&](std::size_t patch, std::size_t tap, std::size_t pixel, std::size_t taps) {
+        for (std::size_t k = 0; k < taps; ++k) inside(patch, tap + k, pixel + k);
+      },
+      outside);
 }
 
 }  // namespace repopt::nn::engine

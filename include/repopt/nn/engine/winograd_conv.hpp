@@ -20,6 +20,7 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
+#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/gemm.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
@@ -40,15 +41,16 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
   return shape.kernel_size == Pair{3, 3} && shape.dilation == Pair{1, 1} && shape.groups == 1 && (stride_1 || stride_2);
 }
 
-/// Blocks of tiles. The kernel at the points, several times the kernel's size, passes through the cache once for each
-/// block: the more channels, the more tiles must share it. Few blocks, though, are hard to share among threads.
+/// A multiple of `multiple` blocks of tiles, enough rows in each for a few tiles of the product. Where the kernel at
+/// the points is too large for any cache, more must share it, since it passes through the cache once for each block.
+/// (The number of threads does not matter here: rounding depends on the blocks.)
 template <class Scheme>
-TileBlocks<Scheme::outputs> winograd_blocks(const ConvShape& shape, const ImageShape& y) {
-  constexpr std::size_t least = 24, most = 128, blocks_for_threads = 4;
+TileBlocks<Scheme::outputs> winograd_blocks(const ConvShape& shape, const ImageShape& y, std::size_t multiple) {
+  constexpr std::size_t least_rows = 48, most_rows = 128;
   constexpr std::size_t rows_per_tile = Scheme::values * Scheme::values / (Scheme::points * Scheme::points);
   const auto all = TileBlock<Scheme::outputs>::all(y);
-  const std::size_t by_channels = std::clamp((shape.in_channels + shape.out_channels) / 4, least, most) / rows_per_tile;
-  return {all, std::min(by_channels, std::max(least, all.tiles() / blocks_for_threads))};
+  const std::size_t rows = std::clamp(shape.in_channels * shape.out_channels / 2048, least_rows, most_rows) * multiple;
+  return {all, (all.tiles() * rows_per_tile + rows - 1) / rows * multiple};
 }
 
 /// Zeros in the columns that fill up the last panel of each matrix.
@@ -57,6 +59,15 @@ void fill_up_panels(const PointMatrices<Scheme, T, has_copies>& matrices, std::s
   if (columns % Panels<T>::panel_width == 0) return;
   for (std::size_t point = 0; point < matrices.count; ++point)
     Panels<T>{matrices[point], matrices.rows(point), columns}.fill_up();
+}
+
+/// visit(point) for part `part` of `parts` of the points, each with about as many rows.
+template <class Scheme, class T>
+void for_each_point_of_part(const TileMatrices<Scheme, T>& matrices, std::size_t part, std::size_t parts, auto visit) {
+  std::size_t all_rows = 0;
+  for (std::size_t point = 0; point < matrices.count; ++point) all_rows += matrices.rows(point);
+  for (std::size_t point = 0, first_row = 0; point < matrices.count; first_row += matrices.rows(point++))
+    if (first_row * parts / all_rows == part) visit(point);
 }
 
 /// y = conv(x, weight) for `shape`'s channels and padding, and the scheme's stride.
@@ -71,7 +82,8 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   parallel_for(in_channels, weight.size(), [&](std::size_t in) { transform_kernel(shape, weight.data(), in, u); });
   fill_up_panels(u, out_channels);
 
-  const auto blocks = winograd_blocks<Scheme>(shape, y.shape());
+  constexpr std::size_t shared_by = 4;  // as many threads, or a few more, find equal work
+  const auto blocks = winograd_blocks<Scheme>(shape, y.shape(), shared_by);
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const auto block = blocks[index];
@@ -79,11 +91,14 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
     const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, in_channels);
     const auto products = V::template allocate<Scratch::products_at_points>(tiles, out_channels, panel);
     for (std::size_t tile = 0; tile < tiles; ++tile) transform_input(shape, x, input, block.tile(tile), tile, v);
-    for (std::size_t point = 0; point < u.count; ++point)
+    T* const block_y = y.pixel(block.first_pixel());
+    for (std::size_t point = 0; point < u.count; ++point) {
+      prefetch_part<true>(block_y, block.pixels() * out_channels, point, u.count);
       multiply<T>({v[point], in_channels, 1}, v.rows(point), {u[point], in_channels, out_channels},
                   Product<T>::in_panels({products[point], v.rows(point), out_channels}), false);
+    }
     for (std::size_t tile = 0; tile < tiles; ++tile) transform_output(products, block.tile(tile), tile, y);
-    block_moments.measure(index, y.pixel(block.first_pixel()), block.pixels(), out_channels);
+    block_moments.measure(index, block_y, block.pixels(), out_channels);
   });
   block_moments.merge();
 }
@@ -96,7 +111,7 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   using U = KernelMatrices<Scheme, T>;
   using V = TileMatrices<Scheme, T>;
-  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape());
+  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 1);
   const auto grad_u = U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, panel);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
@@ -108,9 +123,12 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
       transform_grad(grad_y, block.tile(tile), tile, d);
     });
     fill_up_panels(d, out_channels);
-    parallel_for(d.count, work, [&](std::size_t point) {
-      multiply_transposed<T>({v[point], v.rows(point), in_channels}, {d[point], d.rows(point), out_channels},
-                             Product<T>::in_panels({grad_u[point], in_channels, out_channels}), index > 0);
+    const std::size_t parts = thread_count();
+    parallel_for(parts, work, [&](std::size_t part) {
+      for_each_point_of_part(v, part, parts, [&](std::size_t point) {
+        multiply_transposed<T>({v[point], v.rows(point), in_channels}, {d[point], d.rows(point), out_channels},
+                               Product<T>::in_panels({grad_u[point], in_channels, out_channels}), index > 0);
+      });
     });
   }
   parallel_for(in_channels, grad_weight.size(),

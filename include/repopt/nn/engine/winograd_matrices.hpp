@@ -136,9 +136,10 @@ void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index
     along_both_axes<Packet, Scheme::outputs, Scheme::values>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::grad(from, step, to); },
         [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
-          return i < tile.height && j < tile.width
-                     ? Eigen::internal::ploadu<Packet>(first + (i * y.width + j) * y.channels + c)
-                     : zero<Packet>();
+          if (i >= tile.height || j >= tile.width) return zero<Packet>();
+          const T* const from = first + (i * y.width + j) * y.channels + c;
+          prefetch(from + Scheme::outputs * y.channels);  // of the next tile
+          return Eigen::internal::ploadu<Packet>(from);
         },
         d.store_to(index, c));
   });

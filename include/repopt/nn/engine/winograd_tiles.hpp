@@ -39,23 +39,22 @@ struct TileBlock {
   std::size_t pixel_of_row(std::size_t row) const { return (row / down() * y.height + row % down() * m) * y.width; }
 };
 
-/// A batch cut into blocks of at most `tiles` tiles, but at least one row of them.
+/// A batch cut into `count` blocks of about as many rows of tiles each.
 template <std::size_t m>
 class TileBlocks {
  public:
-  TileBlocks(const TileBlock<m>& all, std::size_t tiles)
-      : all_(all), rows_per_block_(std::max<std::size_t>(1, tiles / all.across())) {}
+  /// At most one block for each row.
+  TileBlocks(const TileBlock<m>& all, std::size_t count) : all_(all), count_(std::min(all.rows, count)) {}
 
-  std::size_t count() const { return (all_.rows + rows_per_block_ - 1) / rows_per_block_; }
-  std::size_t most_tiles() const { return std::min(all_.rows, rows_per_block_) * all_.across(); }
+  std::size_t count() const { return count_; }
   TileBlock<m> operator[](std::size_t block) const {
-    const std::size_t first = block * rows_per_block_;
-    return {all_.y, first, std::min(rows_per_block_, all_.rows - first)};
+    const std::size_t first = all_.rows * block / count_;
+    return {all_.y, first, all_.rows * (block + 1) / count_ - first};
   }
 
  private:
   TileBlock<m> all_;
-  std::size_t rows_per_block_;
+  std::size_t count_;
 };
 
 }  // namespace repopt::nn::engine

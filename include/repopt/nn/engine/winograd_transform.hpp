@@ -97,11 +97,6 @@ constexpr bool is_pair(std::size_t points, std::size_t k) {
   return k >= first && k < finite && (k - first) % 2 == 0;
 }
 
-template <class Packet>
-EIGEN_ALWAYS_INLINE Packet zero() {
-  return Eigen::internal::pset1<Packet>(typename Eigen::internal::unpacket_traits<Packet>::type(0));
-}
-
 /// sum + matrix(row, column) * x; if there is no sum yet, the product alone. 0 and 1 cost no multiplication.
 template <const auto& matrix, std::size_t row, std::size_t column, bool has_sum, class Packet>
 EIGEN_ALWAYS_INLINE Packet add_product(const Packet& sum, const Packet& x) {
