@@ -4,22 +4,25 @@ set -eu
 
 usage() {
   cat <<'USAGE'
-Usage: sh tests/bench/run.sh [--rounds N] [--quick] [--out FILE]
+Usage: sh tests/bench/run.sh [--rounds N] [--quick] [--bench PROGRAM] [--out FILE]
 
 Builds repopt-bench in build/release, then runs it and PyTorch (python3-torch of Debian, by /usr/bin/python3) in turn,
 both with 1 and 2 threads, and prints tables with this machine's name and flags. An idle machine is needed.
 
   --rounds N   rounds of the whole list [5]
   --quick      whole steps with 1 thread only, one step each: to see that everything runs
+  --bench PROGRAM
+               measures this repopt-bench, which was built with other flags, instead of building one
   --out FILE   where the JSON lines go [build/bench.jsonl]
 USAGE
 }
 
-rounds=5 quick='' out=''
+rounds=5 quick='' bench='' out=''
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2 && shift 2 ;;
     --quick) quick=yes && shift ;;
+    --bench) bench=$2 && shift 2 ;;
     --out) out=$2 && shift 2 ;;
     --help | -h) usage && exit ;;
     *) usage >&2 && exit 2 ;;
@@ -29,8 +32,12 @@ done
 root=$(cd "$(dirname "$0")/../.." && pwd)
 dry_run=''
 . "$root/cmake/own_commands.sh"
-build repopt-bench
-bench=$root/build/release/tests/repopt-bench
+flags=''
+if [ -z "$bench" ]; then
+  build repopt-bench
+  bench=$root/build/release/tests/repopt-bench
+  flags=$(sed -n 's/^CMAKE_CXX_FLAGS:[^=]*=\(.*\)/, flags \1/p' "$root/build/release/CMakeCache.txt")
+fi
 out=${out:-$root/build/bench.jsonl}
 : >"$out"
 
@@ -50,6 +57,7 @@ theirs() {
 }
 
 one_round() {
+  ! have /usr/bin/python3 || /usr/bin/python3 "$root/tests/bench/compile_time.py" | sed 's/^{/{"source":"repopt",/' >>"$out"
   for threads in $1; do
     for mode in rep repvgg; do
       ours step --mode $mode --threads "$threads" --rounds "$steps"
@@ -74,7 +82,6 @@ while [ "$round" -le "$rounds" ]; do
   round=$((round + 1))
 done
 
-printf '\n%s, %s cores\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(processors)"
-sed -n 's/^CMAKE_CXX_FLAGS:[^=]*=\(.*\)/flags: \1/p' "$root/build/release/CMakeCache.txt"
+printf '\n%s, %s cores%s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(processors)" "$flags"
 have /usr/bin/python3 || fail "no /usr/bin/python3 to print the tables with; the measurements are in $out"
 /usr/bin/python3 "$root/tests/bench/table.py" <"$out"

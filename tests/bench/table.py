@@ -39,27 +39,33 @@ def head(*cells):
     row(*["---"] * len(cells))
 
 
+def step_row(name, case, m, rivals):
+    ours_cells = [name, case["threads"], case["batch"], m["images_per_second"], m["peak_rss_mb"]]
+    if not rivals:
+        row(*ours_cells, "", "", "", "")
+        return
+    rival_case, rival = fastest(rivals)
+    memory = min(r["peak_rss_mb"] for _, r in rivals)
+    row(
+        *ours_cells,
+        f"{rival['images_per_second']:.2f} ({rival_case['format']})",
+        memory,
+        m["images_per_second"] / rival["images_per_second"],
+        m["peak_rss_mb"] / memory,
+    )
+
+
 def step_table(table):
     head("whole step, cifar-vgg", "threads", "batch", "images/s", "MiB", "PyTorch images/s", "MiB", "ratio", "memory")
     ours = find(table, bench="step", source="repopt")
     for case, m in sorted(ours, key=lambda e: (e[0]["mode"], e[0]["threads"], -e[0]["batch"])):
-        rivals = find(
-            table, bench="step", source="pytorch", mode=case["mode"], threads=case["threads"], batch=case["batch"]
-        )
-        name = case["mode"] + ("" if case["conv_algorithm"] == "fastest" else ", plain convolutions")
-        ours_cells = [name, case["threads"], case["batch"], m["images_per_second"], m["peak_rss_mb"]]
-        if not rivals:
-            row(*ours_cells, "", "", "", "")
-            continue
-        rival_case, rival = fastest(rivals)
-        memory = min(r["peak_rss_mb"] for _, r in rivals)
-        row(
-            *ours_cells,
-            f"{rival['images_per_second']:.2f} ({rival_case['format']})",
-            memory,
-            m["images_per_second"] / rival["images_per_second"],
-            m["peak_rss_mb"] / memory,
-        )
+        is_plain = case["conv_algorithm"] == "plain"
+        same = {k: case[k] for k in ("threads", "batch")}
+        rivals = find(table, bench="step", source="pytorch", mode=case["mode"], **same)
+        step_row(case["mode"] + (", plain convolutions" if is_plain else ""), case, m, rivals)
+        repvgg = find(table, bench="step", source="pytorch", mode="repvgg", **same)
+        if case["mode"] == "rep" and repvgg and not is_plain:
+            step_row("rep, beside PyTorch's repvgg", case, m, repvgg)
 
 
 def optimizer_table(table):
@@ -92,10 +98,17 @@ def conv_table(table):
         )
 
 
+def compile_table(table):
+    head("a file that includes", "seconds", "compiler's MiB")
+    for case, m in sorted(find(table, bench="compile"), key=lambda e: e[1]["milliseconds_median"]):
+        row(case["file"], m["milliseconds_median"] / 1e3, m["peak_rss_mb"])
+
+
 def main():
     table = medians(line for line in sys.stdin if line.startswith("{"))
     benches = {dict(case)["bench"] for case in table}
-    for name, show in (("step", step_table), ("optimizer", optimizer_table), ("conv", conv_table)):
+    shows = {"step": step_table, "optimizer": optimizer_table, "conv": conv_table, "compile": compile_table}
+    for name, show in shows.items():
         if name in benches:
             show(table)
 
