@@ -21,24 +21,31 @@ struct InputAffine {
     return z < 0 ? T(0) : z;  // a NaN stays one
   }
 
-  /// The same for a packet of channels from `channel` on. (As std::max, Eigen's pmax(z, 0) is z if z is a NaN.)
+  /// The map for a packet of channels, its constants at hand.
   template <class Packet>
-  EIGEN_ALWAYS_INLINE Packet apply(const Packet& x, std::size_t channel) const {
-    return Eigen::internal::pmax(before_relu(x, channel), engine::zero<Packet>());
-  }
+  struct OfPacket {
+    Packet scale, shift;
 
-  /// scale * x + shift of such a packet.
+    /// scale * x + shift, and its ReLU. (As std::max, Eigen's pmax(z, 0) is z if z is a NaN.)
+    /// @{
+    EIGEN_ALWAYS_INLINE Packet before_relu(const Packet& x) const { return Eigen::internal::pmadd(scale, x, shift); }
+    EIGEN_ALWAYS_INLINE Packet operator()(const Packet& x) const {
+      return Eigen::internal::pmax(before_relu(x), engine::zero<Packet>());
+    }
+    /// @}
+  };
+
+  /// Of the channels from `channel` on.
   template <class Packet>
-  EIGEN_ALWAYS_INLINE Packet before_relu(const Packet& x, std::size_t channel) const {
-    namespace packet = Eigen::internal;
-    return packet::pmadd(packet::ploadu<Packet>(scale.data() + channel), x,
-                         packet::ploadu<Packet>(shift.data() + channel));
+  EIGEN_ALWAYS_INLINE OfPacket<Packet> of_packet(std::size_t channel) const {
+    return {Eigen::internal::ploadu<Packet>(scale.data() + channel),
+            Eigen::internal::ploadu<Packet>(shift.data() + channel)};
   }
 
   /// to[0..channels) = the same for x[0..channels), channels `first`, first + 1, ...
   void apply(const T* x, T* to, std::size_t first, std::size_t channels) const {
     engine::for_each_packet<T>(channels, [&]<class Packet>(std::size_t c) {
-      Eigen::internal::pstoreu(to + c, apply(Eigen::internal::ploadu<Packet>(x + c), first + c));
+      Eigen::internal::pstoreu(to + c, of_packet<Packet>(first + c)(Eigen::internal::ploadu<Packet>(x + c)));
     });
   }
 };

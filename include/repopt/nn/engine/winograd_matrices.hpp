@@ -103,6 +103,8 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
                          : nullptr;
   constexpr std::size_t to_next = Scheme::first_input(Scheme::outputs, 0);
   for_each_packet<T>(image.channels, [&]<class Packet>(std::size_t c) {
+    [[maybe_unused]] const auto affine =
+        has_input ? input->template of_packet<Packet>(c) : typename InputAffine<T>::template OfPacket<Packet>{};
     along_both_axes<Packet, size, Scheme::values>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::input(from, step, to); },
         [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
@@ -110,7 +112,7 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
           const T* const from = pixels[i][j] + c;
           if (j + to_next >= size) prefetch(from + to_next * image.channels);  // the others are there by then
           const Packet value = Eigen::internal::ploadu<Packet>(from);
-          if constexpr (has_input) return input->apply(value, c);
+          if constexpr (has_input) return affine(value);
           return value;
         },
         v.store_to(index, c));
