@@ -2,6 +2,9 @@
 // repopt::torch::RepSgd with RepVGG's block as the prior of each kernel.
 //
 //     torch_vgg [DIR]    DIR: a folder with CIFAR-10's or CIFAR-100's binary files; without it, generated pictures
+//
+// On a GPU, if LibTorch finds one.
+#include <torch/cuda.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -76,18 +79,19 @@ repopt::torch::CslaBlocks repvgg_prior() {
 struct Pictures {
   torch::Tensor x, labels;
 
-  explicit Pictures(repopt::io::ImageDataset data, std::int64_t limit) {
+  Pictures(repopt::io::ImageDataset data, std::int64_t limit, torch::Device device) {
     const std::int64_t count = std::min(limit, std::int64_t(data.size()));
     x = torch::from_blob(data.pixels.data(), {count, 3, 32, 32}, torch::kByte).to(torch::kFloat).div(64).sub(2);
     labels = torch::from_blob(data.labels.data(), {count}, torch::kByte).to(torch::kLong);
-    x = x.contiguous(torch::MemoryFormat::ChannelsLast);
+    x = x.contiguous(torch::MemoryFormat::ChannelsLast).to(device);
+    labels = labels.to(device);
   }
 };
 
 void train(Vgg& model, torch::optim::Optimizer& optimizer, const Pictures& train, const Pictures& test) {
   torch::optim::StepLR schedule(optimizer, 1, 0.4);
   for (int epoch = 0; epoch < epochs; ++epoch, schedule.step()) {
-    const torch::Tensor order = torch::randperm(train.x.size(0));
+    const torch::Tensor order = torch::randperm(train.x.size(0)).to(train.x.device());
     double loss_sum = 0;
     model.train();
     for (std::int64_t begin = 0; begin < order.size(0); begin += batch) {
@@ -112,18 +116,21 @@ int main(int count, char** arguments) try {
   using repopt_cifar::synthetic_pictures;
   const auto train_set = real ? repopt::io::load_cifar_train(arguments[1]) : synthetic_pictures(1000, 1);
   const auto test_set = real ? repopt::io::load_cifar_test(arguments[1]) : synthetic_pictures(500, 2);
-  const Pictures train_pictures(train_set, 5000), test_pictures(test_set, 1000);
+  const torch::Device device(torch::cuda::is_available() ? torch::kCUDA : torch::kCPU);
+  const Pictures train_pictures(train_set, 5000, device), test_pictures(test_set, 1000, device);
   const auto options = torch::optim::SGDOptions(0.05).momentum(0.9).nesterov(true).weight_decay(5e-4);
   const auto classes = std::int64_t(train_set.classes);
 
   torch::manual_seed(0);
   Vgg plain(classes);
+  plain.to(device);
   torch::optim::SGD sgd(plain.parameters(), options);
-  std::puts("torch::optim::SGD");
+  std::printf("torch::optim::SGD on %s\n", device.str().c_str());
   train(plain, sgd, train_pictures, test_pictures);
 
   torch::manual_seed(0);
   Vgg rep(classes);
+  rep.to(device);
   const repopt::torch::CslaBlocks blocks = repvgg_prior();
   repopt::torch::initialize(rep, blocks);               // Rule of Initialization
   repopt::torch::RepSgd rep_sgd(rep, blocks, options);  // Rule of Iteration

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <optional>
@@ -28,6 +29,12 @@
 namespace repopt::torch::testing {
 
 namespace nn = ::torch::nn;
+
+/// What networks are trained on: the CPU, or what REPOPT_TORCH_DEVICE says, e.g. cuda.
+inline ::torch::Device test_device() {
+  const char* const name = std::getenv("REPOPT_TORCH_DEVICE");
+  return name ? ::torch::Device(name) : ::torch::Device(::torch::kCPU);
+}
 
 inline nn::Conv2d make_conv(const ConvShape& shape) {
   const auto pair = [](const std::array<std::size_t, 2>& sizes) {
@@ -55,8 +62,8 @@ struct CslaConv : nn::Module {
   }
 
   Tensor forward(const Tensor& x) {
-    Tensor y = scales[0].to(x.dtype()) * convs[0](x);
-    for (std::size_t i = 1; i < convs.size(); ++i) y = y + scales[i].to(x.dtype()) * convs[i](x);
+    Tensor y = scales[0].to(x.options()) * convs[0](x);
+    for (std::size_t i = 1; i < convs.size(); ++i) y = y + scales[i].to(x.options()) * convs[i](x);
     return y;
   }
 };
@@ -121,7 +128,7 @@ std::vector<::torch::optim::OptimizerParamGroup> stock_groups(const Net& net, co
 }
 
 inline std::vector<double> numbers(const Tensor& tensor) {
-  const Tensor flat = tensor.detach().to(::torch::kDouble).contiguous().view(-1);
+  const Tensor flat = tensor.detach().to(::torch::kCPU, ::torch::kDouble).contiguous().view(-1);
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
 }
 
@@ -139,8 +146,9 @@ template <class RepOptimizer, class Stock, class Options>
 double follow_stock(const CslaBlocks& blocks, const Options& options, const Training& training = {}) {
   ::torch::manual_seed(2205);
   Net csla(blocks, true), target(blocks, false);
-  csla.to(training.dtype);
-  target.to(training.dtype);
+  const ::torch::Device device = test_device();
+  csla.to(device, training.dtype);
+  target.to(device, training.dtype);
   const auto branch_weights = [&] {
     BranchWeights weights;
     const auto params = csla.named_parameters();
@@ -168,8 +176,8 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
 
   double largest = 0;
   for (std::size_t step = 0; step < 50; ++step) {
-    const Tensor labels = ::torch::randint(4, {8}, ::torch::kLong);
-    Tensor x = ::torch::randn({8, 3, 7, 6}, training.dtype);
+    const Tensor labels = ::torch::randint(4, {8}, ::torch::kLong).to(device);
+    Tensor x = ::torch::randn({8, 3, 7, 6}, training.dtype).to(device);
     if (training.channels_last) x = x.contiguous(::torch::MemoryFormat::ChannelsLast);
     stock.zero_grad();
     optimizer->zero_grad();
@@ -202,7 +210,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
     }
   }
   Net expected(blocks, false);
-  expected.to(training.dtype);
+  expected.to(device, training.dtype);
   initialize(expected, blocks, branch_weights());
   for (const auto& [name, block] : blocks)
     largest = std::max(largest, repopt::testing::relative_error(numbers(target.named_parameters()[name]),

@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -176,7 +175,7 @@ inline void read_records(const std::filesystem::path& path, const CifarFormat& f
                  format.name, " has ", format.classes, " classes");
     data.labels.push_back(label);
     const auto pixels = std::span(bytes).subspan(begin + format.label_bytes, ImageDataset::image);
-    std::ranges::transform(pixels, std::back_inserter(data.pixels), std::to_integer<std::uint8_t>);
+    for (const std::byte value : pixels) data.pixels.push_back(std::to_integer<std::uint8_t>(value));
   }
 }
 

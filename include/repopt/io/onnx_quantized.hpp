@@ -84,10 +84,10 @@ inline std::string onnx_model(const quant::QuantizedVgg& network, const OnnxOpti
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const std::string conv = specs[i].name + ".conv";
     const detail::DequantizedLayer layer(graph, conv, detail::onnx_dims(specs[i].shape), network.layers()[i], options);
-    const auto& y = detail::add_conv(graph, specs[i].shape, x, layer.weight, layer.bias, conv);
+    const std::string y = detail::add_conv(graph, specs[i].shape, x, layer.weight, layer.bias, conv);
     x = detail::add_rounding(graph, graph.node("Relu", {y}, specs[i].name), specs[i].name, activations[i + 1]);
   }
-  const auto& pooled = detail::add_rounding(graph, detail::add_pooling(graph, x), "pooled", activations.back());
+  const std::string pooled = detail::add_rounding(graph, detail::add_pooling(graph, x), "pooled", activations.back());
   const detail::DequantizedLayer linear(graph, "linear", {network.config().classes, network.config().widths.back()},
                                         network.layers().back(), options);
   return detail::finished_model(graph, network.config(), options, pooled, linear.weight, linear.bias);

@@ -179,7 +179,7 @@ class SavedOptimizer {
       param.branches.emplace_back(shape, claim(file, detail::scale_tensor(param.name, index), {channels}));
     }
     for (const auto& name : array(json, "buffers", where)) {
-      const std::string& buffer = to_text(name, where + ": buffer");
+      const std::string buffer = to_text(name, where + ": buffer");
       memory_.push_back(claim(file, detail::optimizer_tensor(param.name, buffer), detail::weight_dims(param.shape)));
       param.buffers[buffer] = memory_.back();
     }

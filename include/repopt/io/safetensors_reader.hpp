@@ -202,7 +202,7 @@ class Safetensors {
   }
 
   static Entry read_entry(const nlohmann::json& json, const std::string& where) {
-    const std::string& dtype_name = to_text(member(json, "dtype", where), where + ": dtype");
+    const std::string dtype_name = to_text(member(json, "dtype", where), where + ": dtype");
     auto shape = to_sizes(member(json, "shape", where), where + ": shape");
     const auto offsets = to_sizes(member(json, "data_offsets", where), where + ": data_offsets");
     require_file(json.size() == 3, where, " has ", json.size(), " members, expected are dtype, shape, data_offsets");

@@ -41,15 +41,17 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
   return shape.kernel_size == Pair{3, 3} && shape.dilation == Pair{1, 1} && shape.groups == 1 && (stride_1 || stride_2);
 }
 
-/// A multiple of `multiple` blocks of tiles, enough rows in each for a few tiles of the product. Where the kernel at
-/// the points is too large for any cache, more must share it, since it passes through the cache once for each block.
-/// (The number of threads does not matter here: rounding depends on the blocks.)
+/// A multiple of `multiple` blocks of tiles with about `least_rows` rows in each, enough for a few tiles of the
+/// product; or more, up to `most_rows`, where the kernel at the points is too large for any cache: it passes through
+/// once for each block. (The number of threads does not matter here: rounding depends on the blocks.)
 template <class Scheme>
-TileBlocks<Scheme::outputs> winograd_blocks(const ConvShape& shape, const ImageShape& y, std::size_t multiple) {
-  constexpr std::size_t least_rows = 48, most_rows = 128;
+TileBlocks<Scheme::outputs> winograd_blocks(const ConvShape& shape, const ImageShape& y, std::size_t least_rows,
+                                            std::size_t most_rows, std::size_t multiple) {
+  constexpr std::size_t large_kernel = 512 * 512;  // weights of each tap
   constexpr std::size_t rows_per_tile = Scheme::values * Scheme::values / (Scheme::points * Scheme::points);
   const auto all = TileBlock<Scheme::outputs>::all(y);
-  const std::size_t rows = std::clamp(shape.in_channels * shape.out_channels / 2048, least_rows, most_rows) * multiple;
+  const std::size_t wanted = most_rows * shape.in_channels * shape.out_channels / large_kernel;
+  const std::size_t rows = std::clamp(wanted, least_rows, most_rows) * multiple;
   return {all, (all.tiles() * rows_per_tile + rows - 1) / rows * multiple};
 }
 
@@ -83,7 +85,7 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   fill_up_panels(u, out_channels);
 
   constexpr std::size_t shared_by = 4;  // as many threads, or a few more, find equal work
-  const auto blocks = winograd_blocks<Scheme>(shape, y.shape(), shared_by);
+  const auto blocks = winograd_blocks<Scheme>(shape, y.shape(), 48, 128, shared_by);
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const auto block = blocks[index];
@@ -111,7 +113,7 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   using U = KernelMatrices<Scheme, T>;
   using V = TileMatrices<Scheme, T>;
-  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 1);
+  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 64, 256, 1);
   const auto grad_u = U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, panel);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
