@@ -143,7 +143,7 @@ class BatchNorm2d {
   /// A packet of dL/d(normalised x) at a pixel, for the x there.
   template <bool has_relu, class Packet>
   Packet grad_of_normalised(const Tensor<T>& grad_y, const Packet& x, std::size_t pixel, std::size_t channel) const {
-    const Packet g = Eigen::internal::ploadu<Packet>(grad_y.pixel(pixel) + channel);
+    const auto g = Eigen::internal::ploadu<Packet>(grad_y.pixel(pixel) + channel);
     if constexpr (has_relu)
       return engine::where_positive(affine_view().template of_packet<Packet>(channel).before_relu(x), g);
     return g;

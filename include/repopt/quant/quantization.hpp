@@ -77,7 +77,10 @@ std::vector<float> weight_scales(const nn::FusedConv<T>& conv, Scheme scheme, co
     const double least = std::abs(double(conv.bias[c])) / (double(input.scale) * largest_bias);
     largest[c] = std::max(largest[c], largest_weight * least);
   }
-  if (scheme == Scheme::per_tensor) largest = {*std::ranges::max_element(largest)};
+  if (scheme == Scheme::per_tensor) {
+    const double of_all = *std::ranges::max_element(largest);
+    largest.assign(1, of_all);
+  }
   std::vector<float> scales;
   for (const double value : largest) scales.push_back(value > 0 ? float(value / largest_weight) : 1.0F);
   return scales;

@@ -24,7 +24,8 @@ struct InputAffine {
   /// The map for a packet of channels, its constants at hand.
   template <class Packet>
   struct OfPacket {
-    Packet scale, shift;
+    Packet scale;  ///< of these channels
+    Packet shift;  ///< likewise
 
     /// scale * x + shift, and its ReLU. (As std::max, Eigen's pmax(z, 0) is z if z is a NaN.)
     /// @{

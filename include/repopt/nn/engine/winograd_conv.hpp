@@ -47,7 +47,7 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
 template <class Scheme>
 TileBlocks<Scheme::outputs> winograd_blocks(const ConvShape& shape, const ImageShape& y, std::size_t least_rows,
                                             std::size_t most_rows, std::size_t multiple) {
-  constexpr std::size_t large_kernel = 512 * 512;  // weights of each tap
+  constexpr auto large_kernel = std::size_t(512) * 512;  // weights of each tap
   constexpr std::size_t rows_per_tile = Scheme::values * Scheme::values / (Scheme::points * Scheme::points);
   const auto all = TileBlock<Scheme::outputs>::all(y);
   const std::size_t wanted = most_rows * shape.in_channels * shape.out_channels / large_kernel;
