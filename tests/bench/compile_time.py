@@ -1,5 +1,5 @@
 """What it costs to include the library: compiles files that hold nothing but #include lines, and prints one JSON object
-for each, with seconds and the compiler's peak memory."""
+for each, with milliseconds and the compiler's peak memory."""
 
 import argparse
 import json

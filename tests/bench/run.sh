@@ -7,10 +7,11 @@ usage() {
 Usage: sh tests/bench/run.sh [--rounds N] [--quick] [--bench PROGRAM] [--out FILE]
 
 Builds repopt-bench in build/release, then runs it and PyTorch (python3-torch of Debian, by /usr/bin/python3) in turn,
-both with 1 and 2 threads, and prints tables with this machine's name and flags. An idle machine is needed.
+both with 1 and 2 threads, compiles files that include the library, and prints tables with this machine's name and the
+flags of build/release. An idle machine is needed.
 
   --rounds N   rounds of the whole list [5]
-  --quick      whole steps with 1 thread only, one step each: to see that everything runs
+  --quick      one round of compiling and of whole steps with 1 thread, one step each: to see that everything runs
   --bench PROGRAM
                measures this repopt-bench, which was built with other flags, instead of building one
   --out FILE   where the JSON lines go [build/bench.jsonl]
@@ -38,7 +39,9 @@ if [ -z "$bench" ]; then
   bench=$root/build/release/tests/repopt-bench
   flags=$(sed -n 's/^CMAKE_CXX_FLAGS:[^=]*=\(.*\)/, flags \1/p' "$root/build/release/CMakeCache.txt")
 fi
+"$bench" --help >/dev/null || fail "$bench does not run"
 out=${out:-$root/build/bench.jsonl}
+mkdir -p "$(dirname "$out")"
 : >"$out"
 
 # Without these PyTorch gives memory back to the system after each step and faults it in again: several times slower.

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -96,6 +97,23 @@ TEST_CASE("One value per channel is an error in training, and changes nothing") 
   CHECK(bn.running_var.value == std::vector<float>(3, 1));
   CHECK_THROWS_WITH_AS(bn.forward(Tensor<float>({2, 2, 2, 4}), Phase::train),
                        "the images have 4 channels, the batch norm has 3", std::invalid_argument);
+}
+
+TEST_CASE("ReLU's gradient passes exactly where its output is not 0, however scale * x + shift was rounded") {
+  constexpr std::size_t channels = 1027;
+  Tensor<float> x({2, 1, 1, channels}), memory;
+  Random random(5);
+  for (std::size_t c = 0; c < channels; ++c)  // constant channels: what is left of x - mean is rounding alone
+    x.data()[c] = x.data()[channels + c] = float(random.real(-1, 1));
+  Tensor<float> grad(x.shape());
+  std::ranges::fill(grad.values(), 1.0F);
+  for (const bool lazy : {false, true}) {
+    BatchNorm2d<float> bn(channels, Activation::relu);
+    const Tensor<float>& y = lazy ? bn.forward_lazily(x, Phase::train).evaluate(memory) : bn.forward(x, Phase::train);
+    Tensor<float> grad_x;
+    bn.backward(grad, grad_x);
+    for (std::size_t c = 0; c < channels; ++c) CHECK(bn.bias.grad[c] == (y.data()[c] > 0 ? 2 : 0));
+  }
 }
 
 TEST_CASE("A NaN passes through ReLU, in its layer and in the batch norm's") {

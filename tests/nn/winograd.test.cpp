@@ -120,3 +120,15 @@ TEST_CASE("The algorithm is chosen by shape and type, and can be forced") {
   CHECK(relative_error(plain.values(), expected.values()) == 0);
   CHECK(relative_error(fastest.values(), expected.values()) > 0);
 }
+
+TEST_CASE("An empty batch adds nothing to the weights' gradient") {
+  ConvShape shape = square(16, 16, 3);
+  shape.layout = WeightLayout::hwio;
+  const Tensor<float> x({0, 8, 8, 16});
+  const std::vector<float> once = Random(1).numbers<float>(shape.size());
+  for (const ConvAlgorithm algorithm : {ConvAlgorithm::fastest, ConvAlgorithm::plain}) {
+    std::vector<float> grad_weight = once;
+    conv_backward_weight<float>(shape, x, x, grad_weight, nullptr, algorithm);
+    CHECK(grad_weight == once);
+  }
+}

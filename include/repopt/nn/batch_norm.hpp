@@ -60,9 +60,10 @@ class BatchNorm2d {
     measure(x, phase, moments);
     y_.resize(x.shape());
     for_each_pixel(x, [&](std::size_t p) {
-      auto y = y_.channels(p);
-      y = normalised(p);
-      if (activation_ == Activation::relu) y = (y < T(0)).select(T(0), y);  // a NaN stays one
+      if (activation_ == Activation::relu)
+        affine_view().apply(x.pixel(p), y_.pixel(p), 0, x.shape().channels);
+      else
+        y_.channels(p) = normalised(p);
     });
     return y_;
   }

@@ -21,9 +21,9 @@ std::array<Eigen::Map<Vector<T>>, sizeof...(i)> channel_maps(T* values, std::siz
   return {Eigen::Map<Vector<T>>(values + i * channels, Eigen::Index(channels))...};
 }
 
-/// sums[i * channels + c] = sum i of channel c over pixels [first, first + count), for i < `sum_count`. For a packet of
-/// channels from `channel` on, add.operator()<Packet>(pixel, channel, sums) adds to sums[0..sum_count) what one pixel
-/// contributes. The sums of a few packets at a time stay in registers.
+/// sums[i * channels + c] = sum i of channel c over pixels [first, first + count), for i < `sum_count`. `add` is a
+/// lambda with the type of a packet for its template parameter: add(pixel, channel, sums) adds to sums[0..sum_count)
+/// what one pixel contributes in the packet's channels, `channel` and those after it. Sums stay in registers.
 template <std::size_t sum_count, class T>
 void sum_pixels(std::size_t first, std::size_t count, std::size_t channels, T* sums, auto add) {
   constexpr std::size_t width = engine::Simd<T>::width;

@@ -1,6 +1,7 @@
 // ConvBiasRelu: a block as it is deployed, its batch norm folded.
 #pragma once
 
+#include <Eigen/Core>
 #include <array>
 #include <cstddef>
 #include <string>
@@ -9,7 +10,9 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/error.hpp"
 #include "repopt/nn/block.hpp"
+#include "repopt/nn/channel_sums.hpp"
 #include "repopt/nn/conv2d.hpp"
+#include "repopt/nn/engine/simd.hpp"
 #include "repopt/nn/fused_conv.hpp"
 
 namespace repopt::nn {

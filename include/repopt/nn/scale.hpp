@@ -1,6 +1,7 @@
 // Scale: one factor for each channel.
 #pragma once
 
+#include <Eigen/Core>
 #include <array>
 #include <cstddef>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "repopt/core/error.hpp"
+#include "repopt/nn/channel_sums.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn {

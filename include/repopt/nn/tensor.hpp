@@ -2,14 +2,11 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"

@@ -60,7 +60,7 @@ void transpose(const T* from, std::size_t from_step, std::size_t rows, std::size
       to[j * to_step + i] = from[i * from_step + j];
 }
 
-/// Its kernel: `weight` turned by 180 degrees, input and output channels of each group swapped. `weight` is
+/// The adjoint's kernel: `weight` turned by 180 degrees, input and output channels of each group swapped. `weight` is
 /// (kh, kw, in_channels / groups, out_channels), `turned` (kh, kw, out_channels / groups, in_channels).
 template <class T>
 void turn_kernel(const ConvShape& shape, std::span<const T> weight, std::span<T> turned) {

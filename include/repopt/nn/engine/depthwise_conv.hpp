@@ -1,6 +1,7 @@
 // The depthwise convolution: every channel by itself, so a tap is one multiply-add for a whole pixel.
 #pragma once
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
 #include <span>
@@ -9,6 +10,7 @@
 #include "repopt/core/parallel.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
+#include "repopt/nn/engine/simd.hpp"
 #include "repopt/nn/engine/taps.hpp"
 #include "repopt/nn/tensor.hpp"
 
@@ -29,6 +31,17 @@ void for_each_pixel_pair(const ConvShape& shape, const ImageShape& x, const Imag
       [](std::size_t, std::size_t, std::size_t) {});
 }
 
+/// to[c] += factor[c] * x[c] for every channel; with `input`, of what it makes of x.
+template <class T>
+void add_products(const T* factor, const T* x, const InputAffine<T>* input, T* to, std::size_t channels) {
+  namespace packet = Eigen::internal;
+  for_each_packet<T>(channels, [&]<class Packet>(std::size_t c) {
+    Packet value = packet::ploadu<Packet>(x + c);
+    if (input) value = input->template of_packet<Packet>(c)(value);
+    packet::pstoreu(to + c, packet::pmadd(packet::ploadu<Packet>(factor + c), value, packet::ploadu<Packet>(to + c)));
+  });
+}
+
 template <class T>
 void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                        const InputAffine<T>* input, ChannelMoments* moments) {
@@ -40,13 +53,7 @@ void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<con
     std::fill_n(y.pixel(first), count * channels, T(0));
     for_each_pixel_pair(shape, x.shape(), y.shape(), first, count,
                         [&](std::size_t out, std::size_t tap, std::size_t in) {
-                          const T* __restrict w = weight.data() + tap * channels;
-                          const T* __restrict from = x.pixel(in);
-                          T* __restrict to = y.pixel(out);
-                          if (input)
-                            for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * (*input)(from[c], c);
-                          else
-                            for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * from[c];
+                          add_products(weight.data() + tap * channels, x.pixel(in), input, y.pixel(out), channels);
                         });
     block_moments.measure(block, y.pixel(first), count, channels);
   });
@@ -62,10 +69,8 @@ void depthwise_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, st
     std::fill_n(grad_x.pixel(image * x.height * x.width), x.height * x.width * channels, T(0));
     for_each_pixel_pair(shape, x, y, image * y.height * y.width, y.height * y.width,
                         [&](std::size_t out, std::size_t tap, std::size_t in) {
-                          const T* __restrict w = weight.data() + tap * channels;
-                          const T* __restrict from = grad_y.pixel(out);
-                          T* __restrict to = grad_x.pixel(in);
-                          for (std::size_t c = 0; c < channels; ++c) to[c] += w[c] * from[c];
+                          add_products<T>(weight.data() + tap * channels, grad_y.pixel(out), nullptr, grad_x.pixel(in),
+                                          channels);
                         });
   });
 }
@@ -78,13 +83,7 @@ void depthwise_backward_weight(const ConvShape& shape, const Tensor<T>& x, const
   sum_in_parts<T>(blocks.count(), grad_y.size() * shape.taps(), grad_weight, [&](std::size_t block, std::span<T> part) {
     for_each_pixel_pair(shape, x.shape(), grad_y.shape(), blocks.first(block), blocks.size(block),
                         [&](std::size_t out, std::size_t tap, std::size_t in) {
-                          T* __restrict to = part.data() + tap * channels;
-                          const T* __restrict from = x.pixel(in);
-                          const T* __restrict g = grad_y.pixel(out);
-                          if (input)
-                            for (std::size_t c = 0; c < channels; ++c) to[c] += g[c] * (*input)(from[c], c);
-                          else
-                            for (std::size_t c = 0; c < channels; ++c) to[c] += g[c] * from[c];
+                          add_products(grad_y.pixel(out), x.pixel(in), input, part.data() + tap * channels, channels);
                         });
   });
 }

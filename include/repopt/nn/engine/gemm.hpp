@@ -141,13 +141,14 @@ struct Product {
   }
 };
 
-/// c = or += a (rows, depth) * panels (depth, columns). A block of a panel, the rows beside it and their part of c stay
-/// in the first-level cache.
+/// c = or += a (rows, depth) * panels (depth, columns). A block of a panel stays in the first-level cache, as do the
+/// rows beside it and their part of c if they are not too many.
 template <class T>
 void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
               bool accumulate) {
   constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns, most_depth = 64;
   constexpr std::size_t far_size = (std::size_t(512) << 10) / sizeof(T);  // the second level holds no such panels
+  const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
   const bool prefetches_panels = !accumulate && panels.depth * panels.columns >= far_size;
   alignas(64) T edge[tile_rows * tile_columns];
   for (std::size_t panel = 0; panel < panels.count(); ++panel) {
@@ -163,7 +164,7 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
         if (accumulate)  // c is large then, and the tile two further not in the cache
           for (std::size_t i = 0; i < tile_rows; ++i) prefetch(tile + (2 * tile_rows + i) * c.row_step);
         if (prefetches_panels)  // a share of the next block
-          prefetch_part(block + depth * tile_columns, depth * tile_columns, row / tile_rows, rows / tile_rows + 1);
+          prefetch_part(block + depth * tile_columns, depth * tile_columns, row / tile_rows, tiles);
         const auto run = [&](T* to, std::size_t step, bool add_to) {
           multiply_rows<T>(height, part, depth, block, to, step, add_to);
         };

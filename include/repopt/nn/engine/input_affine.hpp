@@ -15,12 +15,6 @@ struct InputAffine {
   std::span<const T> scale;  ///< (channels)
   std::span<const T> shift;  ///< (channels)
 
-  /// Of one value.
-  T operator()(T x, std::size_t channel) const {
-    const T z = scale[channel] * x + shift[channel];
-    return z < 0 ? T(0) : z;  // a NaN stays one
-  }
-
   /// The map for a packet of channels, its constants at hand.
   template <class Packet>
   struct OfPacket {

@@ -36,6 +36,7 @@ struct Simd {
   static constexpr std::size_t tile_columns = 2 * width;
 };
 
+/// A packet of zeros.
 template <class Packet>
 EIGEN_ALWAYS_INLINE Packet zero() {
   return Eigen::internal::pset1<Packet>(typename Eigen::internal::unpacket_traits<Packet>::type(0));

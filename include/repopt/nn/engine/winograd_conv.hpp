@@ -41,9 +41,10 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
   return shape.kernel_size == Pair{3, 3} && shape.dilation == Pair{1, 1} && shape.groups == 1 && (stride_1 || stride_2);
 }
 
-/// A multiple of `multiple` blocks of tiles with about `least_rows` rows in each, enough for a few tiles of the
-/// product; or more, up to `most_rows`, where the kernel at the points is too large for any cache: it passes through
-/// once for each block. (The number of threads does not matter here: rounding depends on the blocks.)
+/// Blocks of tiles with `least_rows` rows or fewer in each, enough for a few tiles of the product; or more, up to
+/// `most_rows`, where the kernel at the points is too large for any cache: it passes through once for each block. Where
+/// the tiles suffice, the blocks are a multiple of `multiple`. (The number of threads does not matter here: rounding
+/// depends on the blocks.)
 template <class Scheme>
 TileBlocks<Scheme::outputs> winograd_blocks(const ConvShape& shape, const ImageShape& y, std::size_t least_rows,
                                             std::size_t most_rows, std::size_t multiple) {
@@ -84,7 +85,7 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   parallel_for(in_channels, weight.size(), [&](std::size_t in) { transform_kernel(shape, weight.data(), in, u); });
   fill_up_panels(u, out_channels);
 
-  constexpr std::size_t shared_by = 4;  // as many threads, or a few more, find equal work
+  constexpr std::size_t shared_by = 4;  // 1, 2 or 4 threads find equal work
   const auto blocks = winograd_blocks<Scheme>(shape, y.shape(), 48, 128, shared_by);
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
@@ -114,6 +115,7 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
   using U = KernelMatrices<Scheme, T>;
   using V = TileMatrices<Scheme, T>;
   const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 64, 256, 1);
+  if (blocks.count() == 0) return;
   const auto grad_u = U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, panel);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
