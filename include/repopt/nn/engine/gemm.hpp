@@ -86,10 +86,11 @@ template <class T>
 using Strips = ColumnPanels<T, std::lcm(Simd<T>::width, Simd<T>::tile_rows)>;
 
 /// tile (one row for each `row`, x tile_columns, row-major with `tile_step`) = or += a (rows x depth) * panel (depth x
-/// tile_columns). Written without loops over the rows, so that the sums stay in registers.
+/// tile_columns). Written without loops over the rows, so that the sums stay in registers. On the way `depth` lines of
+/// the cache are asked for, from `next` on: one at a time, since many at once would wait for each other.
 template <bool accumulate, class T, std::size_t... row>
 void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel, T* tile, std::size_t tile_step,
-                   std::index_sequence<row...>) {
+                   const T* next, std::index_sequence<row...>) {
   namespace packet = Eigen::internal;
   using Packet = typename Simd<T>::Packet;
   constexpr std::size_t width = Simd<T>::width;
@@ -99,7 +100,8 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   Packet left[]{start(tile + row * tile_step)...}, right[]{start(tile + row * tile_step + width)...};
   const T* from = a.data;
   REPOPT_UNROLL_BY_4
-  for (std::size_t k = 0; k < depth; ++k, from += a.column_step, panel += 2 * width) {
+  for (std::size_t k = 0; k < depth; ++k, from += a.column_step, panel += 2 * width, next += cache_line<T>) {
+    prefetch_to_second_level(next);
     const Packet b_left = packet::pload<Packet>(panel), b_right = packet::pload<Packet>(panel + width);
     const auto add = [&](const Packet& element, Packet& to_left, Packet& to_right) {
       to_left = packet::pmadd(element, b_left, to_left);
@@ -114,12 +116,12 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
 /// multiply_tile() for numbers of rows, at most tile_rows, and `accumulate` that are known at run time.
 template <class T>
 void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t depth, const T* panel, T* tile,
-                   std::size_t tile_step, bool accumulate) {
+                   std::size_t tile_step, const T* next, bool accumulate) {
   const auto run = [&]<std::size_t count>() {
     if (accumulate)
-      multiply_tile<true>(a, depth, panel, tile, tile_step, std::make_index_sequence<count>());
+      multiply_tile<true>(a, depth, panel, tile, tile_step, next, std::make_index_sequence<count>());
     else
-      multiply_tile<false>(a, depth, panel, tile, tile_step, std::make_index_sequence<count>());
+      multiply_tile<false>(a, depth, panel, tile, tile_step, next, std::make_index_sequence<count>());
   };
   constexpr std::size_t all = Simd<T>::tile_rows;
   if (rows == all) return run.template operator()<all>();  // nearly always
@@ -146,10 +148,7 @@ struct Product {
 template <class T>
 void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
               bool accumulate) {
-  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns, most_depth = 64;
-  constexpr std::size_t far_size = (std::size_t(512) << 10) / sizeof(T);  // the second level holds no such panels
-  const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
-  const bool prefetches_panels = !accumulate && panels.depth * panels.columns >= far_size;
+  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns, most_depth = 128;
   alignas(64) T edge[tile_rows * tile_columns];
   for (std::size_t panel = 0; panel < panels.count(); ++panel) {
     const std::size_t columns = std::min(tile_columns, panels.columns - panel * tile_columns);
@@ -157,16 +156,16 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
       const std::size_t depth = std::min(most_depth, panels.depth - k);
       const bool add = accumulate || k > 0;
       const T* const block = panels.row(panel, k);
+      const std::size_t block_size = depth * tile_columns;
       for (std::size_t row = 0; row < rows; row += tile_rows) {
         const std::size_t height = std::min(tile_rows, rows - row);
         const Strided<const T> part{&a(row, k), a.row_step, a.column_step};
         T* const tile = c.data + row * c.row_step + panel * c.panel_step;
-        if (accumulate)  // c is large then, and the tile two further not in the cache
-          for (std::size_t i = 0; i < tile_rows; ++i) prefetch(tile + (2 * tile_rows + i) * c.row_step);
-        if (prefetches_panels)  // a share of the next block
-          prefetch_part(block + depth * tile_columns, depth * tile_columns, row / tile_rows, tiles);
+        // What is far away is c where it is added to, else the kernel: the tile behind, or a share of the next block.
+        const std::size_t share = row / tile_rows * depth * cache_line<T> % block_size;
+        const T* const next = accumulate ? tile + tile_rows * c.row_step : block + block_size + share;
         const auto run = [&](T* to, std::size_t step, bool add_to) {
-          multiply_rows<T>(height, part, depth, block, to, step, add_to);
+          multiply_rows<T>(height, part, depth, block, to, step, next, add_to);
         };
         if (c.padded || columns == tile_columns) {
           run(tile, c.row_step, add);

@@ -86,22 +86,21 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   fill_up_panels(u, out_channels);
 
   constexpr std::size_t shared_by = 4;  // 1, 2 or 4 threads find equal work
-  const auto blocks = winograd_blocks<Scheme>(shape, y.shape(), 48, 128, shared_by);
+  const auto blocks = winograd_blocks<Scheme>(shape, y.shape(), 24, 96, shared_by);
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const auto block = blocks[index];
     const std::size_t tiles = block.tiles();
     const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, in_channels);
     const auto products = V::template allocate<Scratch::products_at_points>(tiles, out_channels, panel);
+    fetch_part_of(x, block);
     for (std::size_t tile = 0; tile < tiles; ++tile) transform_input(shape, x, input, block.tile(tile), tile, v);
-    T* const block_y = y.pixel(block.first_pixel());
-    for (std::size_t point = 0; point < u.count; ++point) {
-      prefetch_part<true>(block_y, block.pixels() * out_channels, point, u.count);
+    for (std::size_t point = 0; point < u.count; ++point)
       multiply<T>({v[point], in_channels, 1}, v.rows(point), {u[point], in_channels, out_channels},
                   Product<T>::in_panels({products[point], v.rows(point), out_channels}), false);
-    }
+    fetch_part_of(y, block);
     for (std::size_t tile = 0; tile < tiles; ++tile) transform_output(products, block.tile(tile), tile, y);
-    block_moments.measure(index, block_y, block.pixels(), out_channels);
+    block_moments.measure(index, y.pixel(block.first_pixel()), block.pixels(), out_channels);
   });
   block_moments.merge();
 }
@@ -114,7 +113,7 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   using U = KernelMatrices<Scheme, T>;
   using V = TileMatrices<Scheme, T>;
-  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 64, 256, 1);
+  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 64, 128, 1);
   if (blocks.count() == 0) return;
   const auto grad_u = U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, panel);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
@@ -122,9 +121,13 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
     const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels;
     const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, Strips<T>::panel_width);
     const auto d = V::template allocate<Scratch::products_at_points>(tiles, out_channels, panel);
-    parallel_for(tiles, work, [&](std::size_t tile) {
-      transform_input(shape, x, input, block.tile(tile), tile, v);
-      transform_grad(grad_y, block.tile(tile), tile, d);
+    parallel_for(block.rows, work, [&](std::size_t row) {
+      fetch_part_of(x, block.row(row));
+      fetch_part_of(grad_y, block.row(row));
+      for (std::size_t tile = row * block.across(); tile < (row + 1) * block.across(); ++tile) {
+        transform_input(shape, x, input, block.tile(tile), tile, v);
+        transform_grad(grad_y, block.tile(tile), tile, d);
+      }
     });
     fill_up_panels(d, out_channels);
     const std::size_t parts = thread_count();

@@ -101,7 +101,6 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
       pixels[i][j] = top + i < image.height && left + j < image.width
                          ? x.pixel((tile.image * image.height + top + i) * image.width + left + j)
                          : nullptr;
-  constexpr std::size_t to_next = Scheme::first_input(Scheme::outputs, 0);
   for_each_packet<T>(image.channels, [&]<class Packet>(std::size_t c) {
     [[maybe_unused]] const auto affine =
         has_input ? input->template of_packet<Packet>(c) : typename InputAffine<T>::template OfPacket<Packet>{};
@@ -109,9 +108,7 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::input(from, step, to); },
         [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
           if (!pixels[i][j]) return zero<Packet>();
-          const T* const from = pixels[i][j] + c;
-          if (j + to_next >= size) prefetch(from + to_next * image.channels);  // the others are there by then
-          const Packet value = Eigen::internal::ploadu<Packet>(from);
+          const Packet value = Eigen::internal::ploadu<Packet>(pixels[i][j] + c);
           if constexpr (has_input) return affine(value);
           return value;
         },
@@ -139,9 +136,7 @@ void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::grad(from, step, to); },
         [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
           if (i >= tile.height || j >= tile.width) return zero<Packet>();
-          const T* const from = first + (i * y.width + j) * y.channels + c;
-          prefetch(from + Scheme::outputs * y.channels);  // of the next tile
-          return Eigen::internal::ploadu<Packet>(from);
+          return Eigen::internal::ploadu<Packet>(first + (i * y.width + j) * y.channels + c);
         },
         d.store_to(index, c));
   });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn::engine {
@@ -32,12 +33,24 @@ struct TileBlock {
     return {row / down(), top, left, std::min(m, y.height - top), std::min(m, y.width - left)};
   }
 
+  /// One of its rows of tiles.
+  TileBlock row(std::size_t index) const { return {y, first_row + index, 1}; }
+
   std::size_t first_pixel() const { return pixel_of_row(first_row); }
   std::size_t pixels() const { return pixel_of_row(first_row + rows) - first_pixel(); }
 
  private:
   std::size_t pixel_of_row(std::size_t row) const { return (row / down() * y.height + row % down() * m) * y.width; }
 };
+
+/// Fetches the part of `tensor` that a block is computed from, or to: as far in it as the block's pixels in y, whatever
+/// the images' sizes. (A row of pixels more or less does not matter.)
+template <std::size_t m, class T>
+void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
+  const std::size_t pixels = tensor.shape().pixels(), all = block.y.pixels(), first = block.first_pixel();
+  const std::size_t begin = pixels * first / all, end = pixels * (first + block.pixels()) / all;
+  fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
+}
 
 /// A batch cut into `count` blocks of about as many rows of tiles each.
 template <std::size_t m>
