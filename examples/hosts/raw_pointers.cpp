@@ -164,8 +164,8 @@ double ohwi_with_host_update() {
   const auto step = [&](double lr) {
     Numbers multiplied = grads;
     block.for_each_chunk([&](std::size_t first, std::span<double> chunk) {
-      grad_mult.generate(first, chunk);
-      for (std::size_t k = 0; k < chunk.size(); ++k) multiplied[first + k] *= chunk[k];
+      const double* m = grad_mult.of_chunk(first, chunk);
+      for (std::size_t k = 0; k < chunk.size(); ++k) multiplied[first + k] *= m[k];
     });
     host_update(params, multiplied, velocity, lr);
   };

@@ -70,6 +70,7 @@ class CslaBlock {
         require(false, "scale holds ", *bad, ", it must be finite; branch [", describe(branch.shape), "]");
     }
     find_runs();
+    keep_squares();
   }
 
   /// A kernel without a prior structure: one branch, s = 1. Training it is training the plain kernel.
@@ -119,14 +120,27 @@ class CslaBlock {
     T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
     const auto set = [=](T s, std::size_t k) { sum[k] = term(s, k); };
     const auto add = [=](T s, std::size_t k) { sum[k] += term(s, k); };
-    const bool first_branch_fills = branches_[0].shape.size() == target_.size();
-    if (!first_branch_fills) std::ranges::fill(out, T(0));
-    for (std::size_t row = first / row_size_; row * row_size_ < first + out.size(); ++row)
-      for (const Run& run : runs_[row / rows_alike_])
-        if (first_branch_fills && run.branch == 0)
-          for_each_element(run, row, first, out.size(), set);
+    if (!first_branch_fills_) std::ranges::fill(out, T(0));
+    std::size_t row = first / row_size_, alike = row / rows_alike_, nth = row % rows_alike_;
+    for (; row * row_size_ < first + out.size(); ++row) {
+      for (const Run& run : runs_[alike])
+        if (first_branch_fills_ && run.branch == 0)
+          for_each_element(run, row, nth, first, out.size(), set);
         else
-          for_each_element(run, row, first, out.size(), add);
+          for_each_element(run, row, nth, first, out.size(), add);
+      if (++nth == rows_alike_) nth = 0, ++alike;
+    }
+  }
+
+  /// sum_i embed_i(s_i^2), which is GradMult, for a chunk of for_each_chunk(): generated there or, where rows repeat,
+  /// in memory of the block. (A loop over the chunk's weights then follows the one before without a pause of the
+  /// memory.)
+  const T* sum_of_squares(std::size_t first, std::span<T> chunk) const {
+    const std::size_t alike = row_size_ * rows_alike_, index = first / alike;
+    const std::vector<T>& kept = kept_squares_[index];
+    if (!kept.empty() && first + chunk.size() <= (index + 1) * alike) return kept.data() + first % row_size_;
+    sum_chunk(first, chunk, square);
+    return chunk.data();
   }
 
   /// Most elements of a chunk: so few that a processor works on the next chunk while it waits for this one's memory.
@@ -135,7 +149,7 @@ class CslaBlock {
   /// Visits the target's memory in chunks that stay in the first-level cache: visit(first, chunk), where chunk[k] is
   /// scratch for element first + k. In parallel as parallel_for() says.
   void for_each_chunk(auto visit) const {
-    parallel_for(chunks(), target_.size(), [=, this](std::size_t chunk) { visit_chunk(chunk, visit); });
+    parallel_for(chunks(), size_, [=, this](std::size_t chunk) { visit_chunk(chunk, visit); });
   }
 
   /// The sum of visit(first, chunk) over the chunks of for_each_chunk(); the same for any number of threads.
@@ -143,7 +157,7 @@ class CslaBlock {
     thread_local std::vector<double> memory;  // kept for the next call
     memory.resize(chunks());
     const std::span<double> sums(memory);  // threads write here, not to `memory` of their own
-    parallel_for(chunks(), target_.size(), [&](std::size_t chunk) { sums[chunk] = visit_chunk(chunk, visit); });
+    parallel_for(chunks(), size_, [&](std::size_t chunk) { sums[chunk] = visit_chunk(chunk, visit); });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
 
@@ -156,9 +170,13 @@ class CslaBlock {
     std::size_t branch, first, count, step, groups, rows_per_group;
   };
 
+  static T square(T s, std::size_t) { return s * s; }
+
   bool row_is_channel() const { return target_.layout != WeightLayout::hwio; }
 
   void find_runs() {
+    size_ = target_.size();
+    first_branch_fills_ = branches_[0].shape.size() == size_;
     row_size_ = row_is_channel() ? target_.size() / target_.out_channels : target_.out_channels;
     rows_alike_ = row_is_channel() ? target_.out_channels : target_.in_per_group();
     runs_.resize(target_.size() / row_size_ / rows_alike_);
@@ -185,10 +203,24 @@ class CslaBlock {
     }
   }
 
-  /// visit(s, k) for each element first + k, k < size, of the target that is the run's in `row`.
-  void for_each_element(const Run& run, std::size_t row, std::size_t first, std::size_t size, auto visit) const {
+  /// Of rows that differ in nothing, one is kept, and as much of the next ones as a chunk may reach into.
+  void keep_squares() {
+    kept_squares_.resize(runs_.size());
+    if (row_is_channel()) return;
+    const std::size_t alike = row_size_ * rows_alike_;
+    for (std::size_t index = 0; index < runs_.size(); ++index) {
+      if (std::ranges::any_of(runs_[index], [](const Run& run) { return run.groups > 1; })) continue;
+      kept_squares_[index].resize(std::min(row_size_ + max_chunk, alike));
+      sum_chunk(index * alike, kept_squares_[index], square);
+    }
+  }
+
+  /// visit(s, k) for each element first + k, k < size, of the target that is the run's in `row`, the nth of those
+  /// alike.
+  void for_each_element(const Run& run, std::size_t row, std::size_t nth, std::size_t first, std::size_t size,
+                        auto visit) const {
     const std::size_t step = run.step;
-    const std::size_t group = run.groups == 1 ? 0 : row % rows_alike_ / run.rows_per_group % run.groups;
+    const std::size_t group = run.groups == 1 ? 0 : nth / run.rows_per_group % run.groups;
     const std::size_t in_row = run.first + group * run.count * step, start = row * row_size_ + in_row;
     const auto elements_before = [&](std::size_t place) {
       if (place <= start) return std::size_t(0);
@@ -209,18 +241,21 @@ class CslaBlock {
     }
   }
 
-  std::size_t chunks() const { return (target_.size() + max_chunk - 1) / max_chunk; }
+  std::size_t chunks() const { return (size_ + max_chunk - 1) / max_chunk; }
 
   auto visit_chunk(std::size_t chunk, auto visit) const {
     T scratch[max_chunk];
     const std::size_t first = chunk * max_chunk;
-    return visit(first, std::span<T>(scratch, std::min(max_chunk, target_.size() - first)));
+    return visit(first, std::span<T>(scratch, std::min(max_chunk, size_ - first)));
   }
 
   ConvShape target_;
   std::vector<Branch<T>> branches_;
+  std::size_t size_ = 0;                       ///< of the target: known here, since chunks are short
+  bool first_branch_fills_ = false;            ///< the target
   std::size_t row_size_ = 1, rows_alike_ = 1;  ///< all rows have the same runs or, in HWIO, all rows of one tap
   std::vector<std::vector<Run>> runs_;         ///< of row r: runs_[r / rows_alike_]
+  std::vector<std::vector<T>> kept_squares_;   ///< likewise; empty where they are generated
 };
 
 }  // namespace repopt

@@ -1,6 +1,7 @@
 // GradMult: the tensor that the target kernel's gradient is multiplied with.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <span>
@@ -16,7 +17,8 @@ namespace repopt {
 /// gives dL/dW_i = s_i * (dL/dW')|_i, the update of W_i enters W' once more times s_i, and whatever else an update rule
 /// does must be linear in weight and gradient. For AdamW, which is not, see AdamW.
 ///
-/// A view of `block`, which must outlive it. Multipliers are generated from the O(branches x out_channels) scales.
+/// A view of `block`, which must outlive it. Multipliers are generated from the O(branches x out_channels) scales, or
+/// read from the one row that many share; there is never a tensor of them.
 template <std::floating_point T>
 class GradMult {
  public:
@@ -24,16 +26,15 @@ class GradMult {
   explicit GradMult(const CslaBlock<T>& block) : block_(block) {}
   explicit GradMult(const CslaBlock<T>&&) = delete;
 
-  /// The multipliers of elements first, first + 1, ... of the kernel, for a chunk of CslaBlock::for_each_chunk().
-  void generate(std::size_t first, std::span<T> grad_mult) const {
-    block_.sum_chunk(first, grad_mult, [](T s, std::size_t) { return s * s; });
-  }
+  /// The multipliers of elements first, first + 1, ... of the kernel, for a chunk of CslaBlock::for_each_chunk(): there
+  /// or in memory of the block.
+  const T* of_chunk(std::size_t first, std::span<T> chunk) const { return block_.sum_of_squares(first, chunk); }
 
   /// The paper's tensor: (out_channels, in_channels / groups, kh, kw) in the layout of the target.
   std::vector<T> dense() const {
     std::vector<T> grad_mult(block_.target().size());
     block_.for_each_chunk([&](std::size_t first, std::span<T> chunk) {
-      generate(first, std::span(grad_mult).subspan(first, chunk.size()));
+      std::copy_n(of_chunk(first, chunk), chunk.size(), grad_mult.data() + first);
     });
     return grad_mult;
   }

@@ -34,10 +34,10 @@ struct Param {
   double csla_grad_norm_squared() const {
     const GradMult<T> grad_mult(block);
     return block.sum_over_chunks([&](std::size_t first, std::span<T> chunk) {
-      grad_mult.generate(first, chunk);
+      const T* const m = grad_mult.of_chunk(first, chunk);
       double sum = 0;
       for (std::size_t k = 0; k < chunk.size(); ++k)
-        sum += double(chunk[k]) * double(grad[first + k]) * double(grad[first + k]);
+        sum += double(m[k]) * double(grad[first + k]) * double(grad[first + k]);
       return sum;
     });
   }

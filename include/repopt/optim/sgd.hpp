@@ -54,12 +54,12 @@ struct Sgd {
     if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
     const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
     const T new_part = T(1 - (first_step ? 0 : options.dampening));
-    const T gradient_part = T(options.nesterov ? 1 : 0), buffer_part = T(options.nesterov ? options.momentum : 1);
+    const T gradient_part = T(options.nesterov ? options.lr : 0);
+    const T buffer_part = T(options.nesterov ? options.lr * options.momentum : options.lr);
     T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
 
     block.for_each_chunk([=, grad_mult = GradMult<T>(block)](std::size_t first, std::span<T> chunk) {
-      grad_mult.generate(first, chunk);
-      const T *const m = chunk.data(), *const g = grad.data() + first;
+      const T *const m = grad_mult.of_chunk(first, chunk), *const g = grad.data() + first;
       T* const w = weight.data() + first;
       T* const b = buffer ? buffer + first : nullptr;
       const auto without_momentum = [=](std::size_t k) {
@@ -68,12 +68,12 @@ struct Sgd {
       const auto with_momentum = [=](std::size_t k) {
         const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
         b[k] = momentum * b[k] + new_part * d;
-        w[k] -= lr * (gradient_part * d + buffer_part * b[k]);
+        w[k] -= gradient_part * d + buffer_part * b[k];
       };
       if (buffer)
-        for_each_ahead<CslaBlock<T>::max_chunk>(chunk.size(), with_momentum, g, b, w);
+        for_each_independent(chunk.size(), with_momentum);
       else
-        for_each_ahead<CslaBlock<T>::max_chunk>(chunk.size(), without_momentum, g, w);
+        for_each_independent(chunk.size(), without_momentum);
     });
   }
 

@@ -20,7 +20,6 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/parallel.hpp"
-#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/channel_moments.hpp"
 #include "repopt/nn/engine/gemm.hpp"
 #include "repopt/nn/engine/input_affine.hpp"

@@ -7,7 +7,6 @@
 #include <cstddef>
 
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/engine/gemm.hpp"
 #include "repopt/nn/engine/input_affine.hpp"
 #include "repopt/nn/engine/scratch.hpp"
