@@ -113,23 +113,23 @@ class CslaBlock {
       });
   }
 
-  /// The same map for terms that depend on scale and place only, streamed: out[k] = sum of term(s_i, k) over the
-  /// branches that cover element first + k of the target. Needs no memory beyond `out`, a chunk as for_each_chunk()
-  /// gives it. Loops over `term` become vector code if it captures by value.
-  void sum_chunk(std::size_t first, std::span<T> out, auto term) const {
-    T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
-    const auto set = [=](T s, std::size_t k) { sum[k] = term(s, k); };
-    const auto add = [=](T s, std::size_t k) { sum[k] += term(s, k); };
-    if (!first_branch_fills_) std::ranges::fill(out, T(0));
+  /// The same map for terms that depend on scale and place only, streamed: visit(s_i, k), k < size, for each branch
+  /// that covers element first + k of the target, branch by branch in each row. Loops become vector code if `visit`
+  /// captures by value.
+  void for_each_scale(std::size_t first, std::size_t size, auto visit) const {
     std::size_t row = first / row_size_, alike = row / rows_alike_, nth = row % rows_alike_;
-    for (; row * row_size_ < first + out.size(); ++row) {
-      for (const Run& run : runs_[alike])
-        if (first_branch_fills_ && run.branch == 0)
-          for_each_element(run, row, nth, first, out.size(), set);
-        else
-          for_each_element(run, row, nth, first, out.size(), add);
+    for (; row * row_size_ < first + size; ++row) {
+      for (const Run& run : runs_[alike]) for_each_element(run, row, nth, first, size, visit);
       if (++nth == rows_alike_) nth = 0, ++alike;
     }
+  }
+
+  /// out[k] = sum of term(s_i, k) over the same branches. Needs no memory beyond `out`, a chunk as for_each_chunk()
+  /// gives it.
+  void sum_chunk(std::size_t first, std::span<T> out, auto term) const {
+    std::ranges::fill(out, T(0));
+    T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
+    for_each_scale(first, out.size(), [=](T s, std::size_t k) { sum[k] += term(s, k); });
   }
 
   /// sum_i embed_i(s_i^2), which is GradMult, for a chunk of for_each_chunk(): generated there or, where rows repeat,
@@ -176,7 +176,6 @@ class CslaBlock {
 
   void find_runs() {
     size_ = target_.size();
-    first_branch_fills_ = branches_[0].shape.size() == size_;
     row_size_ = row_is_channel() ? target_.size() / target_.out_channels : target_.out_channels;
     rows_alike_ = row_is_channel() ? target_.out_channels : target_.in_per_group();
     runs_.resize(target_.size() / row_size_ / rows_alike_);
@@ -252,7 +251,6 @@ class CslaBlock {
   ConvShape target_;
   std::vector<Branch<T>> branches_;
   std::size_t size_ = 0;                       ///< of the target: known here, since chunks are short
-  bool first_branch_fills_ = false;            ///< the target
   std::size_t row_size_ = 1, rows_alike_ = 1;  ///< all rows have the same runs or, in HWIO, all rows of one tap
   std::vector<std::vector<Run>> runs_;         ///< of row r: runs_[r / rows_alike_]
   std::vector<std::vector<T>> kept_squares_;   ///< likewise; empty where they are generated

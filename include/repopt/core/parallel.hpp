@@ -1,4 +1,5 @@
-// Loops that are shared among threads where the including program is built with OpenMP, and only there.
+// Loops whose iterations are independent: vector code, or shared among threads where the including program is built
+// with OpenMP, and only there.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +11,23 @@
 #include <omp.h>
 #endif
 
+/// Before a loop whose iterations touch different elements: compilers vectorise it without proof.
+#if defined(__clang__)
+#define REPOPT_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define REPOPT_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define REPOPT_INDEPENDENT
+#endif
+
 namespace repopt {
+
+/// Calls visit(k) for every k < size. The calls must not depend on each other; they become vector code if `visit`
+/// captures by value.
+void for_each_independent(std::size_t size, auto visit) {
+  REPOPT_INDEPENDENT
+  for (std::size_t k = 0; k < size; ++k) visit(k);
+}
 
 /// Number of threads that a parallel loop gets: omp_get_max_threads(), or 1 without OpenMP.
 inline std::size_t thread_count() {

@@ -11,7 +11,7 @@
 
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/error.hpp"
-#include "repopt/core/prefetch.hpp"
+#include "repopt/core/parallel.hpp"
 
 namespace repopt {
 
@@ -72,35 +72,29 @@ struct AdamW {
 
     const auto corrected_root = [=](T second_moment) { return std::sqrt(second_moment) * root_correction; };
     block.for_each_chunk([=, &block](std::size_t first, std::span<T> chunk) {
-      const std::size_t size = chunk.size();
-      std::array<T, CslaBlock<T>::max_chunk> scratch;
-      T* root = scratch.data();
-      T* m = exp_avg + first;
-      T* v = exp_avg_sq + first;
-      const T* g = grad.data() + first;
-      const auto update_moments = [=](std::size_t k) {
+      T* const root = chunk.data();
+      T* const w = weight.data() + first;
+      T* const m = exp_avg + first;
+      T* const v = exp_avg_sq + first;
+      const T* const g = grad.data() + first;
+      for_each_independent(chunk.size(), [=](std::size_t k) {
         const T scaled = grad_scale * g[k];
         m[k] = beta1 * m[k] + new_part1 * scaled;
         v[k] = beta2 * v[k] + new_part2 * (scaled * scaled);
         root[k] = corrected_root(v[k]);
-      };
-      for_each_ahead<CslaBlock<T>::max_chunk>(size, update_moments, g, m, v);
+        w[k] *= decay;
+      });
       if (max_exp_avg_sq) {
-        T* largest = max_exp_avg_sq + first;
-        const auto update_maximum = [=](std::size_t k) {
+        T* const largest = max_exp_avg_sq + first;
+        for_each_independent(chunk.size(), [=](std::size_t k) {
           largest[k] = std::max(largest[k], v[k]);
           root[k] = corrected_root(largest[k]);
-        };
-        for_each_ahead<CslaBlock<T>::max_chunk>(size, update_maximum, largest);
+        });
       }
-      block.sum_chunk(first, chunk, [=](T s, std::size_t k) {
+      block.for_each_scale(first, chunk.size(), [=](T s, std::size_t k) {
         const T still = s == 0 ? T(1) : T(0);  // a branch with s = 0 stands still, at eps = 0 too
-        return s * s * m[k] / (std::abs(s) * root[k] + eps + still);
+        w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
       });
-      T* w = weight.data() + first;
-      const T* update = chunk.data();
-      const auto update_weight = [=](std::size_t k) { w[k] = decay * w[k] - step_size * update[k]; };
-      for_each_ahead<CslaBlock<T>::max_chunk>(size, update_weight, w);
     });
   }
 

@@ -10,7 +10,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/error.hpp"
 #include "repopt/core/grad_mult.hpp"
-#include "repopt/core/prefetch.hpp"
+#include "repopt/core/parallel.hpp"
 
 namespace repopt {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "repopt/core/prefetch.hpp"
+#include "repopt/nn/engine/prefetch.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn::engine {
