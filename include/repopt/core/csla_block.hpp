@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <initializer_list>
 #include <numeric>
 #include <span>
@@ -23,8 +23,8 @@ namespace repopt {
 /// Whether two buffers share memory.
 template <class T>
 bool overlap(std::span<const T> a, std::span<const T> b) {
-  const std::less<const T*> before;
-  return before(a.data(), b.data() + b.size()) && before(b.data(), a.data() + a.size());
+  const std::compare_three_way order;  // unlike <, defined for pointers into different buffers
+  return order(a.data(), b.data() + b.size()) < 0 && order(b.data(), a.data() + a.size()) < 0;
 }
 
 /// One branch of a CSLA block: one trainable linear operator, then one constant scale per output channel.

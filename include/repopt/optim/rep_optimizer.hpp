@@ -6,7 +6,6 @@
 #include <concepts>
 #include <cstddef>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -51,12 +50,16 @@ class RepOptimizer {
   using Options = typename Rule::Options;          ///< the rule's
   using ParamGroup = repopt::ParamGroup<Rule, T>;  ///< parameters that share options
 
+  RepOptimizer() = default;
+  RepOptimizer(RepOptimizer&&) = default;  ///< only moved: two would step the same weights
+  RepOptimizer& operator=(RepOptimizer&&) = default;
+
   /// Adds a group whose parameters share `options`. The reference stays valid as long as the optimizer lives, and when
   /// it is moved. Throws std::invalid_argument if an option is out of range.
   ParamGroup& add_param_group(const Options& options = {}) {
     Rule::validate(options);
-    if (!registry_) registry_ = std::make_unique<ParamRegistry<T>>();  // this one was moved from
-    return param_groups_.emplace_back(options, registry_.get());
+    if (registry_.empty()) registry_.emplace_back();
+    return param_groups_.emplace_back(options, registry_.data());
   }
 
   /// The groups, in the order of add_param_group().
@@ -125,7 +128,7 @@ class RepOptimizer {
   void load_state_dict(const StateDict<T>& saved);
 
  private:
-  std::unique_ptr<ParamRegistry<T>> registry_ = std::make_unique<ParamRegistry<T>>();
+  std::vector<ParamRegistry<T>> registry_;  ///< one, where the groups find it when this has been moved
   std::deque<ParamGroup> param_groups_;
   double grad_scale_ = 1;
   double clip_coef_ = 1;     ///< of the next step()
