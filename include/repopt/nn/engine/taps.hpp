@@ -31,8 +31,13 @@ struct TapRange {
   TapRange(const ConvShape& shape, std::size_t axis, std::size_t out, std::size_t image_size)
       : start(std::ptrdiff_t(out * shape.stride[axis]) - std::ptrdiff_t(shape.padding[axis])) {
     const auto dilation = std::ptrdiff_t(shape.dilation[axis]), taps = std::ptrdiff_t(shape.kernel_size[axis]);
-    const std::ptrdiff_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
     const std::ptrdiff_t room = std::ptrdiff_t(image_size) - start;  // tap k is inside if k * dilation < room
+    if (start >= 0 && (taps - 1) * dilation < room) {                // nearly always
+      begin = 0;
+      end = std::size_t(taps);
+      return;
+    }
+    const std::ptrdiff_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
     const std::ptrdiff_t after = room > 0 ? (room + dilation - 1) / dilation : 0;
     begin = std::size_t(std::min(before, taps));
     end = std::size_t(std::clamp(after, std::ptrdiff_t(begin), taps));
@@ -45,13 +50,11 @@ struct TapRange {
 void for_each_tap_run(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
                       std::size_t count, auto inside, auto outside) {
   const std::size_t width = shape.kernel_size[1], longest_run = shape.dilation[1] == 1 ? width : 1;
-  for (std::size_t patch = 0; patch < count; ++patch) {
-    const std::size_t out = first + patch, column = out % y.width, row = out / y.width % y.height;
-    const std::size_t image = out / (y.width * y.height) * x.height;
-    const TapRange down(shape, 0, row, x.height), across(shape, 1, column, x.width);
+  const auto visit_patch = [&](std::size_t patch, std::size_t image, const TapRange& down, const TapRange& across) {
     outside(patch, 0, down.begin * width);
     for (std::size_t a = down.begin; a < down.end; ++a) {
-      const std::size_t line = (image + std::size_t(down.start + std::ptrdiff_t(a * shape.dilation[0]))) * x.width;
+      const std::size_t line =
+          (image * x.height + std::size_t(down.start + std::ptrdiff_t(a * shape.dilation[0]))) * x.width;
       outside(patch, a * width, a * width + across.begin);
       for (std::size_t b = across.begin; b < across.end; b += longest_run)
         inside(patch, a * width + b, line + std::size_t(across.start + std::ptrdiff_t(b * shape.dilation[1])),
@@ -59,6 +62,12 @@ void for_each_tap_run(const ConvShape& shape, const ImageShape& x, const ImageSh
       outside(patch, a * width + across.end, (a + 1) * width);
     }
     outside(patch, down.end * width, shape.taps());
+  };
+  for (std::size_t patch = 0; patch < count;) {
+    const std::size_t row = (first + patch) / y.width, image = row / y.height;
+    const TapRange down(shape, 0, row % y.height, x.height);
+    for (std::size_t column = (first + patch) % y.width; column < y.width && patch < count; ++column)
+      visit_patch(patch++, image, down, TapRange(shape, 1, column, x.width));
   }
 }
 
