@@ -161,7 +161,8 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
         const std::size_t height = std::min(tile_rows, rows - row);
         const Strided<const T> part{&a(row, k), a.row_step, a.column_step};
         T* const tile = c.data + row * c.row_step + panel * c.panel_step;
-        // What is far away is c where it is added to, else the kernel: the tile behind, or a share of the next block.
+        // What is far away is c where it is added to, else the kernel: what follows the tile, in panels the tile
+        // behind, or the next block, of which a few tiles ask for a share each.
         const std::size_t share = row / tile_rows * depth * cache_line<T> % block_size;
         const T* const next = accumulate ? tile + tile_rows * c.row_step : block + block_size + share;
         const auto run = [&](T* to, std::size_t step, bool add_to) {

@@ -120,13 +120,13 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
     const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels;
     const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, Strips<T>::panel_width);
     const auto d = V::template allocate<Scratch::products_at_points>(tiles, out_channels, panel);
-    parallel_for(block.rows, work, [&](std::size_t row) {
-      fetch_part_of(x, block.row(row));
-      fetch_part_of(grad_y, block.row(row));
-      for (std::size_t tile = row * block.across(); tile < (row + 1) * block.across(); ++tile) {
-        transform_input(shape, x, input, block.tile(tile), tile, v);
-        transform_grad(grad_y, block.tile(tile), tile, d);
+    parallel_for(tiles, work, [&](std::size_t tile) {
+      if (tile % block.across() == 0) {
+        fetch_part_of(x, block.row(tile / block.across()));
+        fetch_part_of(grad_y, block.row(tile / block.across()));
       }
+      transform_input(shape, x, input, block.tile(tile), tile, v);
+      transform_grad(grad_y, block.tile(tile), tile, d);
     });
     fill_up_panels(d, out_channels);
     const std::size_t parts = thread_count();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "repopt/nn/engine/prefetch.hpp"
 #include "repopt/nn/tensor.hpp"
@@ -44,11 +45,14 @@ struct TileBlock {
 };
 
 /// Fetches the part of `tensor` that a block is computed from, or to: as far in it as the block's pixels in y, whatever
-/// the images' sizes. (A row of pixels more or less does not matter.)
+/// the images' sizes. That is exact in y, of which other threads may write the rest; elsewhere a row of pixels more or
+/// less does not matter.
 template <std::size_t m, class T>
 void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
-  const std::size_t pixels = tensor.shape().pixels(), all = block.y.pixels(), first = block.first_pixel();
-  const std::size_t begin = pixels * first / all, end = pixels * (first + block.pixels()) / all;
+  const auto place = [&](std::uint64_t pixel) {
+    return std::size_t(tensor.shape().pixels() * pixel / block.y.pixels());
+  };
+  const std::size_t begin = place(block.first_pixel()), end = place(block.first_pixel() + block.pixels());
   fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
 }
 
