@@ -1,5 +1,5 @@
-// Loops whose iterations are independent: vector code, or shared among threads where the including program is built
-// with OpenMP, and only there.
+// Loops whose iterations are independent: they become vector code or, in programs that are built with OpenMP, are
+// shared among threads.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,11 @@
 #include <omp.h>
 #endif
 
-/// Before a loop whose iterations touch different elements: compilers vectorise it without proof.
-#if defined(__clang__)
+/// Before a loop whose iterations touch different elements: compilers vectorise it without proof. (Clang does not where
+/// a square root may set errno, and would warn of it; it checks for overlap at run time then.)
+#if defined(__clang__) && !defined(__NO_MATH_ERRNO__)
+#define REPOPT_INDEPENDENT
+#elif defined(__clang__)
 #define REPOPT_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)
 #define REPOPT_INDEPENDENT _Pragma("GCC ivdep")
