@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <type_traits>
@@ -55,5 +56,22 @@ TEST_CASE("So they are where a row is longer than a chunk") {
       const CslaBlock<double> block(target, branches);
       INFO("target [", describe(target), "]");
       CHECK(GradMult<double>(block).dense() == scattered(block));
+    }
+}
+
+TEST_CASE("Of spans of any length, anywhere") {
+  Random random(42);
+  ConvShape target = square(64, 64, 3, 1, 1);
+  target.layout = WeightLayout::hwio;
+  const CslaBlock<double> block(
+      target, {Branch<double>(target, random_scale<double>(random, 64)), Branch<double>::identity(64)});
+  const std::vector<double> whole = scattered(block);
+  for (const std::size_t size : {std::size_t(1), CslaBlock<double>::max_chunk, CslaBlock<double>::max_chunk + 1,
+                                 std::size_t(64 * 64), whole.size()})
+    for (std::size_t first = 0; first + size <= whole.size(); first += 61) {
+      std::vector<double> memory(size);
+      const double* const multipliers = GradMult<double>(block).of_chunk(first, memory);
+      INFO(size, " from ", first);
+      CHECK(std::equal(multipliers, multipliers + size, whole.begin() + std::ptrdiff_t(first)));
     }
 }

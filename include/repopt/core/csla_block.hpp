@@ -117,28 +117,27 @@ class CslaBlock {
   /// that covers element first + k of the target, branch by branch in each row. Loops become vector code if `visit`
   /// captures by value.
   void for_each_scale(std::size_t first, std::size_t size, auto visit) const {
-    std::size_t row = first / row_size_, alike = row / rows_alike_, nth = row % rows_alike_;
+    std::size_t row = first / row_size_, set = row / rows_alike_, nth = row % rows_alike_;
     for (; row * row_size_ < first + size; ++row) {
-      for (const Run& run : runs_[alike]) for_each_element(run, row, nth, first, size, visit);
-      if (++nth == rows_alike_) nth = 0, ++alike;
+      for (const Run& run : runs_[set]) for_each_element(run, row, nth, first, size, visit);
+      if (++nth == rows_alike_) nth = 0, ++set;
     }
   }
 
-  /// out[k] = sum of term(s_i, k) over the same branches. Needs no memory beyond `out`, a chunk as for_each_chunk()
-  /// gives it.
+  /// out[k] = sum of term(s_i, k) over the same branches. Needs no memory beyond `out`.
   void sum_chunk(std::size_t first, std::span<T> out, auto term) const {
     std::ranges::fill(out, T(0));
     T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
     for_each_scale(first, out.size(), [=](T s, std::size_t k) { sum[k] += term(s, k); });
   }
 
-  /// sum_i embed_i(s_i^2), which is GradMult, for a chunk of for_each_chunk(): generated there or, where rows repeat,
-  /// in memory of the block. (A loop over the chunk's weights then follows the one before without a pause of the
-  /// memory.)
+  /// sum_i embed_i(s_i^2), which is GradMult, for elements first, first + 1, ... of the target: generated in `chunk`
+  /// or, where rows repeat, in memory of the block. (Generating takes time in which no weights come from memory.)
   const T* sum_of_squares(std::size_t first, std::span<T> chunk) const {
-    const std::size_t alike = row_size_ * rows_alike_, index = first / alike;
-    const std::vector<T>& kept = kept_squares_[index];
-    if (!kept.empty() && first + chunk.size() <= (index + 1) * alike) return kept.data() + first % row_size_;
+    const std::size_t set = first / set_size(), in_row = first % row_size_;
+    const std::vector<T>& kept = kept_squares_[set];
+    if (in_row + chunk.size() <= kept.size() && first + chunk.size() <= (set + 1) * set_size())
+      return kept.data() + in_row;
     sum_chunk(first, chunk, square);
     return chunk.data();
   }
@@ -170,15 +169,15 @@ class CslaBlock {
     std::size_t branch, first, count, step, groups, rows_per_group;
   };
 
-  static T square(T s, std::size_t) { return s * s; }
+  static constexpr auto square = [](T s, std::size_t) { return s * s; };
 
   bool row_is_channel() const { return target_.layout != WeightLayout::hwio; }
 
   void find_runs() {
     size_ = target_.size();
-    row_size_ = row_is_channel() ? target_.size() / target_.out_channels : target_.out_channels;
+    row_size_ = row_is_channel() ? size_ / target_.out_channels : target_.out_channels;
     rows_alike_ = row_is_channel() ? target_.out_channels : target_.in_per_group();
-    runs_.resize(target_.size() / row_size_ / rows_alike_);
+    runs_.resize(size_ / set_size());
     for (std::size_t i = 0; i < branches_.size(); ++i) {
       const ConvShape& shape = branches_[i].shape;
       const Placement placed(shape, target_);
@@ -202,15 +201,15 @@ class CslaBlock {
     }
   }
 
-  /// Of rows that differ in nothing, one is kept, and as much of the next ones as a chunk may reach into.
+  /// Of rows that differ in nothing, one is kept, and as much of the next ones as a chunk may reach into; where that is
+  /// not less than all of them, none.
   void keep_squares() {
     kept_squares_.resize(runs_.size());
-    if (row_is_channel()) return;
-    const std::size_t alike = row_size_ * rows_alike_;
-    for (std::size_t index = 0; index < runs_.size(); ++index) {
-      if (std::ranges::any_of(runs_[index], [](const Run& run) { return run.groups > 1; })) continue;
-      kept_squares_[index].resize(std::min(row_size_ + max_chunk, alike));
-      sum_chunk(index * alike, kept_squares_[index], square);
+    if (row_is_channel() || row_size_ + max_chunk >= set_size()) return;
+    for (std::size_t set = 0; set < runs_.size(); ++set) {
+      if (std::ranges::any_of(runs_[set], [](const Run& run) { return run.groups > 1; })) continue;
+      kept_squares_[set].resize(row_size_ + max_chunk);
+      sum_chunk(set * set_size(), kept_squares_[set], square);
     }
   }
 
@@ -239,6 +238,9 @@ class CslaBlock {
       for (std::size_t k = 0; k < count; ++k) visit(s, begin + k * step);
     }
   }
+
+  /// Elements of a set of rows that are alike.
+  std::size_t set_size() const { return row_size_ * rows_alike_; }
 
   std::size_t chunks() const { return (size_ + max_chunk - 1) / max_chunk; }
 

@@ -18,7 +18,7 @@ namespace repopt {
 /// does must be linear in weight and gradient. For AdamW, which is not, see AdamW.
 ///
 /// A view of `block`, which must outlive it. Multipliers are generated from the O(branches x out_channels) scales, or
-/// read from the one row that many share; there is never a tensor of them.
+/// read from the one row of a tap that all its rows share.
 template <std::floating_point T>
 class GradMult {
  public:
@@ -26,8 +26,8 @@ class GradMult {
   explicit GradMult(const CslaBlock<T>& block) : block_(block) {}
   explicit GradMult(const CslaBlock<T>&&) = delete;
 
-  /// The multipliers of elements first, first + 1, ... of the kernel, for a chunk of CslaBlock::for_each_chunk(): there
-  /// or in memory of the block.
+  /// The multipliers of elements first, first + 1, ... of the kernel, for a chunk of CslaBlock::for_each_chunk(): in
+  /// the chunk or in memory of the block.
   const T* of_chunk(std::size_t first, std::span<T> chunk) const { return block_.sum_of_squares(first, chunk); }
 
   /// The paper's tensor: (out_channels, in_channels / groups, kh, kw) in the layout of the target.
