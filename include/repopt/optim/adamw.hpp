@@ -21,8 +21,8 @@ namespace repopt {
 ///     weight -= lr * sum_i embed_i( s_i^2 * m^ / (|s_i| * sqrt(v^) + eps) )
 ///
 /// with the moments m, v of the raw gradient; weight is rounded once for each branch. A sum over the branches, not a
-/// multiplier: GradMult does not enter. (A
-/// departure from arXiv 2205.15242, whose code multiplies the update by sum_i embed_i(s_i): wrong where s_i < 0.)
+/// multiplier: GradMult does not enter. (A departure from arXiv 2205.15242, whose code multiplies the update by
+/// sum_i embed_i(s_i): wrong where s_i < 0.)
 struct AdamW {
   /// torch.optim.AdamW's arguments.
   struct Options {

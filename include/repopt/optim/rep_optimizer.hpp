@@ -50,9 +50,12 @@ class RepOptimizer {
   using Options = typename Rule::Options;          ///< the rule's
   using ParamGroup = repopt::ParamGroup<Rule, T>;  ///< parameters that share options
 
+  /// Without parameters. Only moved, never copied: two would step the same weights.
+  /// @{
   RepOptimizer() = default;
-  RepOptimizer(RepOptimizer&&) = default;  ///< only moved: two would step the same weights
+  RepOptimizer(RepOptimizer&&) = default;
   RepOptimizer& operator=(RepOptimizer&&) = default;
+  /// @}
 
   /// Adds a group whose parameters share `options`. The reference stays valid as long as the optimizer lives, and when
   /// it is moved. Throws std::invalid_argument if an option is out of range.
