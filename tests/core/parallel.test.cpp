@@ -19,6 +19,25 @@ TEST_CASE("parallel_for visits each index once, whatever the work") {
   }
 }
 
+TEST_CASE("parallel_for inside another visits each index once") {
+  std::vector<int> visits(100 * 100);
+  parallel_for(100, std::size_t(1) << 20, [&](std::size_t i) {
+    parallel_for(100, std::size_t(1) << 20, [&](std::size_t j) { ++visits[100 * i + j]; });
+  });
+  CHECK(std::ranges::count(visits, 1) == 100 * 100);
+}
+
+TEST_CASE("sum_over_ranges cuts all indices into the ranges asked for, or one for each index") {
+  for (const std::size_t parts : {std::size_t(1), std::size_t(3), std::size_t(40)}) {
+    std::vector<double> sum{0, 0};
+    sum_over_ranges<double>(7, parts, 1, sum, [](std::size_t begin, std::size_t end, std::span<double> part) {
+      part[0] += double(end - begin);
+      part[1] += 1;
+    });
+    CHECK(sum == std::vector<double>{7, double(std::min<std::size_t>(parts, 7))});
+  }
+}
+
 TEST_CASE("sum_in_parts adds up what every index contributes, to what was there") {
   for (const std::size_t work : {std::size_t(1), std::size_t(1) << 20}) {
     std::vector<double> sum{1, 2, 3};

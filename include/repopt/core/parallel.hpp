@@ -41,31 +41,44 @@ inline std::size_t thread_count() {
 #endif
 }
 
-/// Calls visit(i) for every i < count; in parallel, in contiguous shares, if OpenMP is on and `work` (elements touched
-/// in all) pays for waking the threads. `visit` must not throw, and its calls must not depend on each other.
+/// Calls visit(i) for every i < count; in parallel, in contiguous shares, if OpenMP is on, `work` (elements touched in
+/// all) pays for waking the threads and no parallel loop is around this one. `visit` must not throw, and its calls must
+/// not depend on each other.
 void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto visit) {
 #ifdef _OPENMP
   constexpr std::size_t worth_threads = 1 << 15;
-#pragma omp parallel for schedule(static) if (work >= worth_threads)
+  if (count > 1 && work >= worth_threads && !omp_in_parallel()) {
+#pragma omp parallel for schedule(static)
+    for (std::size_t i = 0; i < count; ++i) visit(i);
+    return;
+  }
 #endif
   for (std::size_t i = 0; i < count; ++i) visit(i);
 }
 
-/// sum += the sum of what add(i, part) adds to `part`, a span like `sum`, for every i < count. Each thread has a part
-/// of its own, and parts are added in order: the same result every time, but a rounding of its own for each
-/// thread_count().
+/// sum += the sum of what add(begin, end, part) adds to `part`, a span like `sum`, for each of at most `parts` ranges
+/// that [0, count) is cut into. Ranges run in parallel, each with a part of its own, and parts are added in order: the
+/// same result every time, but a rounding of its own for each number of parts.
 template <class T>
-void sum_in_parts(std::size_t count, std::size_t work, std::span<T> sum, auto add) {
-  const std::size_t parts = std::clamp<std::size_t>(count, 1, thread_count());
+void sum_over_ranges(std::size_t count, std::size_t parts, std::size_t work, std::span<T> sum, auto add) {
+  parts = std::clamp<std::size_t>(count, 1, parts);
   thread_local std::vector<T> memory;  // kept for the next call
   memory.assign((parts - 1) * sum.size(), T(0));
   const std::span<T> others(memory);  // threads write here, not to `memory` of their own
   parallel_for(parts, work, [&](std::size_t part) {
-    const std::span<T> own = part == 0 ? sum : others.subspan((part - 1) * sum.size(), sum.size());
-    for (std::size_t i = count * part / parts; i < count * (part + 1) / parts; ++i) add(i, own);
+    add(count * part / parts, count * (part + 1) / parts,
+        part == 0 ? sum : others.subspan((part - 1) * sum.size(), sum.size()));
   });
   for (std::size_t part = 1; part < parts; ++part)
     for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += others[(part - 1) * sum.size() + k];
+}
+
+/// The same with add(i, part) for every i < count, in a part for each thread.
+template <class T>
+void sum_in_parts(std::size_t count, std::size_t work, std::span<T> sum, auto add) {
+  sum_over_ranges(count, thread_count(), work, sum, [&](std::size_t begin, std::size_t end, std::span<T> part) {
+    for (std::size_t i = begin; i < end; ++i) add(i, part);
+  });
 }
 
 }  // namespace repopt

@@ -104,41 +104,52 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
   block_moments.merge();
 }
 
-/// The sum over the batch is shared among threads by points, so that its rounding does not depend on their number.
+/// dL/dU += what a block of tiles adds to it, or = if `is_first`.
+template <class Scheme, class T>
+void accumulate_grad(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, const InputAffine<T>* input,
+                     const TileBlock<Scheme::outputs>& block, const KernelMatrices<Scheme, T>& grad_u, bool is_first) {
+  const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
+  const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels, parts = thread_count();
+  using V = TileMatrices<Scheme, T>;
+  const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, Strips<T>::panel_width);
+  const auto d = V::template allocate<Scratch::products_at_points>(tiles, out_channels, Panels<T>::panel_width);
+  parallel_for(tiles, work, [&](std::size_t tile) {
+    if (tile % block.across() == 0) {
+      fetch_part_of(x, block.row(tile / block.across()));
+      fetch_part_of(grad_y, block.row(tile / block.across()));
+    }
+    transform_input(shape, x, input, block.tile(tile), tile, v);
+    transform_grad(grad_y, block.tile(tile), tile, d);
+  });
+  fill_up_panels(d, out_channels);
+  parallel_for(parts, work, [&](std::size_t part) {
+    for_each_point_of_part(v, part, parts, [&](std::size_t point) {
+      multiply_transposed<T>({v[point], v.rows(point), in_channels}, {d[point], d.rows(point), out_channels},
+                             Product<T>::in_panels({grad_u[point], in_channels, out_channels}), !is_first);
+    });
+  });
+}
+
+/// A large dL/dU exists once: threads share each block's tiles, then its points. A small one stays in the cache of a
+/// core, so each thread has one, and blocks of its own; loops inside them then run in order.
 template <class Scheme, class T>
 void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                               std::span<T> grad_weight, const InputAffine<T>* input) {
-  constexpr std::size_t panel = Panels<T>::panel_width;
+  constexpr std::size_t small_kernel = 128 * 128;  // weights of each tap
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
-  using U = KernelMatrices<Scheme, T>;
-  using V = TileMatrices<Scheme, T>;
   const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 64, 128, 1);
   if (blocks.count() == 0) return;
-  const auto grad_u = U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, panel);
-  for (std::size_t index = 0; index < blocks.count(); ++index) {
-    const auto block = blocks[index];
-    const std::size_t tiles = block.tiles(), work = tiles * in_channels * out_channels;
-    const auto v = V::template allocate<Scratch::input_at_points>(tiles, in_channels, Strips<T>::panel_width);
-    const auto d = V::template allocate<Scratch::products_at_points>(tiles, out_channels, panel);
-    parallel_for(tiles, work, [&](std::size_t tile) {
-      if (tile % block.across() == 0) {
-        fetch_part_of(x, block.row(tile / block.across()));
-        fetch_part_of(grad_y, block.row(tile / block.across()));
-      }
-      transform_input(shape, x, input, block.tile(tile), tile, v);
-      transform_grad(grad_y, block.tile(tile), tile, d);
-    });
-    fill_up_panels(d, out_channels);
-    const std::size_t parts = thread_count();
-    parallel_for(parts, work, [&](std::size_t part) {
-      for_each_point_of_part(v, part, parts, [&](std::size_t point) {
-        multiply_transposed<T>({v[point], v.rows(point), in_channels}, {d[point], d.rows(point), out_channels},
-                               Product<T>::in_panels({grad_u[point], in_channels, out_channels}), index > 0);
-      });
-    });
-  }
-  parallel_for(in_channels, grad_weight.size(),
-               [&](std::size_t in) { transform_kernel_grad(grad_u, shape, in, grad_weight.data()); });
+  const std::size_t parts = in_channels * out_channels <= small_kernel ? thread_count() : 1;
+  const auto add = [&](std::size_t begin, std::size_t end, std::span<T> part) {
+    using U = KernelMatrices<Scheme, T>;
+    const auto grad_u =
+        U::template allocate<Scratch::kernel_at_points>(in_channels, out_channels, Panels<T>::panel_width);
+    for (std::size_t index = begin; index < end; ++index)
+      accumulate_grad<Scheme>(shape, x, grad_y, input, blocks[index], grad_u, index == begin);
+    parallel_for(in_channels, grad_weight.size(),
+                 [&](std::size_t in) { transform_kernel_grad(grad_u, shape, in, part.data()); });
+  };
+  sum_over_ranges<T>(blocks.count(), parts, grad_y.size() * in_channels, grad_weight, add);
 }
 
 }  // namespace repopt::nn::engine
