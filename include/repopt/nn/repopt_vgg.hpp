@@ -81,12 +81,16 @@ class RepOptVgg {
   /// Throws std::invalid_argument if the images do not fit.
   const Tensor<T>& forward(const Tensor<T>& images, Phase phase) {
     LazyTensor<T> x = images;
-    for (const auto& block : blocks_) x = block->forward(x, phase);
+    for (const auto& block : blocks_) {
+      x = block->forward(x, phase);
+      if (phase == Phase::train) largest_output_ = std::max(largest_output_, x.values->size());
+    }
     return linear.forward(pooling_.forward(x));
   }
 
   /// Adds to the gradients of all parameters, after a forward pass in training.
   void backward(const Tensor<T>& grad_logits) {
+    grad_.reserve(largest_output_);  // at once: memory that grows leaves holes
     pooling_.backward(linear.backward(grad_logits), grad_);
     for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
       (*block)->backward(grad_, grad_scratch_);
@@ -152,7 +156,8 @@ class RepOptVgg {
   Mode mode_;
   std::vector<std::unique_ptr<Block<T>>> blocks_;
   GlobalAveragePooling<T> pooling_;
-  Tensor<T> grad_;  ///< dL/dy, then dL/dx of the block that backward() is at
+  std::size_t largest_output_ = 0;  ///< of a block, in values
+  Tensor<T> grad_;                  ///< dL/dy, then dL/dx of the block that backward() is at
   GradScratch<T> grad_scratch_;
 };
 

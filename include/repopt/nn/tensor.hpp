@@ -73,9 +73,18 @@ class Tensor {
 
   /// Changes the dimensions; keeps the memory where it is large enough. The contents are unspecified afterwards.
   void resize(const ImageShape& shape) {
+    reserve(shape.size());
     shape_ = shape;
-    if (values_.capacity() < shape.size()) values_ = {};  // else the old memory would live beside the new
     values_.resize(shape.size());
+  }
+
+  /// Makes room for `size` values: resizing within it allocates nothing. Where that takes new memory, the tensor is
+  /// empty afterwards.
+  void reserve(std::size_t size) {
+    if (values_.capacity() >= size) return;
+    shape_ = {};
+    values_ = {};  // else the old memory would live beside the new
+    values_.reserve(size);
   }
 
   /// The dimensions, and their product.
