@@ -72,7 +72,7 @@ struct AdamW {
     T* const max_exp_avg_sq = options.amsgrad ? state.max_exp_avg_sq.data() : nullptr;
 
     const auto corrected_root = [=](T second_moment) { return std::sqrt(second_moment) * root_correction; };
-    block.for_each_chunk([=, &block](std::size_t first, std::span<T> chunk) {
+    const auto update_chunk = [=, &block](std::size_t first, std::span<T> chunk) {
       T* const root = chunk.data();
       T* const w = weight.data() + first;
       T* const m = exp_avg + first;
@@ -80,10 +80,14 @@ struct AdamW {
       const T* const g = grad.data() + first;
       for_each_independent(chunk.size(), [=](std::size_t k) {
         const T scaled = grad_scale * g[k];
-        m[k] = beta1 * m[k] + new_part1 * scaled;
-        v[k] = beta2 * v[k] + new_part2 * (scaled * scaled);
-        root[k] = corrected_root(v[k]);
-        w[k] *= decay;
+        // Read before anything is stored: to a processor, arrays a multiple of 4096 bytes apart seem to overlap.
+        const T first_moment = beta1 * m[k] + new_part1 * scaled;
+        const T second_moment = beta2 * v[k] + new_part2 * (scaled * scaled);
+        const T decayed = w[k] * decay;
+        m[k] = first_moment;
+        v[k] = second_moment;
+        root[k] = corrected_root(second_moment);
+        w[k] = decayed;
       });
       if (max_exp_avg_sq) {
         T* const largest = max_exp_avg_sq + first;
@@ -96,7 +100,8 @@ struct AdamW {
         const T still = s == 0 ? T(1) : T(0);  // a branch with s = 0 stands still, at eps = 0 too
         w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
       });
-    });
+    };
+    block.for_each_chunk(update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq);
   }
 
   /// Throws std::invalid_argument for a state that no number of steps leaves, e.g. from a damaged file.

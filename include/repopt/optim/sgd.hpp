@@ -58,7 +58,7 @@ struct Sgd {
     const T buffer_part = T(options.nesterov ? options.lr * options.momentum : options.lr);
     T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
 
-    block.for_each_chunk([=, grad_mult = GradMult<T>(block)](std::size_t first, std::span<T> chunk) {
+    const auto update_chunk = [=, grad_mult = GradMult<T>(block)](std::size_t first, std::span<T> chunk) {
       const T *const m = grad_mult.of_chunk(first, chunk), *const g = grad.data() + first;
       T* const w = weight.data() + first;
       T* const b = buffer ? buffer + first : nullptr;
@@ -74,7 +74,8 @@ struct Sgd {
         for_each_independent(chunk.size(), with_momentum);
       else
         for_each_independent(chunk.size(), without_momentum);
-    });
+    };
+    block.for_each_chunk(update_chunk, grad.data(), weight.data(), buffer ? buffer : weight.data());
   }
 
   /// As UpdateRule asks.

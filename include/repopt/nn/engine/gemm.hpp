@@ -7,7 +7,7 @@
 #include <numeric>
 #include <utility>
 
-#include "repopt/nn/engine/prefetch.hpp"
+#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/engine/simd.hpp"
 
 namespace repopt::nn::engine {
@@ -101,7 +101,7 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   const T* from = a.data;
   REPOPT_UNROLL_BY_4
   for (std::size_t k = 0; k < depth; ++k, from += a.column_step, panel += 2 * width, next += cache_line<T>) {
-    prefetch(next);
+    prefetch<2>(next);
     const Packet b_left = packet::pload<Packet>(panel), b_right = packet::pload<Packet>(panel + width);
     const auto add = [&](const Packet& element, Packet& to_left, Packet& to_right) {
       to_left = packet::pmadd(element, b_left, to_left);

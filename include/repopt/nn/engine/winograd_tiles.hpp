@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "repopt/nn/engine/prefetch.hpp"
+#include "repopt/nn/engine/fetch.hpp"
 #include "repopt/nn/tensor.hpp"
 
 namespace repopt::nn::engine {
