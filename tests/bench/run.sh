@@ -44,8 +44,6 @@ out=${out:-$root/build/bench.jsonl}
 mkdir -p "$(dirname "$out")"
 : >"$out"
 
-# Without these PyTorch gives memory back to the system after each step and faults it in again: several times slower.
-export MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184
 pytorch=yes
 /usr/bin/python3 -c 'import torch' 2>/dev/null || pytorch=''
 [ -n "$pytorch" ] || say "no PyTorch for /usr/bin/python3 (Debian: python3-torch); measuring repopt alone"
@@ -55,7 +53,10 @@ ours() { "$bench" "$@" --json | sed 's/^{/{"source":"repopt",/' >>"$out"; }
 theirs() {
   [ -n "$pytorch" ] || return 0
   threads=$1 && shift
-  OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
+  # Without the first two PyTorch gives memory back to the system after each step and faults it in again: several times
+  # slower. The third lets it have large pages, as repopt asks for.
+  MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+    OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
     sed 's/^{/{"source":"pytorch",/' >>"$out"
 }
 

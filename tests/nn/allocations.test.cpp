@@ -1,5 +1,5 @@
-// A training step after the first allocates nothing: every call of malloc() is counted, which glibc lets a program do
-// and sanitizers do themselves.
+// A training step after the first allocates nothing: every call of malloc() and posix_memalign() is counted, which
+// glibc lets a program do and sanitizers do themselves.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define REPOPT_SANITIZED
@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -31,9 +32,15 @@ std::atomic<long> allocations = 0;
 
 extern "C" {
 void* __libc_malloc(std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
 void* malloc(std::size_t size) noexcept {
   ++allocations;
   return __libc_malloc(size);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
+  ++allocations;
+  *memory = __libc_memalign(alignment, size);
+  return *memory == nullptr ? ENOMEM : 0;
 }
 }
 

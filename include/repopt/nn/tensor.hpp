@@ -12,6 +12,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/error.hpp"
 #include "repopt/core/parallel.hpp"
+#include "repopt/nn/large_page_allocator.hpp"
 
 namespace repopt::nn {
 
@@ -123,7 +124,7 @@ class Tensor {
 
  private:
   ImageShape shape_;
-  std::vector<T, Eigen::aligned_allocator<T>> values_;
+  std::vector<T, LargePageAllocator<T>> values_;
 };
 
 /// visit(index) for every pixel, in parallel as parallel_for() says.

@@ -1,9 +1,10 @@
 // Working memory of the convolutions, allocated once.
 #pragma once
 
-#include <Eigen/Core>
 #include <cstddef>
 #include <vector>
+
+#include "repopt/nn/large_page_allocator.hpp"
 
 namespace repopt::nn::engine {
 
@@ -23,7 +24,7 @@ enum class Scratch {
 /// largest size asked for and stays until the thread ends, so a training step after the first allocates none.
 template <Scratch purpose, class T>
 T* scratch(std::size_t size) {
-  thread_local std::vector<T, Eigen::aligned_allocator<T>> memory;
+  thread_local std::vector<T, LargePageAllocator<T>> memory;
   if (memory.size() < size) {
     memory = {};
     memory.resize(size);
