@@ -137,9 +137,10 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
                               std::span<T> grad_weight, const InputAffine<T>* input) {
   constexpr std::size_t small_kernel = 128 * 128;  // weights of each tap
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
-  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), 64, 128, 1);
+  const bool is_small = in_channels * out_channels <= small_kernel;
+  const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), is_small ? 32 : 48, 128, 1);
   if (blocks.count() == 0) return;
-  const std::size_t parts = in_channels * out_channels <= small_kernel ? thread_count() : 1;
+  const std::size_t parts = is_small ? thread_count() : 1;
   const auto add = [&](std::size_t begin, std::size_t end, std::span<T> part) {
     using U = KernelMatrices<Scheme, T>;
     const auto grad_u =
