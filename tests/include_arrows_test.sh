@@ -9,7 +9,7 @@ may_include() {
   case $1 in
     core) echo '"repopt/core/' '<omp\.h>' ;;
     optim) echo "$(may_include core)" '"repopt/optim/' ;;
-    nn) echo "$(may_include optim)" '"repopt/nn/' '<Eigen/' ;;
+    nn) echo "$(may_include optim)" '"repopt/nn/' '<Eigen/' '<sys/mman\.h>' ;;
     .) echo '"repopt/((core|optim|nn)/|version\.hpp")' ;;
     search | quant | io | torch | mpi)
       echo "$(may_include nn)" "\"repopt/$1/"
@@ -66,6 +66,7 @@ optim/b.hpp #include "repopt/nn/engine/c.hpp"
 optim/b.hpp #include "../nn/engine/c.hpp"
 nn/engine/c.hpp #include "repopt/search/d.hpp"
 nn/engine/c.hpp #include "repopt/io/e.hpp"
+nn/engine/c.hpp #include <sys/file.h>
 search/d.hpp #include "repopt/io/e.hpp"
 search/d.hpp #include "repopt/quant/f.hpp"
 io/e.hpp #include "repopt/search/d.hpp"
