@@ -18,7 +18,8 @@ namespace repopt::nn {
 template <class T>
 class LargePageAllocator {
  public:
-  using value_type = T;  ///< as the standard asks
+  /// Of the elements.
+  using value_type = T;  // NOLINT(readability-identifier-naming): the standard asks for it
 
   LargePageAllocator() = default;
   /// Allocators have no state.

@@ -135,7 +135,7 @@ void accumulate_grad(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>
 template <class Scheme, class T>
 void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                               std::span<T> grad_weight, const InputAffine<T>* input) {
-  constexpr std::size_t small_kernel = 128 * 128;  // weights of each tap
+  constexpr auto small_kernel = std::size_t(128) * 128;  // weights of each tap
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const bool is_small = in_channels * out_channels <= small_kernel;
   const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), is_small ? 32 : 48, 128, 1);
