@@ -30,10 +30,11 @@ TEST_CASE("parallel_for inside another visits each index once") {
 TEST_CASE("sum_over_ranges cuts all indices into the ranges asked for, or one for each index") {
   for (const std::size_t parts : {std::size_t(1), std::size_t(3), std::size_t(40)}) {
     std::vector<double> sum{0, 0};
-    sum_over_ranges<double>(7, parts, 1, sum, [](std::size_t begin, std::size_t end, std::span<double> part) {
-      part[0] += double(end - begin);
-      part[1] += 1;
-    });
+    sum_over_ranges<double>(7, parts, std::size_t(1) << 20, sum,
+                            [](std::size_t begin, std::size_t end, std::span<double> part) {
+                              part[0] += double(end - begin);
+                              part[1] += 1;
+                            });
     CHECK(sum == std::vector<double>{7, double(std::min<std::size_t>(parts, 7))});
   }
 }

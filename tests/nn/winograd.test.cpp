@@ -6,6 +6,10 @@
 #include <utility>
 #include <vector>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include "repopt/nn/engine/conv.hpp"
 #include "support/block_kinds.hpp"
 #include "support/naive_conv.hpp"
@@ -98,6 +102,24 @@ TEST_CASE_TEMPLATE("Winograd's convolution agrees with the plain one in all thre
     CAPTURE(describe(shapes.second));
     CHECK(winograd_error<Stride2, Stride2Adjoint, T>(random, shapes.first, shapes.second) < (is_float ? 1e-5 : 3e-14));
   }
+}
+
+TEST_CASE("Winograd's backward weight agrees with the plain one for any number of threads") {
+#ifdef _OPENMP
+  Random random(12);
+  const int threads = omp_get_max_threads();
+  for (const std::size_t channels : {std::size_t(64), std::size_t(136)})  // dL/dU for each thread, and one for all
+    for (const int count : {1, 2, 3, 7}) {
+      omp_set_num_threads(count);
+      CAPTURE(channels);
+      CAPTURE(count);
+      ConvShape shape = square(channels, channels, 3);
+      shape.layout = WeightLayout::hwio;
+      using engine::Stride1;
+      CHECK(winograd_error<Stride1, Stride1, double>(random, shape, {16, 17, 16, channels}) < 3e-14);
+    }
+  omp_set_num_threads(threads);
+#endif
 }
 
 TEST_CASE("The algorithm is chosen by shape and type, and can be forced") {

@@ -147,11 +147,11 @@ class CslaBlock {
   static constexpr std::size_t max_chunk = 256;
 
   /// Visits the target's memory in chunks that stay in the first-level cache: visit(first, chunk), where chunk[k] is
-  /// scratch for element first + k. In parallel as parallel_for() says. `streams`, arrays like the target that `visit`
-  /// walks through, are asked for two chunks ahead where that gains time.
+  /// scratch for element first + k. In parallel as parallel_for() says. `streams`, arrays of target().size()
+  /// elements that `visit` walks through, are asked for two chunks ahead where that gains time.
   void for_each_chunk(auto visit, const std::same_as<T> auto*... streams) const {
     parallel_for(chunks(), size_, [=, this](std::size_t chunk) {
-      if constexpr (streams_gain_by_prefetch) {
+      if constexpr (streams_gain_by_prefetch && sizeof...(streams) > 0) {
         const std::size_t begin = std::min((chunk + 2) * max_chunk, size_), end = std::min(begin + max_chunk, size_);
         for (std::size_t k = begin; k < end; k += cache_line<T>) (prefetch<1>(streams + k), ...);
       }

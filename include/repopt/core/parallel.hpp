@@ -58,16 +58,17 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
 
 /// sum += the sum of what add(begin, end, part) adds to `part`, a span like `sum`, for each of at most `parts` ranges
 /// that [0, count) is cut into. Ranges run in parallel, each with a part of its own, and parts are added in order: the
-/// same result every time, but a rounding of its own for each number of parts.
+/// same result every time, but a rounding of its own for each number of parts, at least 1.
 template <class T>
 void sum_over_ranges(std::size_t count, std::size_t parts, std::size_t work, std::span<T> sum, auto add) {
   parts = std::clamp<std::size_t>(count, 1, parts);
   thread_local std::vector<T> memory;  // kept for the next call
-  memory.assign((parts - 1) * sum.size(), T(0));
+  memory.resize((parts - 1) * sum.size());
   const std::span<T> others(memory);  // threads write here, not to `memory` of their own
   parallel_for(parts, work, [&](std::size_t part) {
-    add(count * part / parts, count * (part + 1) / parts,
-        part == 0 ? sum : others.subspan((part - 1) * sum.size(), sum.size()));
+    const std::span<T> own = part == 0 ? sum : others.subspan((part - 1) * sum.size(), sum.size());
+    if (part > 0) std::ranges::fill(own, T(0));
+    add(count * part / parts, count * (part + 1) / parts, own);
   });
   for (std::size_t part = 1; part < parts; ++part)
     for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += others[(part - 1) * sum.size() + k];

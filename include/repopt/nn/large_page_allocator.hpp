@@ -12,9 +12,9 @@
 
 namespace repopt::nn {
 
-/// A standard allocator: memory aligned for Eigen's packets and, on Linux, in pages of 2 MiB as far as they go, if the
-/// system grants them. Pages of 4 KiB are too many for a processor to remember: a training step took 1.04 times as
-/// long.
+/// A standard allocator: memory aligned for Eigen's packets and, on Linux, all whole pages of 2 MiB in it as such,
+/// if the system grants them. Pages of 4 KiB are too many for a processor to remember: a training step took 1.04 times
+/// as long.
 template <class T>
 class LargePageAllocator {
  public:
@@ -24,7 +24,7 @@ class LargePageAllocator {
   LargePageAllocator() = default;
   /// Allocators have no state.
   template <class U>
-  LargePageAllocator(const LargePageAllocator<U>&) {}
+  LargePageAllocator(const LargePageAllocator<U>&) noexcept {}
 
   /// Memory for `count` elements. Throws std::bad_alloc.
   T* allocate(std::size_t count) {

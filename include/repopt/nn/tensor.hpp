@@ -84,7 +84,7 @@ class Tensor {
   void reserve(std::size_t size) {
     if (values_.capacity() >= size) return;
     shape_ = {};
-    values_ = {};  // else the old memory would live beside the new
+    values_ = decltype(values_)();  // gives memory back, unlike {}: else it would live beside the new
     values_.reserve(size);
   }
 

@@ -101,7 +101,8 @@ struct AdamW {
         w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
       });
     };
-    block.for_each_chunk(update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq);
+    block.for_each_chunk(update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
+                         max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
   }
 
   /// Throws std::invalid_argument for a state that no number of steps leaves, e.g. from a damaged file.

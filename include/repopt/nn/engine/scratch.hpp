@@ -26,7 +26,7 @@ template <Scratch purpose, class T>
 T* scratch(std::size_t size) {
   thread_local std::vector<T, LargePageAllocator<T>> memory;
   if (memory.size() < size) {
-    memory = {};
+    memory = decltype(memory)();  // gives memory back, unlike {}
     memory.resize(size);
   }
   return memory.data();

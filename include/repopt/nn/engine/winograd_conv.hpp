@@ -131,7 +131,7 @@ void accumulate_grad(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>
 }
 
 /// A large dL/dU exists once: threads share each block's tiles, then its points. A small one stays in the cache of a
-/// core, so each thread has one, and blocks of its own; loops inside them then run in order.
+/// core, so each thread has one and, if they suffice, blocks of its own; loops inside them then run in order.
 template <class Scheme, class T>
 void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                               std::span<T> grad_weight, const InputAffine<T>* input) {
@@ -140,7 +140,7 @@ void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const 
   const bool is_small = in_channels * out_channels <= small_kernel;
   const auto blocks = winograd_blocks<Scheme>(shape, grad_y.shape(), is_small ? 32 : 48, 128, 1);
   if (blocks.count() == 0) return;
-  const std::size_t parts = is_small ? thread_count() : 1;
+  const std::size_t parts = is_small && blocks.count() >= 2 * thread_count() ? thread_count() : 1;
   const auto add = [&](std::size_t begin, std::size_t end, std::span<T> part) {
     using U = KernelMatrices<Scheme, T>;
     const auto grad_u =

@@ -1,0 +1,39 @@
+#include "repopt/nn/tensor.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "repopt/nn/large_page_allocator.hpp"
+
+using namespace repopt::nn;
+
+TEST_CASE("Tensors resize within reserved memory, and are empty after taking more") {
+  Tensor<float> tensor({1, 2, 3, 4});
+  tensor.reserve(20);
+  CHECK(tensor.shape() == ImageShape{1, 2, 3, 4});
+  CHECK(tensor.size() == 24);
+
+  tensor.reserve(1000);
+  CHECK(tensor.shape() == ImageShape{});
+  CHECK(tensor.size() == 0);
+  tensor.resize({1, 1, 1, 1});
+  const float* const memory = tensor.data();
+  tensor.resize({2, 5, 10, 10});
+  CHECK(tensor.data() == memory);
+}
+
+TEST_CASE("Memory of any size is aligned, and holds what is written") {
+  for (const std::size_t count :
+       {std::size_t(1), (std::size_t(1) << 19) - 1, std::size_t(1) << 19, std::size_t(1) << 20}) {
+    std::vector<float, LargePageAllocator<float>> values(count, 1.0f);
+    CHECK(reinterpret_cast<std::uintptr_t>(values.data()) % EIGEN_MAX_STATIC_ALIGN_BYTES == 0);
+    values.front() = values.back() = 2.0f;
+    const auto moved = std::move(values);
+    CHECK(moved.front() == 2.0f);
+    CHECK(moved[count / 2] == (count == 1 ? 2.0f : 1.0f));
+  }
+}
