@@ -47,6 +47,7 @@ inline std::size_t thread_count() {
 void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto visit) {
 #ifdef _OPENMP
   constexpr std::size_t worth_threads = 1 << 15;
+  // No region where one thread would do: GCC's OpenMP starts new threads for every loop inside a region.
   if (count > 1 && work >= worth_threads && !omp_in_parallel()) {
 #pragma omp parallel for schedule(static)
     for (std::size_t i = 0; i < count; ++i) visit(i);
@@ -56,9 +57,9 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
   for (std::size_t i = 0; i < count; ++i) visit(i);
 }
 
-/// sum += the sum of what add(begin, end, part) adds to `part`, a span like `sum`, for each of at most `parts` ranges
-/// that [0, count) is cut into. Ranges run in parallel, each with a part of its own, and parts are added in order: the
-/// same result every time, but a rounding of its own for each number of parts, at least 1.
+/// sum += the sum of what add(begin, end, part) adds to `part`, a span like `sum`, for each of at most `parts` (>= 1)
+/// ranges that [0, count) is cut into. Ranges run in parallel, each with a part of its own, and parts are added in order: the
+/// same result every time, but a rounding of its own for each number of parts.
 template <class T>
 void sum_over_ranges(std::size_t count, std::size_t parts, std::size_t work, std::span<T> sum, auto add) {
   parts = std::clamp<std::size_t>(count, 1, parts);
