@@ -58,8 +58,8 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
 }
 
 /// sum += the sum of what add(begin, end, part) adds to `part`, a span like `sum`, for each of at most `parts` (>= 1)
-/// ranges that [0, count) is cut into. Ranges run in parallel, each with a part of its own, and parts are added in order: the
-/// same result every time, but a rounding of its own for each number of parts.
+/// ranges that [0, count) is cut into. Ranges run in parallel, each with a part of its own, and parts are added in
+/// order: the same result every time, but a rounding of its own for each number of parts.
 template <class T>
 void sum_over_ranges(std::size_t count, std::size_t parts, std::size_t work, std::span<T> sum, auto add) {
   parts = std::clamp<std::size_t>(count, 1, parts);

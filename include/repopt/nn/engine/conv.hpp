@@ -94,8 +94,8 @@ void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
 }
 
 /// grad_weight += dL/dweight. `input` as in the forward pass. The plain algorithm, and Winograd's for small
-/// kernels, cut the sum over the batch into one part for each thread, so their rounding, and nothing else in the engine,
-/// depends on the number of threads. Throws std::invalid_argument if a shape is wrong.
+/// kernels, cut the sum over the batch into one part for each thread, so their rounding, and nothing else in the
+/// engine, depends on the number of threads. Throws std::invalid_argument if a shape is wrong.
 template <class T>
 void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input = nullptr, ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
