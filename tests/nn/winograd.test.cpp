@@ -23,11 +23,12 @@ using namespace repopt::testing;
 
 namespace {
 
-/// Images that fit no tiles, channels that fill no vector, one image, one pixel, much and no padding.
+/// Images that fit no tiles, channels that fill no vector, one image, one pixel, a large kernel, much and no padding.
 std::vector<std::pair<ConvShape, ImageShape>> winograd_shapes(Random& random) {
   std::vector<std::pair<ConvShape, ImageShape>> shapes{
-      {square(16, 16, 3), {1, 1, 1, 16}},   {square(1, 1, 3), {1, 5, 6, 1}},      {square(3, 40, 3), {3, 4, 4, 3}},
-      {square(64, 64, 3), {4, 32, 32, 64}}, {square(130, 70, 3), {7, 8, 8, 130}},
+      {square(16, 16, 3), {1, 1, 1, 16}},   {square(1, 1, 3), {1, 5, 6, 1}},
+      {square(3, 40, 3), {3, 4, 4, 3}},     {square(64, 64, 3), {4, 32, 32, 64}},
+      {square(130, 70, 3), {7, 8, 8, 130}}, {square(1101, 239, 3), {150, 2, 5, 1101}},
   };
   while (shapes.size() < 60) {
     ConvShape shape = square(random.integer(1, 37), random.integer(1, 37), 3);
@@ -104,19 +105,20 @@ TEST_CASE_TEMPLATE("Winograd's convolution agrees with the plain one in all thre
   }
 }
 
-TEST_CASE("Winograd's backward weight agrees with the plain one for any number of threads") {
+TEST_CASE("Winograd's convolution agrees with the plain one for any number of threads") {
 #ifdef _OPENMP
   Random random(12);
   const int threads = omp_get_max_threads();
-  for (const std::size_t channels : {std::size_t(64), std::size_t(136)})  // dL/dU for each thread, and one for all
+  // dL/dU for each thread, one for all, and one for each group of output channels
+  for (const ImageShape& image : {ImageShape{16, 17, 16, 64}, ImageShape{16, 17, 16, 136}, ImageShape{160, 1, 5, 520}})
     for (const int count : {1, 2, 3, 7}) {
       omp_set_num_threads(count);
-      CAPTURE(channels);
+      CAPTURE(describe(image));
       CAPTURE(count);
-      ConvShape shape = square(channels, channels, 3);
+      ConvShape shape = square(image.channels, image.channels, 3);
       shape.layout = WeightLayout::hwio;
       using engine::Stride1;
-      CHECK(winograd_error<Stride1, Stride1, double>(random, shape, {16, 17, 16, channels}) < 3e-14);
+      CHECK(winograd_error<Stride1, Stride1, double>(random, shape, image) < 3e-14);
     }
   omp_set_num_threads(threads);
 #endif

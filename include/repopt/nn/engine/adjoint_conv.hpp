@@ -45,14 +45,14 @@ void transpose_square(const T* from, std::size_t from_step, T* to, std::size_t t
   for (std::size_t k = 0; k < size; ++k) Eigen::internal::pstoreu(to + k * to_step, square.packet[k]);
 }
 
-/// to (columns, rows) = from (rows, columns) transposed.
+/// to (columns, rows) = from (rows, columns) transposed; row after row of `to`, since missing stores wait longer.
 template <class T>
 void transpose(const T* from, std::size_t from_step, std::size_t rows, std::size_t columns, T* to,
                std::size_t to_step) {
   constexpr std::size_t width = Simd<T>::width;
   const std::size_t whole_rows = rows / width * width, whole_columns = columns / width * width;
-  for (std::size_t i = 0; i < whole_rows; i += width)
-    for (std::size_t j = 0; j < whole_columns; j += width)
+  for (std::size_t j = 0; j < whole_columns; j += width)
+    for (std::size_t i = 0; i < whole_rows; i += width)
       transpose_square<typename Simd<T>::Packet, int(width)>(from + i * from_step + j, from_step, to + j * to_step + i,
                                                              to_step);
   for (std::size_t i = 0; i < rows; ++i)

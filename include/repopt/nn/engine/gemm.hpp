@@ -37,6 +37,11 @@ struct ColumnPanels {
 
   std::size_t count() const { return count(columns); }
 
+  /// One of them, as a matrix.
+  ColumnPanels panel(std::size_t index) const {
+    return {row(index, 0), depth, std::min(panel_width, columns - index * panel_width)};
+  }
+
   /// Row k of a panel.
   T* row(std::size_t panel, std::size_t k) const { return data + (panel * depth + k) * panel_width; }
 
@@ -181,16 +186,18 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
   }
 }
 
-/// c = or += a^T (columns of a, depth) * panels (depth, columns).
+/// c = or += a^T (columns of a, depth) * panels (depth, columns). A panel at a time: so c, which may be far away, is
+/// passed through in order.
 template <class T>
 void multiply_transposed(const Strips<T>& a, const Panels<T>& panels, const Product<T>& c, bool accumulate) {
-  for (std::size_t strip = 0; strip < a.count(); ++strip) {
-    const std::size_t first = strip * a.panel_width;
-    Product<T> rows = c;
-    rows.data += first * c.row_step;
-    multiply<T>({a.row(strip, 0), 1, a.panel_width}, std::min(a.panel_width, a.columns - first), panels, rows,
-                accumulate);
-  }
+  for (std::size_t index = 0; index < panels.count(); ++index)
+    for (std::size_t strip = 0; strip < a.count(); ++strip) {
+      const std::size_t first = strip * a.panel_width;
+      Product<T> part = c;
+      part.data += first * c.row_step + index * c.panel_step;
+      multiply<T>({a.row(strip, 0), 1, a.panel_width}, std::min(a.panel_width, a.columns - first), panels.panel(index),
+                  part, accumulate);
+    }
 }
 
 }  // namespace repopt::nn::engine

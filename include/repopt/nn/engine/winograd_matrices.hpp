@@ -127,10 +127,11 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
 
 /// Row `index` of D: a tile of dL/dy.
 template <class Scheme, class T>
-void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index, const TileMatrices<Scheme, T>& d) {
+void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index, const OutputChannels& channels,
+                    const TileMatrices<Scheme, T>& d) {
   const ImageShape& y = grad_y.shape();
-  const T* const first = grad_y.pixel((tile.image * y.height + tile.top) * y.width + tile.left);
-  for_each_packet<T>(y.channels, [&]<class Packet>(std::size_t c) {
+  const T* const first = grad_y.pixel(tile.first_pixel(y)) + channels.first;
+  for_each_packet<T>(channels.count, [&]<class Packet>(std::size_t c) {
     along_both_axes<Packet, Scheme::outputs, Scheme::values>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::grad(from, step, to); },
         [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
@@ -144,10 +145,10 @@ void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index
 /// A tile of y, from row `index` of the products.
 template <class Scheme, class T>
 void transform_output(const TileMatrices<Scheme, T>& products, const Tile& tile, std::size_t index,
-                      Tensor<T>& y_tensor) {
+                      const OutputChannels& channels, Tensor<T>& y_tensor) {
   const ImageShape& y = y_tensor.shape();
-  T* const first = y_tensor.pixel((tile.image * y.height + tile.top) * y.width + tile.left);
-  for_each_packet<T>(y.channels, [&]<class Packet>(std::size_t c) {
+  T* const first = y_tensor.pixel(tile.first_pixel(y)) + channels.first;
+  for_each_packet<T>(channels.count, [&]<class Packet>(std::size_t c) {
     along_both_axes<Packet, Scheme::values, Scheme::outputs>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::output(from, step, to); },
         products.template load_from<Packet>(index, c),
@@ -160,29 +161,32 @@ void transform_output(const TileMatrices<Scheme, T>& products, const Tile& tile,
 
 /// Row `in` of U: the kernel (3, 3, in_channels, out_channels) at the points.
 template <class Scheme, class T>
-void transform_kernel(const ConvShape& shape, const T* weight, std::size_t in, const KernelMatrices<Scheme, T>& u) {
-  for_each_packet<T>(shape.out_channels, [&]<class Packet>(std::size_t out) {
+void transform_kernel(const ConvShape& shape, const T* weight, std::size_t in, const OutputChannels& channels,
+                      const KernelMatrices<Scheme, T>& u) {
+  const T* const first = weight + in * shape.out_channels + channels.first;
+  const std::size_t tap = shape.in_channels * shape.out_channels;
+  for_each_packet<T>(channels.count, [&]<class Packet>(std::size_t c) {
     along_both_axes<Packet, 3, Scheme::points>(
         [](const Packet* from, std::size_t step, Packet* to) REPOPT_INLINE_LAMBDA { Scheme::kernel(from, step, to); },
-        [&](std::size_t i, std::size_t j) REPOPT_INLINE_LAMBDA {
-          return Eigen::internal::ploadu<Packet>(weight + ((3 * i + j) * shape.in_channels + in) * shape.out_channels +
-                                                 out);
-        },
-        u.store_to(in, out));
+        [&](std::size_t i, std::size_t j)
+            REPOPT_INLINE_LAMBDA { return Eigen::internal::ploadu<Packet>(first + (3 * i + j) * tap + c); },
+        u.store_to(in, c));
   });
 }
 
 /// Row `in` of dL/dw (3, 3, in_channels, out_channels) += what dL/dU makes of it.
 template <class Scheme, class T>
 void transform_kernel_grad(const KernelMatrices<Scheme, T>& grad_u, const ConvShape& shape, std::size_t in,
-                           T* grad_weight) {
-  for_each_packet<T>(shape.out_channels, [&]<class Packet>(std::size_t out) {
+                           const OutputChannels& channels, T* grad_weight) {
+  T* const first = grad_weight + in * shape.out_channels + channels.first;
+  const std::size_t tap = shape.in_channels * shape.out_channels;
+  for_each_packet<T>(channels.count, [&]<class Packet>(std::size_t c) {
     along_both_axes<Packet, Scheme::points, 3>(
         [](const Packet* from, std::size_t step, Packet* to)
             REPOPT_INLINE_LAMBDA { Scheme::kernel_grad(from, step, to); },
-        grad_u.template load_from<Packet>(in, out),
+        grad_u.template load_from<Packet>(in, c),
         [&](std::size_t i, std::size_t j, const Packet& value) REPOPT_INLINE_LAMBDA {
-          T* const to = grad_weight + ((3 * i + j) * shape.in_channels + in) * shape.out_channels + out;
+          T* const to = first + (3 * i + j) * tap + c;
           Eigen::internal::pstoreu(to, Eigen::internal::padd(Eigen::internal::ploadu<Packet>(to), value));
         });
   });

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "repopt/core/parallel.hpp"
+#include "repopt/core/prefetch.hpp"
 #include "repopt/nn/engine/fetch.hpp"
 #include "repopt/nn/tensor.hpp"
 
@@ -13,6 +15,13 @@ namespace repopt::nn::engine {
 /// A square of m x m output pixels; at the image's lower and right edge only height x width of them exist.
 struct Tile {
   std::size_t image, top, left, height, width;
+
+  std::size_t first_pixel(const ImageShape& y) const { return (image * y.height + top) * y.width + left; }
+};
+
+/// Some of a convolution's output channels.
+struct OutputChannels {
+  std::size_t first, count;
 };
 
 /// The tiles of consecutive rows of tiles of a batch: rows of tiles run through image after image, and each covers
@@ -46,14 +55,27 @@ struct TileBlock {
 
 /// Fetches the part of `tensor` that a block is computed from, or to: as far in it as the block's pixels in y, whatever
 /// the images' sizes. That is exact in y, of which other threads may write the rest; elsewhere a row of pixels more or
-/// less does not matter.
+/// less does not matter. Threads share it as they share the tiles.
 template <std::size_t m, class T>
 void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
   const auto place = [&](std::uint64_t pixel) {
     return std::size_t(tensor.shape().pixels() * pixel / block.y.pixels());
   };
-  const std::size_t begin = place(block.first_pixel()), end = place(block.first_pixel() + block.pixels());
-  fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
+  parallel_for(block.rows, block.pixels() * block.y.channels, [&](std::size_t index) {
+    const TileBlock<m> row = block.row(index);
+    const std::size_t begin = place(row.first_pixel()), end = place(row.first_pixel() + row.pixels());
+    fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
+  });
+}
+
+/// Asks for a tile of y, which is soon written.
+template <class T>
+void prefetch_tile(const Tensor<T>& y, const Tile& tile, const OutputChannels& channels) {
+  const T* const first = y.pixel(tile.first_pixel(y.shape())) + channels.first;
+  for (std::size_t i = 0; i < tile.height; ++i)
+    for (std::size_t j = 0; j < tile.width; ++j)
+      for (std::size_t c = 0; c < channels.count; c += cache_line<T>)
+        prefetch<2>(first + (i * y.shape().width + j) * y.shape().channels + c);
 }
 
 /// A batch cut into `count` blocks of about as many rows of tiles each.
