@@ -106,7 +106,7 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   const T* from = a.data;
   REPOPT_UNROLL_BY_4
   for (std::size_t k = 0; k < depth; ++k, from += a.column_step, panel += 2 * width, next += cache_line<T>) {
-    prefetch<2>(next);
+    prefetch<accumulate ? 1 : 2>(next);  // sums are needed at once, and few
     const Packet b_left = packet::pload<Packet>(panel), b_right = packet::pload<Packet>(panel + width);
     const auto add = [&](const Packet& element, Packet& to_left, Packet& to_right) {
       to_left = packet::pmadd(element, b_left, to_left);
