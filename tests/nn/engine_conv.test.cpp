@@ -100,13 +100,14 @@ struct Shapes {
 };
 
 /// What networks are made of, and the corners: images smaller than the kernel, lone pixels, channels that fill no
-/// vector, more pixels than a block of patches holds.
+/// vector, a large kernel, more pixels than a block of patches holds.
 std::vector<Shapes> chosen_shapes() {
   const ConvShape unpadded{.in_channels = 3, .out_channels = 5, .padding = {0, 0}};
   return {
       {square(3, 32, 3), {1, 32, 32, 3}},
       {square(16, 16, 3), {3, 17, 9, 16}},
       {square(17, 33, 3), {2, 7, 7, 17}},
+      {square(540, 490, 3), {1, 3, 2, 540}},
       {strided(square(8, 24, 3), {2, 2}), {2, 15, 16, 8}},
       {strided(square(4, 6, 3), {3, 2}), {2, 11, 10, 4}},
       {square(24, 10, 1), {2, 12, 25, 24}},
@@ -192,12 +193,13 @@ TEST_CASE_TEMPLATE("The engine's moments are those of its output", T, float, dou
   }
 }
 
-TEST_CASE("Output and input gradient do not depend on the number of threads") {
+TEST_CASE("Output, input gradient and a larger kernel's gradient do not depend on the number of threads") {
 #ifdef _OPENMP
   Random random(4);
   const int threads = omp_get_max_threads();
-  for (const ConvShape& shape : {square(16, 16, 3), square(16, 16, 3, 1, 16), square(16, 16, 3, 1, 4)}) {
-    const Case<float> c(random, shape, {5, 16, 16, 16});
+  for (const ConvShape& shape : {square(16, 16, 3), square(16, 16, 3, 1, 16), square(16, 16, 3, 1, 4),
+                                 square(136, 136, 3), square(520, 520, 3)}) {
+    const Case<float> c(random, shape, {5, 16, 16, shape.in_channels});
     std::optional<std::vector<float>> first;
     for (const int count : {1, 2, 3}) {
       omp_set_num_threads(count);
@@ -205,11 +207,16 @@ TEST_CASE("Output and input gradient do not depend on the number of threads") {
       ChannelMoments moments;
       conv_forward<float>(c.shape, c.x, c.weight, y, nullptr, &moments);
       conv_backward_data<float>(c.shape, c.grad_y, c.weight, grad_x);
-      std::vector<float> both(y.values().begin(), y.values().end());
-      both.insert(both.end(), grad_x.values().begin(), grad_x.values().end());
-      both.push_back(float(moments.variance(3)));
-      if (!first) first = both;
-      CHECK(both == *first);
+      std::vector<float> all(y.values().begin(), y.values().end());
+      all.insert(all.end(), grad_x.values().begin(), grad_x.values().end());
+      all.push_back(float(moments.variance(3)));
+      if (shape.in_channels > 128) {
+        std::vector<float> grad_weight(shape.size());
+        conv_backward_weight<float>(c.shape, c.x, c.grad_y, grad_weight);
+        all.insert(all.end(), grad_weight.begin(), grad_weight.end());
+      }
+      if (!first) first = all;
+      CHECK(all == *first);
     }
   }
   omp_set_num_threads(threads);

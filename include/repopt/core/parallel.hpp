@@ -48,7 +48,7 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
 #ifdef _OPENMP
   constexpr std::size_t worth_threads = 1 << 15;
   // No region where one thread would do: GCC's OpenMP starts new threads for every loop inside a region.
-  if (count > 1 && work >= worth_threads && !omp_in_parallel()) {
+  if (count > 1 && work >= worth_threads && thread_count() > 1 && !omp_in_parallel()) {
 #pragma omp parallel for schedule(static)
     for (std::size_t i = 0; i < count; ++i) visit(i);
     return;

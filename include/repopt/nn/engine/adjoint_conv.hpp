@@ -45,7 +45,8 @@ void transpose_square(const T* from, std::size_t from_step, T* to, std::size_t t
   for (std::size_t k = 0; k < size; ++k) Eigen::internal::pstoreu(to + k * to_step, square.packet[k]);
 }
 
-/// to (columns, rows) = from (rows, columns) transposed; row after row of `to`, since missing stores wait longer.
+/// to (columns, rows) = from (rows, columns) transposed. Squares follow each other along rows of `to`: a store that
+/// misses the cache costs more than a load.
 template <class T>
 void transpose(const T* from, std::size_t from_step, std::size_t rows, std::size_t columns, T* to,
                std::size_t to_step) {

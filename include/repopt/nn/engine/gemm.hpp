@@ -92,8 +92,9 @@ using Strips = ColumnPanels<T, std::lcm(Simd<T>::width, Simd<T>::tile_rows)>;
 
 /// tile (one row for each `row`, x tile_columns, row-major with `tile_step`) = or += a (rows x depth) * panel (depth x
 /// tile_columns). Written without loops over the rows, so that the sums stay in registers. On the way `depth` lines of
-/// the cache are asked for, from `next` on: one at a time, since many at once would wait for each other.
-template <bool accumulate, class T, std::size_t... row>
+/// the cache are asked for, from `next` on, into the cache of `level`: one at a time, since many at once would wait for
+/// each other.
+template <bool accumulate, int level, class T, std::size_t... row>
 void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel, T* tile, std::size_t tile_step,
                    const T* next, std::index_sequence<row...>) {
   namespace packet = Eigen::internal;
@@ -106,7 +107,7 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   const T* from = a.data;
   REPOPT_UNROLL_BY_4
   for (std::size_t k = 0; k < depth; ++k, from += a.column_step, panel += 2 * width, next += cache_line<T>) {
-    prefetch<accumulate ? 1 : 2>(next);  // sums are needed at once, and few
+    prefetch<level>(next);
     const Packet b_left = packet::pload<Packet>(panel), b_right = packet::pload<Packet>(panel + width);
     const auto add = [&](const Packet& element, Packet& to_left, Packet& to_right) {
       to_left = packet::pmadd(element, b_left, to_left);
@@ -118,17 +119,26 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   (packet::pstoreu(tile + row * tile_step + width, right[row]), ...);
 }
 
+/// What a tile's product asks for on its way: what follows in the panels or, where it is added to, in c. The latter is
+/// needed all at once, by the next tile.
+template <class T>
+struct Ahead {
+  const T* next;
+  bool is_sum;
+};
+
 /// multiply_tile() for numbers of rows, at most tile_rows, and `accumulate` that are known at run time.
 template <class T>
 void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t depth, const T* panel, T* tile,
-                   std::size_t tile_step, const T* next, bool accumulate) {
-  const auto run = [&]<std::size_t count>() {
-    if (accumulate)
-      multiply_tile<true>(a, depth, panel, tile, tile_step, next, std::make_index_sequence<count>());
-    else
-      multiply_tile<false>(a, depth, panel, tile, tile_step, next, std::make_index_sequence<count>());
-  };
+                   std::size_t tile_step, const Ahead<T>& ahead, bool accumulate) {
   constexpr std::size_t all = Simd<T>::tile_rows;
+  const auto run = [&]<std::size_t count>() {
+    constexpr auto row = std::make_index_sequence<count>();
+    if (!accumulate) return multiply_tile<false, 2>(a, depth, panel, tile, tile_step, ahead.next, row);
+    if constexpr (count == all)
+      if (ahead.is_sum) return multiply_tile<true, 1>(a, depth, panel, tile, tile_step, ahead.next, row);
+    multiply_tile<true, 2>(a, depth, panel, tile, tile_step, ahead.next, row);
+  };
   if (rows == all) return run.template operator()<all>();  // nearly always
   unrolled<all - 1>([&]<std::size_t fewer>() {
     if (rows == fewer + 1) run.template operator()<fewer + 1>();
@@ -169,9 +179,9 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
         // What is far away is c where it is added to, else the kernel: what follows the tile, in panels the tile
         // behind, or the next block, of which a few tiles ask for a share each.
         const std::size_t share = row / tile_rows * depth * cache_line<T> % block_size;
-        const T* const next = accumulate ? tile + tile_rows * c.row_step : block + block_size + share;
+        const Ahead<T> ahead{accumulate ? tile + tile_rows * c.row_step : block + block_size + share, accumulate};
         const auto run = [&](T* to, std::size_t step, bool add_to) {
-          multiply_rows<T>(height, part, depth, block, to, step, next, add_to);
+          multiply_rows<T>(height, part, depth, block, to, step, ahead, add_to);
         };
         if (c.padded || columns == tile_columns) {
           run(tile, c.row_step, add);
@@ -186,18 +196,16 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
   }
 }
 
-/// c = or += a^T (columns of a, depth) * panels (depth, columns). A panel at a time: so c, which may be far away, is
-/// passed through in order.
+/// c = or += a^T (columns of a, depth) * panels (depth, columns).
 template <class T>
 void multiply_transposed(const Strips<T>& a, const Panels<T>& panels, const Product<T>& c, bool accumulate) {
-  for (std::size_t index = 0; index < panels.count(); ++index)
-    for (std::size_t strip = 0; strip < a.count(); ++strip) {
-      const std::size_t first = strip * a.panel_width;
-      Product<T> part = c;
-      part.data += first * c.row_step + index * c.panel_step;
-      multiply<T>({a.row(strip, 0), 1, a.panel_width}, std::min(a.panel_width, a.columns - first), panels.panel(index),
-                  part, accumulate);
-    }
+  for (std::size_t strip = 0; strip < a.count(); ++strip) {
+    const std::size_t first = strip * a.panel_width;
+    Product<T> rows = c;
+    rows.data += first * c.row_step;
+    multiply<T>({a.row(strip, 0), 1, a.panel_width}, std::min(a.panel_width, a.columns - first), panels, rows,
+                accumulate);
+  }
 }
 
 }  // namespace repopt::nn::engine

@@ -55,13 +55,13 @@ struct TileBlock {
 
 /// Fetches the part of `tensor` that a block is computed from, or to: as far in it as the block's pixels in y, whatever
 /// the images' sizes. That is exact in y, of which other threads may write the rest; elsewhere a row of pixels more or
-/// less does not matter. Threads share it as they share the tiles.
+/// less does not matter. Threads share it about as they share the tiles.
 template <std::size_t m, class T>
 void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
   const auto place = [&](std::uint64_t pixel) {
     return std::size_t(tensor.shape().pixels() * pixel / block.y.pixels());
   };
-  parallel_for(block.rows, block.pixels() * block.y.channels, [&](std::size_t index) {
+  parallel_for(block.rows, block.pixels() * tensor.shape().channels, [&](std::size_t index) {
     const TileBlock<m> row = block.row(index);
     const std::size_t begin = place(row.first_pixel()), end = place(row.first_pixel() + row.pixels());
     fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);

@@ -1,0 +1,115 @@
+// The steps of Winograd's convolutions, for a block of tiles or some output channels or both; winograd_conv.hpp says in
+// which order. Threads share a step, unless they share what is around it: parallel_for() runs in order then.
+//
+// U, the kernel at the points, and D, dL/dy at the points, lie in the panels that gemm.hpp multiplies by; so do the
+// products, since a tile of them is then one piece of memory. V, x at the points, is row-major in forward, in strips in
+// backward weight.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/core/parallel.hpp"
+#include "repopt/nn/engine/gemm.hpp"
+#include "repopt/nn/engine/input_affine.hpp"
+#include "repopt/nn/engine/scratch.hpp"
+#include "repopt/nn/engine/winograd_matrices.hpp"
+#include "repopt/nn/engine/winograd_tiles.hpp"
+#include "repopt/nn/tensor.hpp"
+
+namespace repopt::nn::engine {
+
+/// Zeros in the columns that fill up the last panel of each matrix.
+template <class Scheme, class T, bool has_copies>
+void fill_up_panels(const PointMatrices<Scheme, T, has_copies>& matrices, std::size_t columns) {
+  if (columns % Panels<T>::panel_width == 0) return;
+  for (std::size_t point = 0; point < matrices.count; ++point)
+    Panels<T>{matrices[point], matrices.rows(point), columns}.fill_up();
+}
+
+/// U, or some of its columns.
+template <class Scheme, class T>
+KernelMatrices<Scheme, T> transform_kernels(const ConvShape& shape, std::span<const T> weight,
+                                            const OutputChannels& channels) {
+  const std::size_t in_channels = shape.in_channels;
+  const auto u = KernelMatrices<Scheme, T>::template allocate<Scratch::kernel_at_points>(in_channels, channels.count,
+                                                                                         Panels<T>::panel_width);
+  parallel_for(in_channels, shape.taps() * in_channels * channels.count,
+               [&](std::size_t in) { transform_kernel(shape, weight.data(), in, channels, u); });
+  fill_up_panels(u, channels.count);
+  return u;
+}
+
+/// V of a block, in panels of `width` columns.
+template <class Scheme, class T>
+TileMatrices<Scheme, T> transform_inputs(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input,
+                                         const TileBlock<Scheme::outputs>& block, std::size_t width) {
+  const auto v =
+      TileMatrices<Scheme, T>::template allocate<Scratch::input_at_points>(block.tiles(), shape.in_channels, width);
+  parallel_for(block.tiles(), block.tiles() * Scheme::values * Scheme::values * shape.in_channels,
+               [&](std::size_t tile) { transform_input(shape, x, input, block.tile(tile), tile, v); });
+  return v;
+}
+
+/// D of a block.
+template <class Scheme, class T>
+TileMatrices<Scheme, T> transform_grads(const Tensor<T>& grad_y, const TileBlock<Scheme::outputs>& block,
+                                        const OutputChannels& channels) {
+  const auto d = TileMatrices<Scheme, T>::template allocate<Scratch::products_at_points>(block.tiles(), channels.count,
+                                                                                         Panels<T>::panel_width);
+  parallel_for(block.tiles(), block.tiles() * Scheme::values * Scheme::values * channels.count,
+               [&](std::size_t tile) { transform_grad(grad_y, block.tile(tile), tile, channels, d); });
+  fill_up_panels(d, channels.count);
+  return d;
+}
+
+/// The products of a block: V, (rows, in_channels), times U.
+template <class Scheme, class T>
+TileMatrices<Scheme, T> multiply_at_points(const TileMatrices<Scheme, T>& v, std::size_t tiles,
+                                           const KernelMatrices<Scheme, T>& u, std::size_t in_channels,
+                                           std::size_t out_channels) {
+  const auto products = TileMatrices<Scheme, T>::template allocate<Scratch::products_at_points>(tiles, out_channels,
+                                                                                                Panels<T>::panel_width);
+  parallel_for(u.count, tiles * in_channels * out_channels, [&](std::size_t point) {
+    multiply<T>({v[point], in_channels, 1}, v.rows(point), {u[point], in_channels, out_channels},
+                Product<T>::in_panels({products[point], v.rows(point), out_channels}), false);
+  });
+  return products;
+}
+
+/// visit(point) for part `part` of `parts` of the points, each with about as many rows.
+template <class Scheme, class T>
+void for_each_point_of_part(const TileMatrices<Scheme, T>& matrices, std::size_t part, std::size_t parts, auto visit) {
+  std::size_t all_rows = 0;
+  for (std::size_t point = 0; point < matrices.count; ++point) all_rows += matrices.rows(point);
+  for (std::size_t point = 0, first_row = 0; point < matrices.count; first_row += matrices.rows(point++))
+    if (first_row * parts / all_rows == part) visit(point);
+}
+
+/// dL/dU = or += V^T * D of a block, V in strips. A panel at a time: so dL/dU, which is far away, is passed through in
+/// the order of memory.
+template <class Scheme, class T>
+void multiply_transposed_at_points(const TileMatrices<Scheme, T>& v, std::size_t tiles, std::size_t in_channels,
+                                   const TileMatrices<Scheme, T>& d, std::size_t out_channels,
+                                   const KernelMatrices<Scheme, T>& grad_u, bool accumulate) {
+  const std::size_t parts = thread_count();
+  parallel_for(parts, tiles * in_channels * out_channels, [&](std::size_t part) {
+    for_each_point_of_part(v, part, parts, [&](std::size_t point) {
+      const Strips<T> strips{v[point], v.rows(point), in_channels};
+      const Panels<T> panels{d[point], d.rows(point), out_channels}, sums{grad_u[point], in_channels, out_channels};
+      for (std::size_t index = 0; index < panels.count(); ++index)
+        multiply_transposed(strips, panels.panel(index), Product<T>::in_panels(sums.panel(index)), accumulate);
+    });
+  });
+}
+
+/// dL/dw += what dL/dU, or some of its columns, makes of it.
+template <class Scheme, class T>
+void transform_kernel_grads(const KernelMatrices<Scheme, T>& grad_u, const ConvShape& shape,
+                            const OutputChannels& channels, std::span<T> grad_weight) {
+  parallel_for(shape.in_channels, shape.taps() * shape.in_channels * channels.count,
+               [&](std::size_t in) { transform_kernel_grad(grad_u, shape, in, channels, grad_weight.data()); });
+}
+
+}  // namespace repopt::nn::engine
