@@ -41,13 +41,14 @@ inline std::size_t thread_count() {
 #endif
 }
 
-/// Calls visit(i) for every i < count; in parallel, in contiguous shares, if OpenMP is on, `work` (elements touched in
-/// all) pays for waking the threads and no parallel loop is around this one. `visit` must not throw, and its calls must
-/// not depend on each other.
+/// Calls visit(i) for every i < count; in parallel, in contiguous shares, if OpenMP is on with more than one thread,
+/// `work` (elements touched in all) pays for waking them and no parallel loop is around this one. `visit` must not
+/// throw, and its calls must not depend on each other.
 void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto visit) {
 #ifdef _OPENMP
   constexpr std::size_t worth_threads = 1 << 15;
-  // No region where one thread would do: GCC's OpenMP starts new threads for every loop inside a region.
+  // No region where one thread would do: entering one costs time, and GCC's OpenMP starts new threads for every loop
+  // inside it.
   if (count > 1 && work >= worth_threads && thread_count() > 1 && !omp_in_parallel()) {
 #pragma omp parallel for schedule(static)
     for (std::size_t i = 0; i < count; ++i) visit(i);

@@ -119,8 +119,8 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   (packet::pstoreu(tile + row * tile_step + width, right[row]), ...);
 }
 
-/// What a tile's product asks for on its way: what follows in the panels or, where it is added to, in c. The latter is
-/// needed all at once, by the next tile.
+/// What a tile's product asks for on its way: what follows in the panels or, where the product is added to c, what
+/// follows there. The next tile needs the latter all at once, so it is asked for into the first-level cache.
 template <class T>
 struct Ahead {
   const T* next;
@@ -135,7 +135,7 @@ void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t dept
   const auto run = [&]<std::size_t count>() {
     constexpr auto row = std::make_index_sequence<count>();
     if (!accumulate) return multiply_tile<false, 2>(a, depth, panel, tile, tile_step, ahead.next, row);
-    if constexpr (count == all)
+    if constexpr (count == all)  // the others are too few to be compiled once more
       if (ahead.is_sum) return multiply_tile<true, 1>(a, depth, panel, tile, tile_step, ahead.next, row);
     multiply_tile<true, 2>(a, depth, panel, tile, tile_step, ahead.next, row);
   };

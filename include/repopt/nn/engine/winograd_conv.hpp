@@ -7,10 +7,11 @@
 //     forward          x (pixels, C) -> V[point][row][C]
 //                      products[point][row][K] = V * U[point][C][K] -> y (pixels, K)
 //     backward data    the same, for dL/dy and the kernel turned by 180 degrees with its channels swapped
-//     backward weight  dL/dU[point][C][K] = sum over all blocks of V^T * D[point][row][K] -> dL/dw (3, 3, C, K)
+//     backward weight  dL/dU[point][C][K] = sum over blocks of V^T * D[point][row][K] -> dL/dw (3, 3, C, K)
 //
-// What is used again must stay in a cache. "By tiles", U or dL/dU exists once, and the blocks are small. "By channels",
-// for a large kernel, V exists once for a large block, and U or dL/dU for a few output channels at a time.
+// What is used again should stay in a cache. "By tiles", U or dL/dU exists once, and the blocks are small. "By
+// channels", for a large kernel, the blocks are large, and U or dL/dU exists for a few output channels at a time, anew
+// for each block; dL/dw is summed over the blocks then.
 #pragma once
 
 #include <algorithm>
@@ -41,11 +42,12 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
   return shape.kernel_size == Pair{3, 3} && shape.dilation == Pair{1, 1} && shape.groups == 1 && (stride_1 || stride_2);
 }
 
-/// From so many weights of each tap on, a convolution goes by channels: the kernel at the points is 36 times as large.
+/// With so many weights in each tap and more, a convolution goes by channels: the kernel at the points has 36 times as
+/// many values, at least 38 MB in float.
 inline constexpr auto large_kernel = std::size_t(512) * 512;
 
-/// Rows of V in a block: by tiles `least`, or more, up to `most` towards a large kernel, which passes through a core's
-/// cache once for each block; by channels always as many.
+/// Rows of V in a block. By tiles `least`, or more for a larger kernel, towards `most`, since U passes through a core's
+/// cache once for each block. By channels, the same number for every shape.
 /// @{
 constexpr std::size_t rows_by_tiles(const ConvShape& shape, std::size_t least, std::size_t most) {
   return std::max(least, most * shape.in_channels * shape.out_channels / large_kernel);
@@ -62,8 +64,9 @@ TileBlocks<Scheme::outputs> winograd_blocks(const ImageShape& y, std::size_t row
   return {all, (all.tiles() * rows_per_tile + rows * multiple - 1) / (rows * multiple) * multiple};
 }
 
-/// visit(channels) for groups of at most 64 output channels, whole panels, in parallel: as few rounds of groups as
-/// possible, and as small as they can be then. (Rounding does not depend on the groups.)
+/// visit(channels) for groups of at most 64 output channels, whole panels but for the last, in parallel: in as few
+/// rounds as possible, of groups no larger than these need. More threads than panels find no work. (Rounding does not
+/// depend on the groups.)
 template <class T>
 void for_each_channel_group(std::size_t out_channels, std::size_t work, auto visit) {
   constexpr std::size_t panel = Panels<T>::panel_width, most = 64;
@@ -91,7 +94,7 @@ void winograd_forward_by_tiles(const ConvShape& shape, const Tensor<T>& x, std::
     const auto v = transform_inputs<Scheme>(shape, x, input, block, in_channels);
     const auto products = multiply_at_points(v, block.tiles(), u, in_channels, out_channels);
     fetch_part_of(y, block);
-    for (std::size_t tile = 0; tile < block.tiles(); ++tile) transform_output(products, block.tile(tile), tile, all, y);
+    transform_outputs<Scheme>(products, block, all, y);
     block_moments.measure(index, y.pixel(block.first_pixel()), block.pixels(), out_channels);
   });
   block_moments.merge();
@@ -101,7 +104,6 @@ void winograd_forward_by_tiles(const ConvShape& shape, const Tensor<T>& x, std::
 template <class Scheme, class T>
 void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                                   const InputAffine<T>* input, ChannelMoments* moments) {
-  constexpr std::size_t ahead = 2;  // tiles of y that are asked for
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const auto blocks = winograd_blocks<Scheme>(y.shape(), rows_by_channels);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
@@ -112,10 +114,7 @@ void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, st
     for_each_channel_group<T>(out_channels, tiles * weight.size(), [&](const OutputChannels& channels) {
       const auto u = transform_kernels<Scheme>(shape, weight, channels);
       const auto products = multiply_at_points(v, tiles, u, in_channels, channels.count);
-      for (std::size_t tile = 0; tile < tiles; ++tile) {
-        if (tile + ahead < tiles) prefetch_tile(y, block.tile(tile + ahead), channels);
-        transform_output(products, block.tile(tile), tile, channels, y);
-      }
+      transform_outputs<Scheme>(products, block, channels, y);
     });
   }
   if (moments) moments->measure(y);  // now that every pixel has all its channels
@@ -151,8 +150,9 @@ void winograd_backward_weight_by_channels(const ConvShape& shape, const Tensor<T
   }
 }
 
-/// winograd_backward_weight() by tiles. A small dL/dU stays in the cache of a core, so each thread has one and, if they
-/// suffice, blocks of its own, whose steps then run in order; else threads share each step.
+/// winograd_backward_weight() by tiles. A small dL/dU stays in the cache of a core; so, where there are blocks enough,
+/// each thread has one, and blocks of its own, whose steps run in order. Else there is one, and threads share each
+/// step.
 template <class Scheme, class T>
 void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                        std::span<T> grad_weight, const InputAffine<T>* input) {

@@ -64,7 +64,7 @@ TileMatrices<Scheme, T> transform_grads(const Tensor<T>& grad_y, const TileBlock
   return d;
 }
 
-/// The products of a block: V, (rows, in_channels), times U.
+/// The products of a block: V, row-major, times U.
 template <class Scheme, class T>
 TileMatrices<Scheme, T> multiply_at_points(const TileMatrices<Scheme, T>& v, std::size_t tiles,
                                            const KernelMatrices<Scheme, T>& u, std::size_t in_channels,
@@ -78,6 +78,19 @@ TileMatrices<Scheme, T> multiply_at_points(const TileMatrices<Scheme, T>& v, std
   return products;
 }
 
+/// y of a block, from its products.
+template <class Scheme, class T>
+void transform_outputs(const TileMatrices<Scheme, T>& products, const TileBlock<Scheme::outputs>& block,
+                       const OutputChannels& channels, Tensor<T>& y) {
+  constexpr std::size_t ahead = 2;
+  const std::size_t tiles = block.tiles();
+  const bool in_pieces = channels.count < y.shape().channels;  // whole pixels can be fetched, by fetch_part_of()
+  parallel_for(tiles, tiles * Scheme::values * Scheme::values * channels.count, [&](std::size_t tile) {
+    if (in_pieces && tile + ahead < tiles) prefetch_tile(y, block.tile(tile + ahead), channels);
+    transform_output(products, block.tile(tile), tile, channels, y);
+  });
+}
+
 /// visit(point) for part `part` of `parts` of the points, each with about as many rows.
 template <class Scheme, class T>
 void for_each_point_of_part(const TileMatrices<Scheme, T>& matrices, std::size_t part, std::size_t parts, auto visit) {
@@ -87,8 +100,8 @@ void for_each_point_of_part(const TileMatrices<Scheme, T>& matrices, std::size_t
     if (first_row * parts / all_rows == part) visit(point);
 }
 
-/// dL/dU = or += V^T * D of a block, V in strips. A panel at a time: so dL/dU, which is far away, is passed through in
-/// the order of memory.
+/// dL/dU = or += V^T * D of a block, V in strips. A panel at a time, so that dL/dU, which may be far away, is passed
+/// through in the order of memory.
 template <class Scheme, class T>
 void multiply_transposed_at_points(const TileMatrices<Scheme, T>& v, std::size_t tiles, std::size_t in_channels,
                                    const TileMatrices<Scheme, T>& d, std::size_t out_channels,

@@ -61,14 +61,14 @@ void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
   const auto place = [&](std::uint64_t pixel) {
     return std::size_t(tensor.shape().pixels() * pixel / block.y.pixels());
   };
-  parallel_for(block.rows, block.pixels() * tensor.shape().channels, [&](std::size_t index) {
+  parallel_for(block.rows, tensor.size() / block.y.pixels() * block.pixels(), [&](std::size_t index) {
     const TileBlock<m> row = block.row(index);
     const std::size_t begin = place(row.first_pixel()), end = place(row.first_pixel() + row.pixels());
     fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
   });
 }
 
-/// Asks for a tile of y, which is soon written.
+/// Asks for a tile of y that is soon written.
 template <class T>
 void prefetch_tile(const Tensor<T>& y, const Tile& tile, const OutputChannels& channels) {
   const T* const first = y.pixel(tile.first_pixel(y.shape())) + channels.first;
