@@ -1,23 +1,37 @@
 #!/bin/sh
-# Installs what the test `onnx` needs and does not find, so that it is not skipped: node and python3 with onnx, by
-# apt-get, and onnxruntime-node, by npm into the build folder.
+# Installs what the test `onnx` needs, so that it is not skipped: onnxruntime and onnx from PyPI, in a virtual environment.
+# Where pip cannot get them: node and python3 with onnx by apt-get, and onnxruntime-node by npm. Where npm cannot either,
+# it says so, and the test will be skipped.
 # Usage: sh tests/onnx/install.sh [FOLDER]   (default: build/release/tests/onnx, where the test looks)
 set -eu
 
 folder=${1:-$(dirname "$0")/../../build/release/tests/onnx}
-
-packages=
-command -v npm >/dev/null || packages="nodejs npm"
-/usr/bin/python3 -c 'import onnx' 2>/dev/null || packages="$packages python3-onnx"
-if [ -n "$packages" ]; then
-  apt-get update
-  # shellcheck disable=SC2086
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
-fi
-
 mkdir -p "$folder"
 cd "$folder"
-[ -f package.json ] || echo '{"private": true}' >package.json
-# Its own installation script would fetch GPU libraries.
-[ -d node_modules/onnxruntime-node ] ||
-  ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund onnxruntime-node@1.30.0
+
+apt_get_install() {
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+has_modules() { "$1" -c 'import onnx, onnxruntime' 2>/dev/null; }
+
+# The virtual environment may be a broken one of an earlier try: `--clear` begins anew.
+install_by_pip() {
+  has_modules venv/bin/python && return
+  python3 -c 'import venv, ensurepip' 2>/dev/null || apt_get_install python3-venv || return
+  python3 -m venv --clear venv && venv/bin/python -m pip install --quiet onnxruntime onnx && has_modules venv/bin/python
+}
+
+install_by_npm() {
+  packages=
+  command -v npm >/dev/null || packages="nodejs npm"
+  /usr/bin/python3 -c 'import onnx' 2>/dev/null || packages="$packages python3-onnx"
+  # shellcheck disable=SC2086
+  [ -z "$packages" ] || apt_get_install $packages || return
+  [ -f package.json ] || echo '{"private": true}' >package.json
+  # The package's own installation script would fetch GPU libraries.
+  [ -d node_modules/onnxruntime-node ] ||
+    ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund onnxruntime-node@1.30.0
+}
+
+install_by_pip || install_by_npm || echo "neither pip nor npm gets ONNX Runtime: the test onnx will be skipped"

@@ -1,19 +1,23 @@
 #!/bin/sh
 # Trains a network, exports it to ONNX and compares what ONNX Runtime makes of it with this library's own results.
-# Exits with 77, which CTest calls skipped, where node, onnxruntime-node or python3 with onnx is missing.
-# Usage: sh run.sh REPOPT_CIFAR ONNX_REFERENCE FOLDER   (FOLDER/node_modules: see install.sh)
+# ONNX Runtime is PyPI's in FOLDER/venv or, where that is missing, npm's in FOLDER/node_modules. Exits with 77, which CTest
+# calls skipped, where both are missing.
+# Usage: sh run.sh REPOPT_CIFAR ONNX_REFERENCE FOLDER   (FOLDER: see install.sh)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 program=$1 reference=$2 folder=$3
 export NODE_PATH="$folder/node_modules"
-skip() {
-  echo "skipped: $*; tests/onnx/install.sh installs it"
+if "$folder/venv/bin/python" -c 'import onnx, onnxruntime' 2>/dev/null; then
+  python=$folder/venv/bin/python
+  run_model() { "$python" "$here/compare.py" "$@"; }
+elif node -e "require('onnxruntime-node')" 2>/dev/null && /usr/bin/python3 -c 'import onnx' 2>/dev/null; then
+  python=/usr/bin/python3
+  run_model() { node "$here/compare.js" "$@"; }
+else
+  echo "skipped: no ONNX Runtime in $folder, of PyPI or npm; tests/onnx/install.sh installs it"
   exit 77
-}
-command -v node >/dev/null || skip "node is missing"
-node -e "require('onnxruntime-node')" 2>/dev/null || skip "onnxruntime-node is missing"
-/usr/bin/python3 -c 'import onnx' 2>/dev/null || skip "python3's onnx is missing"
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -35,22 +39,24 @@ export_onnx() {
   quietly "$program" export-onnx --out "$out" "$@"
 }
 
-# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: CONDITION is about the object that compare.js prints.
+# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: CONDITION is about `r`, the object that compare.py and compare.js print.
 compare() {
   quietly "$reference" "$2" synthetic 500 reference.safetensors
-  node "$here/compare.js" "$1" reference.safetensors "${4-all}" | tee result.json
-  node -e "const r = JSON.parse(require('fs').readFileSync('result.json'));
-           process.exit(r.images === 500 && $3 ? 0 : 1)" || { echo "FAILED: $3" && exit 1; }
+  run_model "$1" reference.safetensors "${4-all}" >result.json || { cat result.json && exit 1; }
+  cat result.json
+  "$python" -c "import json
+r = json.load(open('result.json'))
+assert r['images'] == 500 and $3, '$1 fails'"
 }
 
-same_logits='r.difference <= 1e-4 && r.agreement >= 0.998'
-same_classes='r.agreement >= 0.99'
+same_logits='r["difference"] <= 1e-4 and r["agreement"] >= 0.998'
+same_classes='r["agreement"] >= 0.99'
 
 train rep 2 1000
 train repvgg 1 256
 for mode in rep repvgg; do
   export_onnx $mode.onnx --weights $mode/model.safetensors
-  /usr/bin/python3 "$here/check.py" $mode.onnx float
+  "$python" "$here/check.py" $mode.onnx float
   compare $mode.onnx $mode/model.safetensors "$same_logits"
 done
 
@@ -59,7 +65,7 @@ for scheme in per-channel per-tensor; do
   # shellcheck disable=SC2086
   quietly "$program" quantize --weights rep/model.safetensors --out $scheme.safetensors $how
   export_onnx $scheme.onnx --weights $scheme.safetensors
-  /usr/bin/python3 "$here/check.py" $scheme.onnx $scheme
+  "$python" "$here/check.py" $scheme.onnx $scheme
   compare $scheme.onnx $scheme.safetensors "$same_classes"
   # shellcheck disable=SC2086
   export_onnx at-once.onnx --weights rep/model.safetensors --int8 $how
@@ -67,6 +73,6 @@ for scheme in per-channel per-tensor; do
 
   # Without optimization ONNX Runtime computes with the dequantized numbers, exactly on every processor.
   export_onnx signed.onnx --weights $scheme.safetensors --signed-weights
-  /usr/bin/python3 "$here/check.py" signed.onnx $scheme int8
+  "$python" "$here/check.py" signed.onnx $scheme int8
   compare signed.onnx $scheme.safetensors "$same_classes" disabled
 done
