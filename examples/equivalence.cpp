@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "repopt/nn/conv2d.hpp"
-#include "repopt/nn/csla_conv2d.hpp"
-#include "repopt/nn/random.hpp"
+#include "repopt/base/random.hpp"
+#include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/csla_conv2d.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 using namespace repopt;

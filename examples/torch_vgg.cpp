@@ -19,10 +19,10 @@
 #include <string>
 #include <vector>
 
-#include "cifar/synthetic.hpp"
+#include "cifar/data/synthetic.hpp"
 #include "repopt/io/cifar.hpp"
-#include "repopt/torch/initialize.hpp"
-#include "repopt/torch/rep_optimizer.hpp"
+#include "repopt/libtorch/initialize.hpp"
+#include "repopt/libtorch/rep_optimizer.hpp"
 
 constexpr int stages = 3, blocks_in_stage = 4, epochs = 3;
 constexpr std::int64_t widths[stages] = {16, 32, 64}, batch = 50;

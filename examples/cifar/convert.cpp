@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "commands.hpp"
-#include "network.hpp"
-#include "repopt/nn/random.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/base/random.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "training/network.hpp"
 
 namespace repopt_cifar {
 

@@ -1,10 +1,10 @@
 // `repopt-cifar eval`.
 #include <cstdio>
 
-#include "classify.hpp"
 #include "commands.hpp"
-#include "network.hpp"
-#include "progress.hpp"
+#include "training/classify.hpp"
+#include "training/network.hpp"
+#include "training/progress.hpp"
 
 namespace repopt_cifar {
 

@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "commands.hpp"
-#include "network.hpp"
-#include "pictures.hpp"
-#include "quantize.hpp"
-#include "repopt/io/atomic_file.hpp"
+#include "data/pictures.hpp"
+#include "quantization/quantize.hpp"
+#include "repopt/formats/atomic_file.hpp"
 #include "repopt/io/onnx.hpp"
 #include "repopt/io/onnx_quantized.hpp"
+#include "training/network.hpp"
 
 namespace repopt_cifar {
 

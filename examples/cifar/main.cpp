@@ -8,9 +8,9 @@
 #include <string>
 
 #include "commands.hpp"
-#include "processes.hpp"
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 #include "study/plan.hpp"
+#include "training/processes.hpp"
 
 namespace repopt_cifar {
 

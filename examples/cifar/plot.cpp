@@ -1,6 +1,6 @@
 #include "commands.hpp"
-#include "metrics.hpp"
-#include "repopt/io/atomic_file.hpp"
+#include "repopt/formats/atomic_file.hpp"
+#include "training/metrics.hpp"
 
 namespace repopt_cifar {
 

@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "classify.hpp"
 #include "commands.hpp"
-#include "fine_tune.hpp"
-#include "network.hpp"
-#include "progress.hpp"
-#include "quantize.hpp"
+#include "quantization/fine_tune.hpp"
+#include "quantization/quantize.hpp"
+#include "training/classify.hpp"
+#include "training/network.hpp"
+#include "training/progress.hpp"
 
 namespace repopt_cifar {
 

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "charts/scale_summary.hpp"
 #include "commands.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/atomic_file.hpp"
-#include "repopt/io/scales_file.hpp"
-#include "scale_summary.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/atomic_file.hpp"
+#include "repopt/formats/scales_file.hpp"
 
 namespace repopt_cifar {
 

@@ -7,15 +7,15 @@
 #include <utility>
 #include <vector>
 
-#include "../commands.hpp"
-#include "../pictures.hpp"
-#include "int8.hpp"
-#include "page.hpp"
-#include "plan.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/atomic_file.hpp"
-#include "results.hpp"
-#include "runner.hpp"
+#include "commands.hpp"
+#include "data/pictures.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/atomic_file.hpp"
+#include "study/int8.hpp"
+#include "study/page.hpp"
+#include "study/plan.hpp"
+#include "study/results.hpp"
+#include "study/runner.hpp"
 
 namespace repopt_cifar {
 

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "commands.hpp"
-#include "processes.hpp"
-#include "trainer.hpp"
+#include "training/processes.hpp"
+#include "training/trainer.hpp"
 
 namespace repopt_cifar {
 

@@ -4,9 +4,9 @@
 
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/grad_mult.hpp"
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/lr_schedule.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "repopt/version.hpp"

@@ -1,4 +1,4 @@
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "repopt/core/finite.hpp"
+#include "repopt/base/finite.hpp"
 
 #include <doctest/doctest.h>
 

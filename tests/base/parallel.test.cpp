@@ -1,4 +1,4 @@
-#include "repopt/core/parallel.hpp"
+#include "repopt/base/parallel.hpp"
 
 #include <doctest/doctest.h>
 

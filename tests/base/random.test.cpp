@@ -1,4 +1,4 @@
-#include "repopt/nn/random.hpp"
+#include "repopt/base/random.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "bench.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/engine/conv.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/engine/conv.hpp"
 
 namespace repopt_bench {
 

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "bench.hpp"
-#include "repopt/core/parallel.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/repopt.hpp"
-#include "repopt/search/hyper_search.hpp"
 
 namespace repopt_bench {
 

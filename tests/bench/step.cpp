@@ -3,8 +3,8 @@
 #include <string>
 
 #include "bench.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/repopt.hpp"
-#include "repopt/search/hyper_search.hpp"
 
 namespace repopt_bench {
 

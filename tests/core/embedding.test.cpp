@@ -1,4 +1,4 @@
-#include "repopt/core/embed.hpp"
+#include "repopt/core/embedding.hpp"
 
 #include <doctest/doctest.h>
 

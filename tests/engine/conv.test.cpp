@@ -1,4 +1,4 @@
-#include "repopt/nn/engine/conv.hpp"
+#include "repopt/engine/conv.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,11 +14,11 @@
 #include <omp.h>
 #endif
 
-#include "repopt/nn/batch_norm.hpp"
-#include "repopt/nn/conv2d.hpp"
-#include "repopt/nn/linear.hpp"
-#include "repopt/nn/relu.hpp"
-#include "repopt/nn/scale.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/linear.hpp"
+#include "repopt/nn/layers/relu.hpp"
+#include "repopt/nn/layers/scale.hpp"
 #include "support/block_kinds.hpp"
 #include "support/naive_conv.hpp"
 #include "support/random.hpp"

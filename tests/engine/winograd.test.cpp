@@ -10,7 +10,7 @@
 #include <omp.h>
 #endif
 
-#include "repopt/nn/engine/conv.hpp"
+#include "repopt/engine/conv.hpp"
 #include "support/block_kinds.hpp"
 #include "support/naive_conv.hpp"
 #include "support/random.hpp"

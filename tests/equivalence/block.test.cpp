@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/optim/adamw.hpp"
 #include "repopt/optim/lr_schedule.hpp"
-#include "repopt/optim/sgd.hpp"
+#include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/sgd.hpp"
 #include "support/block_kinds.hpp"
 #include "support/follow_csla.hpp"
 #include "support/random.hpp"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
-#include "repopt/optim/adamw.hpp"
-#include "repopt/optim/sgd.hpp"
+#include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/sgd.hpp"
 #include "support/block_kinds.hpp"
 #include "support/follow_csla.hpp"
 #include "support/random.hpp"

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "repopt/io/cifar.hpp"
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/lr_schedule.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "support/random.hpp"

@@ -1,4 +1,4 @@
-#include "repopt/io/atomic_file.hpp"
+#include "repopt/formats/atomic_file.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>

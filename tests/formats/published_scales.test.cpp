@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "repopt/io/scales_file.hpp"
+#include "repopt/formats/scales_file.hpp"
 #include "repopt/repopt.hpp"
 
 using namespace repopt;

@@ -1,4 +1,4 @@
-#include "repopt/io/safetensors.hpp"
+#include "repopt/formats/safetensors.hpp"
 
 #include <doctest/doctest.h>
 

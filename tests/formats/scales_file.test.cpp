@@ -1,4 +1,4 @@
-#include "repopt/io/scales_file.hpp"
+#include "repopt/formats/scales_file.hpp"
 
 #include <doctest/doctest.h>
 

@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "repopt/io/optimizer_file.hpp"
-#include "repopt/io/safetensors.hpp"
+#include "repopt/formats/optimizer_file.hpp"
+#include "repopt/formats/safetensors.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "repopt/io/scales_file.hpp"
+#include "repopt/formats/scales_file.hpp"
 
 namespace {
 

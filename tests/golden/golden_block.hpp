@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "golden_file.hpp"
+#include "golden/golden_file.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/optim/rep_optimizer.hpp"

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/optim/adamw.hpp"
-#include "repopt/optim/sgd.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/safetensors.hpp"
+#include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/sgd.hpp"
 #include "support/relative_error.hpp"
 
 namespace repopt::testing {

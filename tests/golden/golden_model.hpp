@@ -11,15 +11,15 @@
 #include <string>
 #include <vector>
 
-#include "golden_file.hpp"
+#include "golden/golden_file.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/rules.hpp"
-#include "repopt/nn/scales.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
+#include "repopt/tensor/tensor.hpp"
 #include "support/naive_conv.hpp"
 
 namespace repopt::testing {

@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "golden_block.hpp"
-#include "golden_file.hpp"
-#include "golden_model.hpp"
+#include "golden/golden_block.hpp"
+#include "golden/golden_file.hpp"
+#include "golden/golden_model.hpp"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "repopt/io/protobuf.hpp"
+#include "repopt/formats/protobuf.hpp"
 
 using namespace repopt::io;
 

@@ -22,8 +22,8 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/torch/initialize.hpp"
-#include "repopt/torch/rep_optimizer.hpp"
+#include "repopt/libtorch/initialize.hpp"
+#include "repopt/libtorch/rep_optimizer.hpp"
 #include "support/relative_error.hpp"
 
 namespace repopt::torch::testing {

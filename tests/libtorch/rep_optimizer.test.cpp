@@ -1,5 +1,5 @@
 // LibTorch first, as it must be: see there.
-#include "torch/follow_stock.hpp"
+#include "libtorch/follow_stock.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/embed.hpp"
+#include "repopt/core/embedding.hpp"
 #include "support/block_kinds.hpp"
 #include "support/random.hpp"
 

@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"

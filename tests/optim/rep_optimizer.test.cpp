@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
-#include "repopt/optim/update_rule.hpp"
+#include "repopt/optim/rules/update_rule.hpp"
 #include "support/block_kinds.hpp"
 #include "support/random.hpp"
 

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/nn/engine/conv.hpp"
+#include "repopt/engine/conv.hpp"
 #include "repopt/quant/fake_quant.hpp"
 #include "repopt/quant/post_training.hpp"
 #include "support/gradient_check.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
 #include "support/tensors.hpp"

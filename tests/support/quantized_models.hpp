@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/tensor/tensor.hpp"
 #include "support/random.hpp"
 #include "support/small_models.hpp"
 #include "support/tensors.hpp"

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "support/random.hpp"
 
 namespace repopt::testing {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 #include "support/naive_conv.hpp"
 #include "support/random.hpp"
 

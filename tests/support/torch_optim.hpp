@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <vector>
 
-#include "repopt/optim/adamw.hpp"
-#include "repopt/optim/sgd.hpp"
+#include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/sgd.hpp"
 
 namespace repopt::testing {
 

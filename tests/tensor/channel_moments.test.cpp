@@ -1,4 +1,4 @@
-#include "repopt/nn/channel_moments.hpp"
+#include "repopt/tensor/channel_moments.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/nn/large_page_allocator.hpp"
+#include "repopt/tensor/allocator.hpp"
 
 using namespace repopt::nn;
 

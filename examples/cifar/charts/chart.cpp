@@ -1,4 +1,4 @@
-#include "chart.hpp"
+#include "charts/chart.hpp"
 
 #include <algorithm>
 #include <array>
@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdio>
 
-#include "repopt/core/error.hpp"
-#include "svg.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

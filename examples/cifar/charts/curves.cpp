@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "chart.hpp"
-#include "metrics.hpp"
-#include "repopt/core/error.hpp"
-#include "svg.hpp"
+#include "charts/chart.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
+#include "training/metrics.hpp"
 
 namespace repopt_cifar {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "repopt/nn/scales.hpp"
+#include "repopt/core/scales.hpp"
 
 namespace repopt_cifar {
 

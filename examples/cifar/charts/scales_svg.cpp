@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "scale_summary.hpp"
-#include "svg.hpp"
+#include "charts/scale_summary.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

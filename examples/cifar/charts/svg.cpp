@@ -1,8 +1,8 @@
-#include "svg.hpp"
+#include "charts/svg.hpp"
 
 #include <cstdio>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

@@ -1,9 +1,9 @@
-#include "csv.hpp"
+#include "data/csv.hpp"
 
 #include <algorithm>
 #include <sstream>
 
-#include "repopt/io/file.hpp"
+#include "repopt/formats/file.hpp"
 
 namespace repopt_cifar {
 

@@ -10,7 +10,7 @@
 #include <system_error>
 #include <vector>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

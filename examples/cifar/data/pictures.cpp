@@ -1,11 +1,11 @@
-#include "pictures.hpp"
+#include "data/pictures.hpp"
 
 #include <algorithm>
 #include <numeric>
 #include <utility>
 
-#include "repopt/core/error.hpp"
-#include "synthetic.hpp"
+#include "data/synthetic.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/random.hpp"
 #include "repopt/io/cifar.hpp"
-#include "repopt/nn/random.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt_cifar {
 

@@ -1,11 +1,11 @@
-#include "synthetic.hpp"
+#include "data/synthetic.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <string>
 
-#include "repopt/nn/random.hpp"
+#include "repopt/base/random.hpp"
 
 namespace repopt_cifar {
 

@@ -1,4 +1,4 @@
-#include "fine_tune.hpp"
+#include "quantization/fine_tune.hpp"
 
 #include <algorithm>
 #include <map>
@@ -7,14 +7,14 @@
 #include <stdexcept>
 #include <string>
 
-#include "faults.hpp"
-#include "progress.hpp"
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/optim/lr_schedule.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "repopt/quant/fake_quant.hpp"
-#include "scales_option.hpp"
+#include "training/faults.hpp"
+#include "training/progress.hpp"
+#include "training/scales_option.hpp"
 
 namespace repopt_cifar {
 

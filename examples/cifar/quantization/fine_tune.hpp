@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "network.hpp"
-#include "pictures.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "data/pictures.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantization.hpp"
+#include "training/network.hpp"
 
 namespace repopt_cifar {
 

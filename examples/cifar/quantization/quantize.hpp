@@ -3,10 +3,10 @@
 
 #include <vector>
 
-#include "network.hpp"
 #include "options.hpp"
 #include "repopt/io/cifar.hpp"
 #include "repopt/quant/post_training.hpp"
+#include "training/network.hpp"
 
 namespace repopt_cifar {
 

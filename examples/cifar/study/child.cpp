@@ -1,4 +1,4 @@
-#include "child.hpp"
+#include "study/child.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -11,8 +11,8 @@
 #include <fstream>
 #include <thread>
 
-#include "../commands.hpp"
-#include "repopt/io/file.hpp"
+#include "commands.hpp"
+#include "repopt/formats/file.hpp"
 
 extern char** environ;  // POSIX declares it nowhere
 

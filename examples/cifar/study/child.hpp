@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "../interrupt.hpp"
+#include "training/interrupt.hpp"
 
 namespace repopt_cifar::study {
 

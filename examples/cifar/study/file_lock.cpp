@@ -1,4 +1,4 @@
-#include "file_lock.hpp"
+#include "study/file_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -6,7 +6,7 @@
 
 #include <cerrno>
 
-#include "repopt/io/file.hpp"
+#include "repopt/formats/file.hpp"
 
 namespace repopt_cifar::study {
 

@@ -1,7 +1,7 @@
-#include "html.hpp"
+#include "study/html.hpp"
 
-#include "../svg.hpp"
-#include "repopt/core/error.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar::study {
 

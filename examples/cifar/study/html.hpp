@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "plan.hpp"
-#include "summary.hpp"
+#include "study/plan.hpp"
+#include "study/summary.hpp"
 
 namespace repopt_cifar::study {
 

@@ -1,4 +1,4 @@
-#include "int8.hpp"
+#include "study/int8.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -8,13 +8,13 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "../csv.hpp"
-#include "../interrupt.hpp"
-#include "child.hpp"
-#include "file_lock.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/atomic_file.hpp"
-#include "summary.hpp"
+#include "data/csv.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/atomic_file.hpp"
+#include "study/child.hpp"
+#include "study/file_lock.hpp"
+#include "study/summary.hpp"
+#include "training/interrupt.hpp"
 
 namespace repopt_cifar::study {
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "../options.hpp"
-#include "plan.hpp"
-#include "results.hpp"
+#include "options.hpp"
+#include "study/plan.hpp"
+#include "study/results.hpp"
 
 namespace repopt_cifar::study {
 

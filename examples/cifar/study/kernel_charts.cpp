@@ -8,14 +8,14 @@
 #include <string_view>
 #include <vector>
 
-#include "../chart.hpp"
-#include "../svg.hpp"
-#include "html.hpp"
-#include "kernels.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/scales_file.hpp"
-#include "repopt/search/hyper_search.hpp"
-#include "sections.hpp"
+#include "charts/chart.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
+#include "study/html.hpp"
+#include "study/kernels.hpp"
+#include "study/sections.hpp"
 
 namespace repopt_cifar::study {
 

@@ -1,11 +1,11 @@
-#include "kernels.hpp"
+#include "study/kernels.hpp"
 
 #include <cmath>
 #include <string>
 
-#include "../network.hpp"
 #include "repopt/core/grad_mult.hpp"
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
+#include "training/network.hpp"
 
 namespace repopt_cifar::study {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt_cifar::study {
 

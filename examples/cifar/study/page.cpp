@@ -1,4 +1,4 @@
-#include "page.hpp"
+#include "study/page.hpp"
 
 #include <algorithm>
 #include <set>
@@ -6,12 +6,12 @@
 #include <type_traits>
 #include <vector>
 
-#include "../svg.hpp"
-#include "html.hpp"
-#include "int8.hpp"
-#include "repopt/core/error.hpp"
-#include "sections.hpp"
-#include "summary.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
+#include "study/html.hpp"
+#include "study/int8.hpp"
+#include "study/sections.hpp"
+#include "study/summary.hpp"
 
 namespace repopt_cifar::study {
 

@@ -1,10 +1,10 @@
-#include "plan.hpp"
+#include "study/plan.hpp"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar::study {
 

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "../options.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
+#include "options.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt_cifar::study {
 

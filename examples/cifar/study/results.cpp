@@ -1,4 +1,4 @@
-#include "results.hpp"
+#include "study/results.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -6,11 +6,11 @@
 #include <string_view>
 #include <utility>
 
-#include "../csv.hpp"
-#include "../metrics.hpp"
-#include "file_lock.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/atomic_file.hpp"
+#include "data/csv.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/atomic_file.hpp"
+#include "study/file_lock.hpp"
+#include "training/metrics.hpp"
 
 namespace repopt_cifar::study {
 

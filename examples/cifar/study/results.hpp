@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "plan.hpp"
+#include "study/plan.hpp"
 
 namespace repopt_cifar::study {
 

@@ -9,12 +9,12 @@
 #include <string_view>
 #include <vector>
 
-#include "../chart.hpp"
-#include "../metrics.hpp"
-#include "../svg.hpp"
-#include "html.hpp"
-#include "repopt/core/error.hpp"
-#include "sections.hpp"
+#include "charts/chart.hpp"
+#include "charts/svg.hpp"
+#include "repopt/base/error.hpp"
+#include "study/html.hpp"
+#include "study/sections.hpp"
+#include "training/metrics.hpp"
 
 namespace repopt_cifar::study {
 

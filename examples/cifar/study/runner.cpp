@@ -1,4 +1,4 @@
-#include "runner.hpp"
+#include "study/runner.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -7,10 +7,10 @@
 #include <thread>
 #include <utility>
 
-#include "../progress.hpp"
-#include "child.hpp"
-#include "file_lock.hpp"
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
+#include "study/child.hpp"
+#include "study/file_lock.hpp"
+#include "training/progress.hpp"
 
 namespace repopt_cifar::study {
 

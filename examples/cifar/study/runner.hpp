@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "../interrupt.hpp"
-#include "../options.hpp"
-#include "plan.hpp"
-#include "results.hpp"
+#include "options.hpp"
+#include "study/plan.hpp"
+#include "study/results.hpp"
+#include "training/interrupt.hpp"
 
 namespace repopt_cifar::study {
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "../options.hpp"
-#include "int8.hpp"
-#include "summary.hpp"
+#include "options.hpp"
+#include "study/int8.hpp"
+#include "study/summary.hpp"
 
 namespace repopt_cifar::study {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "plan.hpp"
-#include "results.hpp"
+#include "study/plan.hpp"
+#include "study/results.hpp"
 
 namespace repopt_cifar::study {
 

@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "../options.hpp"
-#include "../svg.hpp"
-#include "html.hpp"
-#include "repopt/core/error.hpp"
-#include "sections.hpp"
+#include "charts/svg.hpp"
+#include "options.hpp"
+#include "repopt/base/error.hpp"
+#include "study/html.hpp"
+#include "study/sections.hpp"
 
 namespace repopt_cifar::study {
 

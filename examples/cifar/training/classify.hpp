@@ -7,10 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "pictures.hpp"
-#include "repopt/mpi/share.hpp"
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "data/pictures.hpp"
+#include "repopt/base/share.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
 
 namespace repopt_cifar {

@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "repopt/core/error.hpp"
-#include "repopt/core/finite.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/base/finite.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 namespace repopt_cifar {

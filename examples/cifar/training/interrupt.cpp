@@ -1,4 +1,4 @@
-#include "interrupt.hpp"
+#include "training/interrupt.hpp"
 
 #include <csignal>
 

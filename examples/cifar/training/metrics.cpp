@@ -1,9 +1,9 @@
-#include "metrics.hpp"
+#include "training/metrics.hpp"
 
 #include <stdexcept>
 
-#include "csv.hpp"
-#include "repopt/core/error.hpp"
+#include "data/csv.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

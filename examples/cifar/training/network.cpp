@@ -1,11 +1,11 @@
-#include "network.hpp"
+#include "training/network.hpp"
 
 #include <stdexcept>
 #include <utility>
 
-#include "faults.hpp"
 #include "repopt/io/quantized_file.hpp"
-#include "repopt/search/hyper_search.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
+#include "training/faults.hpp"
 
 namespace repopt_cifar {
 

@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <string>
 
+#include "repopt/formats/safetensors.hpp"
 #include "repopt/io/model_file.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
-#include "run_file.hpp"
+#include "training/run_file.hpp"
 
 namespace repopt_cifar {
 

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "commands.hpp"
-#include "processes.hpp"
+#include "training/processes.hpp"
 
 #ifdef _OPENMP
 #include <omp.h>

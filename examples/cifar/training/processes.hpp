@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "repopt/mpi/share.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/base/share.hpp"
+#include "repopt/nn/models/vgg.hpp"
 
 namespace repopt_cifar {
 

@@ -1,4 +1,4 @@
-#include "progress.hpp"
+#include "training/progress.hpp"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 

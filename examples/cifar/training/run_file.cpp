@@ -1,9 +1,9 @@
-#include "run_file.hpp"
+#include "training/run_file.hpp"
 
 #include <stdexcept>
 
-#include "processes.hpp"
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
+#include "training/processes.hpp"
 
 namespace repopt_cifar {
 

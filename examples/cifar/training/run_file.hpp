@@ -11,14 +11,14 @@
 #include <vector>
 
 #include "commands.hpp"
-#include "metrics.hpp"
+#include "repopt/formats/safetensors.hpp"
 #include "repopt/io/checkpoint.hpp"
 #include "repopt/io/cifar.hpp"
 #include "repopt/io/model_file.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/ema.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
+#include "training/metrics.hpp"
 
 namespace repopt_cifar {
 

@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "repopt/io/scales_file.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
-#include "repopt/search/hyper_search.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt_cifar {
 

@@ -15,22 +15,22 @@
 #include <utility>
 #include <vector>
 
-#include "classify.hpp"
 #include "commands.hpp"
-#include "faults.hpp"
-#include "interrupt.hpp"
-#include "metrics.hpp"
-#include "network.hpp"
-#include "pictures.hpp"
-#include "processes.hpp"
-#include "progress.hpp"
-#include "repopt/io/atomic_file.hpp"
-#include "repopt/io/scales_file.hpp"
+#include "data/pictures.hpp"
+#include "repopt/formats/atomic_file.hpp"
+#include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/optim/ema.hpp"
 #include "repopt/repopt.hpp"
-#include "repopt/search/hyper_search.hpp"
-#include "run_file.hpp"
-#include "scales_option.hpp"
+#include "training/classify.hpp"
+#include "training/faults.hpp"
+#include "training/interrupt.hpp"
+#include "training/metrics.hpp"
+#include "training/network.hpp"
+#include "training/processes.hpp"
+#include "training/progress.hpp"
+#include "training/run_file.hpp"
+#include "training/scales_option.hpp"
 
 namespace repopt_cifar {
 

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

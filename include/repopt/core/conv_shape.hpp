@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt {
 

@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/base/prefetch.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/embed.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/core/prefetch.hpp"
+#include "repopt/core/embedding.hpp"
 
 namespace repopt {
 

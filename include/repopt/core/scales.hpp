@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt::nn {
 

@@ -6,9 +6,9 @@
 #include <span>
 #include <utility>
 
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/engine/simd.hpp"
+#include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn::engine {
 

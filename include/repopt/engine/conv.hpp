@@ -5,17 +5,17 @@
 #include <span>
 #include <type_traits>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/engine/adjoint_conv.hpp"
-#include "repopt/nn/engine/conv_algorithm.hpp"
-#include "repopt/nn/engine/depthwise_conv.hpp"
-#include "repopt/nn/engine/gemm_conv.hpp"
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/engine/scratch.hpp"
-#include "repopt/nn/engine/winograd_conv.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/adjoint_conv.hpp"
+#include "repopt/engine/conv_algorithm.hpp"
+#include "repopt/engine/depthwise_conv.hpp"
+#include "repopt/engine/gemm/gemm_conv.hpp"
+#include "repopt/engine/scratch.hpp"
+#include "repopt/engine/winograd/winograd_conv.hpp"
+#include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

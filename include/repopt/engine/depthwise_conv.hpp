@@ -6,13 +6,13 @@
 #include <cstddef>
 #include <span>
 
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/engine/simd.hpp"
-#include "repopt/nn/engine/taps.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/taps.hpp"
+#include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/simd.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
 

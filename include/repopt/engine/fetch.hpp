@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "repopt/core/prefetch.hpp"
+#include "repopt/base/prefetch.hpp"
 
 namespace repopt::nn::engine {
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "repopt/nn/large_page_allocator.hpp"
+#include "repopt/tensor/allocator.hpp"
 
 namespace repopt::nn::engine {
 

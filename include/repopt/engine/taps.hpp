@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
 

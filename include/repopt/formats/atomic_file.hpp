@@ -14,8 +14,8 @@
 #include <string_view>
 #include <system_error>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/file.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/file.hpp"
 
 namespace repopt::io {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "repopt/io/dtype.hpp"
+#include "repopt/formats/dtype.hpp"
 
 namespace repopt::io {
 

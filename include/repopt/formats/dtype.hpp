@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt::io {
 

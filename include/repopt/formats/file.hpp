@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt::io {
 

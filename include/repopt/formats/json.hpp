@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/file.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/file.hpp"
 
 namespace repopt::io {
 

@@ -15,13 +15,13 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/dtype.hpp"
-#include "repopt/io/file.hpp"
-#include "repopt/io/json.hpp"
-#include "repopt/io/safetensors.hpp"
+#include "repopt/formats/dtype.hpp"
+#include "repopt/formats/file.hpp"
+#include "repopt/formats/json.hpp"
+#include "repopt/formats/safetensors.hpp"
 #include "repopt/optim/state_dict.hpp"
 
 namespace repopt::io {

@@ -1,5 +1,5 @@
 // The safetensors format (https://github.com/huggingface/safetensors): named tensors, and text about them, in one file.
 #pragma once
 
-#include "repopt/io/safetensors_reader.hpp"
-#include "repopt/io/safetensors_writer.hpp"
+#include "repopt/formats/safetensors_reader.hpp"
+#include "repopt/formats/safetensors_writer.hpp"

@@ -17,11 +17,11 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/crc32.hpp"
-#include "repopt/io/dtype.hpp"
-#include "repopt/io/file.hpp"
-#include "repopt/io/json.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/crc32.hpp"
+#include "repopt/formats/dtype.hpp"
+#include "repopt/formats/file.hpp"
+#include "repopt/formats/json.hpp"
 
 namespace repopt::io {
 

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/file.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/nn/scales.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/formats/file.hpp"
+#include "repopt/formats/safetensors.hpp"
 
 namespace repopt::io {
 

@@ -14,11 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/file.hpp"
-#include "repopt/io/json.hpp"
-#include "repopt/io/optimizer_file.hpp"
-#include "repopt/io/safetensors.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/file.hpp"
+#include "repopt/formats/json.hpp"
+#include "repopt/formats/optimizer_file.hpp"
+#include "repopt/formats/safetensors.hpp"
 #include "repopt/optim/state_dict.hpp"
 
 namespace repopt::io {

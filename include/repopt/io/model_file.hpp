@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/file.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/formats/file.hpp"
+#include "repopt/formats/safetensors.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::io {
 

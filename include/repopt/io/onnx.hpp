@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
 #include "repopt/io/model_file.hpp"
 #include "repopt/io/onnx_graph.hpp"
-#include "repopt/nn/fused_conv.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/models/vgg.hpp"
 
 namespace repopt::io {
 

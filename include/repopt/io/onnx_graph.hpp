@@ -14,10 +14,10 @@
 #include <variant>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/io/dtype.hpp"
-#include "repopt/io/json.hpp"
-#include "repopt/io/protobuf.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/formats/dtype.hpp"
+#include "repopt/formats/json.hpp"
+#include "repopt/formats/protobuf.hpp"
 
 namespace repopt::io {
 

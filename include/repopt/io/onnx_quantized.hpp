@@ -10,7 +10,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/io/onnx.hpp"
 #include "repopt/io/onnx_graph.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
 

@@ -7,12 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/io/file.hpp"
+#include "repopt/formats/file.hpp"
+#include "repopt/formats/safetensors.hpp"
 #include "repopt/io/model_file.hpp"
-#include "repopt/io/safetensors.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
 
 namespace repopt::io {

@@ -7,9 +7,9 @@
 #include <cmath>
 #include <string_view>
 
-#include "repopt/core/error.hpp"
-#include "repopt/optim/adamw.hpp"
-#include "repopt/torch/tensor_block.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/libtorch/tensor_block.hpp"
+#include "repopt/optim/rules/adamw.hpp"
 
 namespace repopt::torch {
 

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
 
 namespace repopt::torch {
 

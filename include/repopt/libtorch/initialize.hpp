@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/torch/tensor_block.hpp"
+#include "repopt/libtorch/tensor_block.hpp"
 
 namespace repopt::torch {
 

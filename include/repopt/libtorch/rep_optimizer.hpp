@@ -17,12 +17,12 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/torch/adamw.hpp"
-#include "repopt/torch/archive.hpp"
-#include "repopt/torch/sgd.hpp"
-#include "repopt/torch/tensor_block.hpp"
+#include "repopt/libtorch/adamw.hpp"
+#include "repopt/libtorch/archive.hpp"
+#include "repopt/libtorch/sgd.hpp"
+#include "repopt/libtorch/tensor_block.hpp"
 
 namespace repopt::torch {
 

@@ -6,8 +6,8 @@
 
 #include <string_view>
 
-#include "repopt/optim/sgd.hpp"
-#include "repopt/torch/tensor_block.hpp"
+#include "repopt/libtorch/tensor_block.hpp"
+#include "repopt/optim/rules/sgd.hpp"
 
 namespace repopt::torch {
 

@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/embed.hpp"
-#include "repopt/core/error.hpp"
+#include "repopt/core/embedding.hpp"
 
 namespace repopt::torch {
 

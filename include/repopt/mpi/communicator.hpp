@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt::mpi {
 

@@ -21,10 +21,10 @@
 #include <string>
 #include <type_traits>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/base/share.hpp"
 #include "repopt/mpi/communicator.hpp"
-#include "repopt/mpi/share.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/models/vgg.hpp"
 
 namespace repopt::mpi {
 

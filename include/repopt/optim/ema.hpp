@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt {
 

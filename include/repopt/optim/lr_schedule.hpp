@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <numbers>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt {
 

@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
 #include "repopt/core/grad_mult.hpp"
-#include "repopt/optim/update_rule.hpp"
+#include "repopt/optim/rules/update_rule.hpp"
 
 namespace repopt {
 

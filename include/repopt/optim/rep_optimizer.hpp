@@ -13,15 +13,15 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
+#include "repopt/base/finite.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/core/finite.hpp"
 #include "repopt/core/grad_mult.hpp"
-#include "repopt/optim/adamw.hpp"
 #include "repopt/optim/param_group.hpp"
-#include "repopt/optim/sgd.hpp"
+#include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/sgd.hpp"
+#include "repopt/optim/rules/update_rule.hpp"
 #include "repopt/optim/state_dict.hpp"
-#include "repopt/optim/update_rule.hpp"
 
 namespace repopt {
 
@@ -148,4 +148,4 @@ using RepAdamW = RepOptimizer<AdamW, T>;
 
 }  // namespace repopt
 
-#include "repopt/optim/rep_optimizer_state.hpp"
+#include "repopt/optim/state_matching.hpp"

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "repopt/optim/state_dict.hpp"
 

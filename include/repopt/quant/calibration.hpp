@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 #include "repopt/quant/quantization.hpp"
 
 namespace repopt::quant {

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/nn/block.hpp"
-#include "repopt/nn/conv_bias_relu.hpp"
-#include "repopt/nn/fused_conv.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/blocks/conv_bias_relu.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "repopt/core/error.hpp"
+#include "repopt/base/error.hpp"
 
 namespace repopt::quant {
 

@@ -8,13 +8,13 @@
 #include <span>
 #include <vector>
 
+#include "repopt/base/error.hpp"
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/engine/conv.hpp"
-#include "repopt/nn/engine/scratch.hpp"
-#include "repopt/nn/engine/taps.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/conv.hpp"
+#include "repopt/engine/scratch.hpp"
+#include "repopt/engine/taps.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
 

@@ -9,15 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/block.hpp"
-#include "repopt/nn/lazy_tensor.hpp"
-#include "repopt/nn/pooling.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/layers/pooling.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/calibration.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
 

@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/fused_conv.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
 
 namespace repopt::quant {
 

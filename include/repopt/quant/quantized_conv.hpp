@@ -8,12 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/fused_conv.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/quant/integer_conv.hpp"
 #include "repopt/quant/quantization.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
 

@@ -10,15 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/quant/fixed_point.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_conv.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
 

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/channel_sums.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/tensor/channel_sums.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

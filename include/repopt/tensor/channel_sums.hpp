@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/engine/simd.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/tensor/simd.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <span>
 
-#include "repopt/nn/engine/simd.hpp"
+#include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn {
 

@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

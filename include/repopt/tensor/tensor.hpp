@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/error.hpp"
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/large_page_allocator.hpp"
+#include "repopt/tensor/allocator.hpp"
 
 namespace repopt::nn {
 

@@ -1,7 +1,7 @@
 // One step of RepSgd on a CSLA block: 3x3 with s = 2 and 1x1 with t = 3. GradMult is 4, at the centre tap 4 + 9.
 #include <repopt/core/csla_block.hpp>
 #include <repopt/optim/rep_optimizer.hpp>
-#include <repopt/optim/sgd.hpp>
+#include <repopt/optim/rules/sgd.hpp>
 #include <repopt/version.hpp>
 #include <vector>
 

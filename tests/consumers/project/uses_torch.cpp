@@ -2,7 +2,7 @@
 #include <torch/nn/init.h>
 #include <torch/nn/modules/linear.h>
 
-#include <repopt/torch/rep_optimizer.hpp>
+#include <repopt/libtorch/rep_optimizer.hpp>
 
 int main() {
   torch::nn::Linear linear(2, 2);

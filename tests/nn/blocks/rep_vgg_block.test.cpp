@@ -1,11 +1,11 @@
-#include "repopt/nn/rep_vgg_block.hpp"
+#include "repopt/nn/blocks/rep_vgg_block.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <string>
 
-#include "repopt/nn/engine/conv.hpp"
+#include "repopt/engine/conv.hpp"
 #include "support/block_kinds.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"

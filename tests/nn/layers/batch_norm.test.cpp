@@ -1,4 +1,4 @@
-#include "repopt/nn/batch_norm.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
 
 #include <doctest/doctest.h>
 
@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "repopt/nn/relu.hpp"
+#include "repopt/nn/layers/relu.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
 #include "support/tensors.hpp"

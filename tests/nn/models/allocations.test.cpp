@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/rules.hpp"
-#include "repopt/search/hyper_search.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
 #include "support/tensors.hpp"
 
 #if defined(__GLIBC__) && !defined(REPOPT_SANITIZED)

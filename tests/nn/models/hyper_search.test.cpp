@@ -1,4 +1,4 @@
-#include "repopt/search/hyper_search.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
 
 #include <doctest/doctest.h>
 
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "repopt/nn/cross_entropy.hpp"
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
 #include "support/random.hpp"
 #include "support/small_models.hpp"
 #include "support/tensors.hpp"

@@ -1,4 +1,4 @@
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
 
 #include <doctest/doctest.h>
 

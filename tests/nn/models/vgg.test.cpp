@@ -1,4 +1,4 @@
-#include "repopt/nn/repopt_vgg.hpp"
+#include "repopt/nn/models/vgg.hpp"
 
 #include <doctest/doctest.h>
 
@@ -11,8 +11,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
 #include "support/small_models.hpp"

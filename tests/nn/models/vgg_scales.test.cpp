@@ -1,4 +1,4 @@
-#include "repopt/nn/scales.hpp"
+#include "repopt/core/scales.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "repopt/optim/adamw.hpp"
+#include "repopt/optim/rules/adamw.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "repopt/optim/sgd.hpp"
+#include "repopt/optim/rules/sgd.hpp"
 
 #include <doctest/doctest.h>
 

@@ -5,8 +5,8 @@
 #include <stdexcept>
 
 #include "commands.hpp"
-#include "repopt/io/scales_file.hpp"
-#include "repopt/search/hyper_search.hpp"
+#include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
 #include "support/temporary_folder.hpp"
 
 using repopt::nn::Scales;

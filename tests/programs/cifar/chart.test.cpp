@@ -1,5 +1,5 @@
-#include "chart.hpp"
-#include "svg.hpp"
+#include "charts/chart.hpp"
+#include "charts/svg.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "faults.hpp"
+#include "training/faults.hpp"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "repopt/nn/rules.hpp"
+#include "repopt/nn/models/reparameterize.hpp"
 
 using namespace repopt;
 using namespace repopt_cifar;

@@ -1,4 +1,4 @@
-#include "pictures.hpp"
+#include "data/pictures.hpp"
 
 #include <doctest/doctest.h>
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "charts/scale_summary.hpp"
 #include "commands.hpp"
-#include "repopt/io/scales_file.hpp"
-#include "scale_summary.hpp"
+#include "repopt/formats/scales_file.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace repopt_cifar;

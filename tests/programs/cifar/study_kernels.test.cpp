@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "repopt/nn/repopt_vgg_config.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 
 using namespace repopt_cifar::study;
 

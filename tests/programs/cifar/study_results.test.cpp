@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "csv.hpp"
+#include "data/csv.hpp"
 #include "study/file_lock.hpp"
 #include "study/results.hpp"
 #include "support/temporary_folder.hpp"

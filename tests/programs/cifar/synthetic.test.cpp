@@ -1,6 +1,6 @@
 // What the synthetic pictures promise: one that looks at pixels one by one does not get far. (That a network does is in
 // cifar_program_test.sh.)
-#include "synthetic.hpp"
+#include "data/synthetic.hpp"
 
 #include <doctest/doctest.h>
 

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "network.hpp"
-#include "pictures.hpp"
-#include "repopt/io/safetensors.hpp"
+#include "data/pictures.hpp"
+#include "repopt/formats/safetensors.hpp"
+#include "training/network.hpp"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // Processes without MPI: this one.
-#include "../processes.hpp"
+#include "training/processes.hpp"
 
 namespace repopt_cifar {
 

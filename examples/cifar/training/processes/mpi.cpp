@@ -1,9 +1,9 @@
 // Processes by MPI.
 #include <optional>
 
-#include "../processes.hpp"
 #include "repopt/mpi/communicator.hpp"
 #include "repopt/mpi/data_parallel.hpp"
+#include "training/processes.hpp"
 
 namespace repopt_cifar {
 

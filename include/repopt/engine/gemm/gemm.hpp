@@ -7,8 +7,8 @@
 #include <numeric>
 #include <utility>
 
-#include "repopt/core/prefetch.hpp"
-#include "repopt/nn/engine/simd.hpp"
+#include "repopt/base/prefetch.hpp"
+#include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn::engine {
 

@@ -8,14 +8,14 @@
 #include <span>
 #include <utility>
 
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/engine/gemm.hpp"
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/engine/scratch.hpp"
-#include "repopt/nn/engine/taps.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/gemm/gemm.hpp"
+#include "repopt/engine/scratch.hpp"
+#include "repopt/engine/taps.hpp"
+#include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
 

@@ -7,13 +7,13 @@
 #include <cstddef>
 
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/nn/engine/gemm.hpp"
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/engine/scratch.hpp"
-#include "repopt/nn/engine/simd.hpp"
-#include "repopt/nn/engine/winograd_scheme.hpp"
-#include "repopt/nn/engine/winograd_tiles.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/gemm/gemm.hpp"
+#include "repopt/engine/scratch.hpp"
+#include "repopt/engine/winograd/scheme.hpp"
+#include "repopt/engine/winograd/tiles.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/simd.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
 

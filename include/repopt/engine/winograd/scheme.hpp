@@ -8,8 +8,8 @@
 #include <Eigen/Core>
 #include <cstddef>
 
-#include "repopt/nn/engine/simd.hpp"
-#include "repopt/nn/engine/winograd_transform.hpp"
+#include "repopt/engine/winograd/transform.hpp"
+#include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn::engine {
 

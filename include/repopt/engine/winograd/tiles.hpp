@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "repopt/core/parallel.hpp"
-#include "repopt/core/prefetch.hpp"
-#include "repopt/nn/engine/fetch.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/base/prefetch.hpp"
+#include "repopt/engine/fetch.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
 

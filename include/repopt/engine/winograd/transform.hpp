@@ -17,7 +17,7 @@
 #include <array>
 #include <cstddef>
 
-#include "repopt/nn/engine/simd.hpp"
+#include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn::engine {
 

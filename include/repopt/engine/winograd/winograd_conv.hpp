@@ -19,17 +19,17 @@
 #include <cstddef>
 #include <span>
 
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/engine/gemm.hpp"
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/engine/scratch.hpp"
-#include "repopt/nn/engine/winograd_matrices.hpp"
-#include "repopt/nn/engine/winograd_scheme.hpp"
-#include "repopt/nn/engine/winograd_steps.hpp"
-#include "repopt/nn/engine/winograd_tiles.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/gemm/gemm.hpp"
+#include "repopt/engine/scratch.hpp"
+#include "repopt/engine/winograd/matrices.hpp"
+#include "repopt/engine/winograd/scheme.hpp"
+#include "repopt/engine/winograd/steps.hpp"
+#include "repopt/engine/winograd/tiles.hpp"
+#include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
 

@@ -5,10 +5,10 @@
 #include <functional>
 #include <string>
 
-#include "repopt/nn/batch_norm.hpp"
-#include "repopt/nn/fused_conv.hpp"
-#include "repopt/nn/lazy_tensor.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/block.hpp"
-#include "repopt/nn/channel_sums.hpp"
-#include "repopt/nn/conv2d.hpp"
-#include "repopt/nn/engine/simd.hpp"
-#include "repopt/nn/fused_conv.hpp"
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/tensor/channel_sums.hpp"
+#include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn {
 

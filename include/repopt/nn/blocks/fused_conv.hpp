@@ -7,8 +7,8 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/nn/batch_norm.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/batch_norm.hpp"
-#include "repopt/nn/block.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/conv2d.hpp"
-#include "repopt/nn/conv_bn_relu.hpp"
-#include "repopt/nn/fused_conv.hpp"
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/blocks/conv_bn_relu.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/tensor/channel_moments.hpp"
 
 namespace repopt::nn {
 

@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/channel_sums.hpp"
-#include "repopt/nn/engine/input_affine.hpp"
-#include "repopt/nn/engine/simd.hpp"
-#include "repopt/nn/lazy_tensor.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/channel_sums.hpp"
+#include "repopt/tensor/input_affine.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/simd.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

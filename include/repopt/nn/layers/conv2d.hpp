@@ -4,12 +4,12 @@
 #include <span>
 #include <string>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/channel_moments.hpp"
-#include "repopt/nn/engine/conv.hpp"
-#include "repopt/nn/lazy_tensor.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/engine/conv.hpp"
+#include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

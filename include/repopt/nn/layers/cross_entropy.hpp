@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <span>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -9,15 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/batch_norm.hpp"
-#include "repopt/nn/block.hpp"
-#include "repopt/nn/conv2d.hpp"
-#include "repopt/nn/fused_conv.hpp"
-#include "repopt/nn/scale.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/scale.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -3,10 +3,10 @@
 
 #include <cstddef>
 
-#include "repopt/core/error.hpp"
-#include "repopt/core/parallel.hpp"
-#include "repopt/nn/lazy_tensor.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/channel_sums.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/tensor/channel_sums.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt::search {
 

@@ -9,12 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/conv_bn_relu.hpp"
-#include "repopt/nn/repopt_vgg.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/blocks/conv_bn_relu.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 namespace repopt::nn {

@@ -10,21 +10,21 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/core/error.hpp"
-#include "repopt/nn/batch_norm.hpp"
-#include "repopt/nn/block.hpp"
-#include "repopt/nn/conv2d.hpp"
-#include "repopt/nn/conv_bias_relu.hpp"
-#include "repopt/nn/conv_bn_relu.hpp"
-#include "repopt/nn/csla_conv2d.hpp"
-#include "repopt/nn/lazy_tensor.hpp"
-#include "repopt/nn/linear.hpp"
-#include "repopt/nn/pooling.hpp"
-#include "repopt/nn/random.hpp"
-#include "repopt/nn/rep_vgg_block.hpp"
-#include "repopt/nn/repopt_vgg_config.hpp"
-#include "repopt/nn/scales.hpp"
-#include "repopt/nn/tensor.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/base/random.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/blocks/conv_bias_relu.hpp"
+#include "repopt/nn/blocks/conv_bn_relu.hpp"
+#include "repopt/nn/blocks/rep_vgg_block.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/linear.hpp"
+#include "repopt/nn/layers/pooling.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/nn/engine/conv_algorithm.hpp"
+#include "repopt/engine/conv_algorithm.hpp"
 
 namespace repopt::nn {
 

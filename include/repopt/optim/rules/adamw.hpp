@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "repopt/base/error.hpp"
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/error.hpp"
-#include "repopt/core/parallel.hpp"
 
 namespace repopt {
 
