@@ -4,7 +4,7 @@
 /// Incompatible changes; 0 until the interface is settled.
 #define REPOPT_VERSION_MAJOR 0
 /// New features; before 1.0 incompatible changes, too.
-#define REPOPT_VERSION_MINOR 1
+#define REPOPT_VERSION_MINOR 2
 /// Corrections.
 #define REPOPT_VERSION_PATCH 0
 
