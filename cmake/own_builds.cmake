@@ -1,7 +1,7 @@
 # What the tests and examples need beyond the library. Nothing here reaches a user of it.
 
 if(NOT TARGET repopt::io)
-  message(FATAL_ERROR "The tests and examples need nlohmann_json: install it, or run `sh tests/run.sh`, which does")
+  message(FATAL_ERROR "The tests and examples need Eigen and nlohmann_json: install it, or run `sh tests/run.sh`, which does")
 endif()
 
 # Linked by every program of ours.

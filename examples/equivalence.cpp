@@ -10,6 +10,7 @@
 #include "repopt/base/random.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
 #include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/init.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 using namespace repopt;
@@ -83,7 +84,7 @@ int main() {
   Tensor<double> x({4, 8, 8, channels});
   double largest = 0;
   for (int iteration = 0; iteration <= 50; ++iteration) {
-    for (std::size_t i = 0; i < x.size(); ++i) x.values()[i] = 2 * nn::to_uniform(nn::random_bits(2, iteration, i)) - 1;
+    for (std::size_t i = 0; i < x.size(); ++i) x.values()[i] = 2 * to_uniform(random_bits(2, iteration, i)) - 1;
     const Tensor<double>&a = csla.step(x), &b = gr.step(x), &c = wrong.step(x);
     largest = std::max(largest, largest_difference(a, b));
     if (iteration % 5 == 0)

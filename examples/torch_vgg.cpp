@@ -1,5 +1,5 @@
 // A LibTorch module with a RepOptimizer: one small VGG is trained twice, by torch::optim::SGD and by
-// repopt::torch::RepSgd with RepVGG's block as the prior of each kernel.
+// repopt::libtorch::RepSgd with RepVGG's block as the prior of each kernel.
 //
 //     torch_vgg [DIR]    DIR: a folder with CIFAR-10's or CIFAR-100's binary files; without it, generated pictures
 //
@@ -55,9 +55,9 @@ struct Vgg : torch::nn::Module {
 
 /// RepVGG's block for each kernel: s * conv3x3 + s * conv1x1 and, where shapes allow, a trainable scale of x. s is 1 in
 /// a stage's first block, sqrt(2 / i) in its i-th.
-repopt::torch::CslaBlocks repvgg_prior() {
+repopt::libtorch::CslaBlocks repvgg_prior() {
   using repopt::Branch, repopt::ConvShape;
-  repopt::torch::CslaBlocks blocks;
+  repopt::libtorch::CslaBlocks blocks;
   std::size_t in = 3;
   for (int stage = 0; stage < stages; ++stage)
     for (int i = 0; i < blocks_in_stage; ++i) {
@@ -131,10 +131,10 @@ int main(int count, char** arguments) try {
   torch::manual_seed(0);
   Vgg rep(classes);
   rep.to(device);
-  const repopt::torch::CslaBlocks blocks = repvgg_prior();
-  repopt::torch::initialize(rep, blocks);               // Rule of Initialization
-  repopt::torch::RepSgd rep_sgd(rep, blocks, options);  // Rule of Iteration
-  std::puts("repopt::torch::RepSgd");
+  const repopt::libtorch::CslaBlocks blocks = repvgg_prior();
+  repopt::libtorch::initialize(rep, blocks);               // Rule of Initialization
+  repopt::libtorch::RepSgd rep_sgd(rep, blocks, options);  // Rule of Iteration
+  std::puts("repopt::libtorch::RepSgd");
   train(rep, rep_sgd, train_pictures, test_pictures);
 } catch (const std::exception& error) {
   std::fprintf(stderr, "torch_vgg: %s\n", error.what());

@@ -16,7 +16,7 @@ headers() {
     file="$work/$(echo "$layer" | tr ' ' '_').cpp"
     for folder in $layer; do find "include/repopt/$folder" -name '*.hpp'; done | sort |
       sed 's|^include/\(.*\)|#include "\1"|' >"$file"
-    case $layer in nn*) echo 'template class repopt::nn::RepOptVgg<float>;' >>"$file" ;; esac  # and so of most layers
+    case $layer in nn*) echo 'template class repopt::nn::Vgg<float>;' >>"$file" ;; esac  # and so of most layers
     echo "$file"
   done
 }

@@ -14,13 +14,13 @@ namespace repopt_cifar {
 
 namespace {
 
-using Model = repopt::nn::RepOptVgg<float>;
+using Model = repopt::nn::Vgg<float>;
 
 /// max|a - b| / max|a| of the logits of two networks for random images; infinity if one is not finite.
 double relative_difference(Model& a, Model& b) {
   repopt::nn::Tensor<float> images({32, 32, 32, 3});
   for (std::size_t i = 0; i < images.size(); ++i)
-    images.values()[i] = float(4 * repopt::nn::to_uniform(repopt::nn::random_bits(0, i)) - 2);
+    images.values()[i] = float(4 * repopt::to_uniform(repopt::random_bits(0, i)) - 2);
   const auto x = a.forward(images, repopt::nn::Phase::eval).values();
   const auto y = b.forward(images, repopt::nn::Phase::eval).values();
   double difference = 0, largest = 0;

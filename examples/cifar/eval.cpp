@@ -44,7 +44,7 @@ Json evaluate(const EvalOptions& options) {
       return classify(model, pictures, info.normalisation, options.batch_size);
     };
   };
-  if (network_format(repopt::io::Safetensors::load(options.weights)) == NetworkFormat::int8) {
+  if (network_format(repopt::formats::Safetensors::load(options.weights)) == NetworkFormat::int8) {
     QuantizedNetwork network = load_quantized_network(options.weights);
     return evaluated(options, network.info, "int8", classified_by(network.model, network.info));
   }

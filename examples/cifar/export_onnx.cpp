@@ -36,7 +36,7 @@ Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, c
                                             info.mode, ", in ", numbers, ". Channels: red, green, blue."),
               .metadata = {{"model", info.model}, {"mode", info.mode}, {"data", info.data}, {"numbers", numbers}},
               .signed_weights = options.signed_weights});
-  repopt::io::write_file(options.out, bytes);
+  repopt::formats::write_file(options.out, bytes);
   std::fprintf(stderr, "%s: %s, mode %s, in %s, %.1f MB; 'images' are pictures in 0..1, the network normalises them\n",
                options.out.c_str(), info.model.c_str(), info.mode.c_str(), numbers, double(bytes.size()) * 1e-6);
   return {{"command", "export-onnx"}, {"mode", info.mode},  {"model", info.model},   {"data", info.data},
@@ -48,7 +48,7 @@ Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, c
 Json export_onnx(const ExportOnnxOptions& options) {
   const QuantizeOptions& quantization = options.quantization;
   set_threads(quantization.threads);
-  const NetworkFormat format = network_format(repopt::io::Safetensors::load(quantization.weights));
+  const NetworkFormat format = network_format(repopt::formats::Safetensors::load(quantization.weights));
   if (format == NetworkFormat::floats && !options.int8) {
     repopt::require(!options.signed_weights, "--signed-weights is about INT8 networks: ", quantization.weights.string(),
                     " holds floats, and there is no --int8");

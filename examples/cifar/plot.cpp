@@ -8,7 +8,7 @@ Json plot(const PlotOptions& options) {
   std::vector<Curve> curves;
   for (const std::filesystem::path& run : options.runs)
     curves.push_back({std::filesystem::absolute(run).lexically_normal().filename().string(), read_metrics(run)});
-  repopt::io::write_file(options.out, curves_svg(curves));
+  repopt::formats::write_file(options.out, curves_svg(curves));
   Json result{{"out", options.out.string()}, {"runs", Json::array()}};
   for (const Curve& curve : curves)
     result["runs"].push_back(

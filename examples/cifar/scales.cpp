@@ -19,7 +19,7 @@ namespace repopt_cifar {
 
 using repopt::concat;
 
-std::vector<ScaleSummary> summarize(const repopt::nn::Scales<double>& scales) {
+std::vector<ScaleSummary> summarize(const repopt::Scales<double>& scales) {
   std::vector<ScaleSummary> summaries;
   for (const auto& [name, values] : scales) {
     constexpr double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
@@ -58,7 +58,7 @@ void print_table(const std::vector<ScaleSummary>& scales) {
 /// Why `train` would refuse the scales for a model whose names and lengths they have; empty if it would not.
 std::string training_fault(const std::filesystem::path& file, const std::string& model) {
   try {
-    repopt::io::load_scales<float>(file, repopt::nn::scale_lengths(repopt::nn::repopt_vgg_preset(model)));
+    repopt::formats::load_scales<float>(file, repopt::nn::scale_lengths(repopt::nn::vgg_preset(model)));
     return "";
   } catch (const std::runtime_error& error) {
     return error.what();
@@ -68,8 +68,8 @@ std::string training_fault(const std::filesystem::path& file, const std::string&
 }  // namespace
 
 Json show_scales(const ScalesOptions& options) {
-  const auto scales = repopt::io::load_scales<double>(options.file);
-  repopt::io::require_file(!scales.empty(), options.file.string(), " holds no scales");
+  const auto scales = repopt::formats::load_scales<double>(options.file);
+  repopt::formats::require_file(!scales.empty(), options.file.string(), " holds no scales");
   const std::vector<std::string> fitting = repopt::nn::fitting_presets(scales);
   const std::vector<ScaleSummary> summaries = summarize(scales);
 
@@ -102,7 +102,7 @@ Json show_scales(const ScalesOptions& options) {
   if (!fault.empty()) notes.push_back("but trains none: " + fault);
   print_table(summaries);
   for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
-  repopt::io::write_file(options.out, scales_svg(options.file.filename().string(), notes, summaries));
+  repopt::formats::write_file(options.out, scales_svg(options.file.filename().string(), notes, summaries));
   return json;
 }
 

@@ -52,8 +52,8 @@ Json run_study(StudyOptions options, const std::string& program) {
   std::fprintf(stderr, "%zu runs in %s\n", plan.size(), options.out.c_str());
   std::map<std::string, std::string> failures;
   const auto write_page = [&] {
-    repopt::io::write_file(options.out / "study.html",
-                           study::page(options, plan, study::read_results(options.out), failures));
+    repopt::formats::write_file(options.out / "study.html",
+                                study::page(options, plan, study::read_results(options.out), failures));
   };
   // What the page cannot read does not end a study of hours; its own end says so again.
   const auto try_page = [&] {

@@ -72,7 +72,7 @@ TrainOptions resolved(TrainOptions options) {
 }
 
 template <class T>
-Json train_with(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config, PictureSets pictures) {
+Json train_with(const TrainOptions& options, const repopt::nn::VggConfig& config, PictureSets pictures) {
   if (options.optimizer == "adamw")
     return Trainer<repopt::AdamW, T>(options, config, {.lr = *options.lr, .weight_decay = *options.weight_decay},
                                      std::move(pictures))
@@ -91,7 +91,7 @@ Json train_with(const TrainOptions& options, const repopt::nn::RepOptVggConfig& 
 Json train(TrainOptions options) {
   options = resolved(std::move(options));
   set_threads(options.threads);
-  repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(options.model);
+  repopt::nn::VggConfig config = repopt::nn::vgg_preset(options.model);
   PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes, options.train_files);
   config.classes = pictures.train.classes;
   if (options.conv_algorithm == "plain") config.algorithm = repopt::nn::ConvAlgorithm::plain;

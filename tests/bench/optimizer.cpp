@@ -23,8 +23,8 @@ struct Kernel {
   std::vector<float> weight, grad, buffer, second, dense;
 };
 
-std::vector<Kernel> make_kernels(const RepOptVggConfig& config, WeightLayout layout) {
-  const Scales<float> scales = search::sqrt_scales<float>(config);
+std::vector<Kernel> make_kernels(const VggConfig& config, WeightLayout layout) {
+  const Scales<float> scales = nn::sqrt_scales<float>(config);
   std::vector<Kernel> kernels;
   for (BlockSpec spec : config.block_specs()) {
     spec.shape.layout = layout;
@@ -92,7 +92,7 @@ RepOptimizer<Rule, float> make_optimizer(std::vector<Kernel>& kernels, const typ
 }  // namespace
 
 void bench_optimizer(const Options& options) {
-  const RepOptVggConfig config = repopt_vgg_preset(options.model.empty() ? "B1" : options.model);
+  const VggConfig config = vgg_preset(options.model.empty() ? "B1" : options.model);
   const WeightLayout layout = options.layout == "oihw"   ? WeightLayout::oihw
                               : options.layout == "ohwi" ? WeightLayout::ohwi
                                                          : WeightLayout::hwio;

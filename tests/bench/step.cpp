@@ -13,7 +13,7 @@ namespace {
 using namespace repopt;
 using namespace repopt::nn;
 
-RepOptVgg<float> make_model(const RepOptVggConfig& config, const std::string& mode, const Scales<float>& scales) {
+Vgg<float> make_model(const VggConfig& config, const std::string& mode, const Scales<float>& scales) {
   if (mode == "rep") return target_from_prior<float>(config, 0, scales);
   if (mode == "csla") return {config, Mode::csla, 0, scales};
   if (mode == "hyper_search") return {config, Mode::hyper_search, 0, scales};
@@ -24,11 +24,11 @@ RepOptVgg<float> make_model(const RepOptVggConfig& config, const std::string& mo
 
 void bench_step(const Options& options) {
   const double start_mb = rss_mb();
-  RepOptVggConfig config = repopt_vgg_preset(options.model.empty() ? "cifar-vgg" : options.model);
+  VggConfig config = vgg_preset(options.model.empty() ? "cifar-vgg" : options.model);
   if (options.conv_algorithm == "plain") config.algorithm = ConvAlgorithm::plain;
   const std::size_t size = config.name.starts_with("cifar") ? 32 : 224;
-  const Scales<float> scales = search::sqrt_scales<float>(config);
-  RepOptVgg<float> model = make_model(config, options.mode, scales);
+  const Scales<float> scales = nn::sqrt_scales<float>(config);
+  Vgg<float> model = make_model(config, options.mode, scales);
   RepSgd<float> optimizer;
   const Sgd::Options rule{.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true};
   add_parameters(optimizer, model, rule,

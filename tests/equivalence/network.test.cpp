@@ -88,12 +88,12 @@ struct Recipe {
 template <class Rule, class T>
 class Trainer {
  public:
-  Trainer(RepOptVgg<T> model, const Recipe<Rule>& recipe, std::map<std::string, CslaBlock<T>> blocks = {})
+  Trainer(Vgg<T> model, const Recipe<Rule>& recipe, std::map<std::string, CslaBlock<T>> blocks = {})
       : model_(std::move(model)), recipe_(recipe) {
     add_parameters(optimizer_, model_, recipe.options, std::move(blocks));
   }
 
-  RepOptVgg<T>& model() { return model_; }
+  Vgg<T>& model() { return model_; }
   double norm() const { return norm_; }
 
   /// Returns the loss.
@@ -108,7 +108,7 @@ class Trainer {
   }
 
  private:
-  RepOptVgg<T> model_;
+  Vgg<T> model_;
   Recipe<Rule> recipe_;
   RepOptimizer<Rule, T> optimizer_;
   Tensor<T> grad_logits_;
@@ -117,39 +117,39 @@ class Trainer {
 
 /// The largest relative errors: of losses and gradient norms over all iterations, of parameters and running statistics
 /// at the end.
-struct Strayed {
+struct NetworkDistance {
   double loss = 0, norm = 0, kernel = 0, other = 0;
   std::size_t clipped = 0;  ///< iterations
 };
 
 /// Trains the network of CSLA branches with plain optimizer steps, and the target with `blocks`.
 template <class Rule, class T>
-Strayed follow_csla_network(const Recipe<Rule>& recipe, const Scales<T>& scales,
-                            std::map<std::string, CslaBlock<T>> blocks) {
-  const RepOptVggConfig config = repopt_vgg_preset("cifar-small");
+NetworkDistance follow_csla_network(const Recipe<Rule>& recipe, const Scales<T>& scales,
+                                    std::map<std::string, CslaBlock<T>> blocks) {
+  const VggConfig config = vgg_preset("cifar-small");
   constexpr std::uint64_t seed = 7;
-  Trainer<Rule, T> csla(RepOptVgg<T>(config, Mode::csla, seed, scales), recipe);
+  Trainer<Rule, T> csla(Vgg<T>(config, Mode::csla, seed, scales), recipe);
   Trainer<Rule, T> target(target_from_prior<T>(config, seed, scales), recipe, std::move(blocks));
-  Strayed strayed;
+  NetworkDistance distance;
   std::size_t iteration = 0;
   for (const Batch<T>& batch : batches<T>(recipe.iterations, recipe.batch_size)) {
     const double expected = csla.step(batch, iteration), loss = target.step(batch, iteration);
-    strayed.loss = std::max(strayed.loss, std::abs(loss - expected) / expected);
-    if (csla.norm() > 0) strayed.norm = std::max(strayed.norm, std::abs(target.norm() - csla.norm()) / csla.norm());
-    strayed.clipped += csla.norm() > recipe.max_norm;
+    distance.loss = std::max(distance.loss, std::abs(loss - expected) / expected);
+    if (csla.norm() > 0) distance.norm = std::max(distance.norm, std::abs(target.norm() - csla.norm()) / csla.norm());
+    distance.clipped += csla.norm() > recipe.max_norm;
     ++iteration;
   }
-  RepOptVgg<T> equivalent = equivalent_target(csla.model());
+  Vgg<T> equivalent = equivalent_target(csla.model());
   std::map<std::string, std::vector<T>> expected;
   equivalent.visit_parameters([&](const std::string& name, Parameter<T>& p) { expected[name] = p.value; });
   target.model().visit_parameters([&](const std::string& name, Parameter<T>& p) {
-    double& error = p.conv ? strayed.kernel : strayed.other;
+    double& error = p.conv ? distance.kernel : distance.other;
     error = std::max(error, relative_error(p.value, expected.at(name)));
   });
-  return strayed;
+  return distance;
 }
 
-const RepOptVggConfig cifar_small = repopt_vgg_preset("cifar-small");
+const VggConfig cifar_small = vgg_preset("cifar-small");
 
 /// Nesterov momentum, weight decay, warm-up and cosine, clipping. A larger lr makes the training itself chaotic: at 0.1
 /// on real pictures rounding has grown to 4e-12 after 50 iterations.
@@ -170,22 +170,22 @@ Recipe<AdamW> adamw_recipe() {
 
 TEST_CASE("SGD follows the network of CSLA branches for 50 iterations") {
   const auto scales = mixed_sign_scales<double>(cifar_small, 3);
-  const Strayed strayed = follow_csla_network(sgd_recipe(), scales, prior_blocks(cifar_small, scales));
-  CHECK(strayed.loss < 1e-12);
-  CHECK(strayed.norm < 1e-11);
-  CHECK(strayed.kernel < 1e-11);
-  CHECK(strayed.other < 1e-11);
-  CHECK(strayed.clipped > 0);
+  const NetworkDistance distance = follow_csla_network(sgd_recipe(), scales, prior_blocks(cifar_small, scales));
+  CHECK(distance.loss < 1e-12);
+  CHECK(distance.norm < 1e-11);
+  CHECK(distance.kernel < 1e-11);
+  CHECK(distance.other < 1e-11);
+  CHECK(distance.clipped > 0);
 }
 
 TEST_CASE("AdamW follows the network of CSLA branches for 10 iterations") {
   const auto scales = mixed_sign_scales<double>(cifar_small, 4);
-  const Strayed strayed = follow_csla_network(adamw_recipe(), scales, prior_blocks(cifar_small, scales));
-  CHECK(strayed.loss < 1e-12);
-  CHECK(strayed.norm < 1e-12);
-  CHECK(strayed.kernel < 1e-11);  // where a gradient is nearly 0 AdamW divides rounding by rounding
-  CHECK(strayed.other < 1e-11);
-  CHECK(strayed.clipped > 0);
+  const NetworkDistance distance = follow_csla_network(adamw_recipe(), scales, prior_blocks(cifar_small, scales));
+  CHECK(distance.loss < 1e-12);
+  CHECK(distance.norm < 1e-12);
+  CHECK(distance.kernel < 1e-11);  // where a gradient is nearly 0 AdamW divides rounding by rounding
+  CHECK(distance.other < 1e-11);
+  CHECK(distance.clipped > 0);
 }
 
 // Rounding alone leaves 1e-7 in the losses and 1e-6 in the kernels. Of the million activations of each iteration, now
@@ -195,11 +195,11 @@ TEST_CASE("In float SGD follows the network of CSLA branches for 5 iterations, t
   const auto scales = mixed_sign_scales<float>(cifar_small, 3);
   Recipe<Sgd> recipe = sgd_recipe();
   recipe.iterations = std::min<std::size_t>(many_iterations, 5);
-  const Strayed strayed = follow_csla_network(recipe, scales, prior_blocks(cifar_small, scales));
+  const NetworkDistance distance = follow_csla_network(recipe, scales, prior_blocks(cifar_small, scales));
   // One value that rounding puts on the other side of a ReLU's corner has been seen to move them by 2e-4, 3e-3, 1e-3.
-  CHECK(strayed.loss < 1e-3);
-  CHECK(strayed.norm < 1e-2);
-  CHECK(strayed.kernel < 1e-2);
+  CHECK(distance.loss < 1e-3);
+  CHECK(distance.norm < 1e-2);
+  CHECK(distance.kernel < 1e-2);
 }
 
 TEST_CASE("A network whose optimizer forgets the scales of one kernel strays") {
@@ -211,8 +211,8 @@ TEST_CASE("A network whose optimizer forgets the scales of one kernel strays") {
   recipe.options.lr = 0.1;
   recipe.schedule = {};
   recipe.iterations = 3;
-  const Strayed strayed = follow_csla_network(recipe, scales, std::move(blocks));
-  CHECK(strayed.loss > 1e-4);
-  CHECK(strayed.norm > 1e-4);
-  CHECK(strayed.kernel > 1e-4);
+  const NetworkDistance distance = follow_csla_network(recipe, scales, std::move(blocks));
+  CHECK(distance.loss > 1e-4);
+  CHECK(distance.norm > 1e-4);
+  CHECK(distance.kernel > 1e-4);
 }

@@ -67,7 +67,7 @@ TEST_CASE("A file appears with commit, replaces the old one, and leaves nothing 
   const auto path = folder / "file";
   write_bytes(path, "old");
   {
-    io::AtomicFile file(path);
+    formats::AtomicFile file(path);
     file.write("ne");
     file.write("w");
     CHECK(read_bytes(path) == "old");
@@ -80,7 +80,7 @@ TEST_CASE("A file appears with commit, replaces the old one, and leaves nothing 
 TEST_CASE("A file that is not committed leaves the old one and no temporary file") {
   const TemporaryFolder folder;
   write_bytes(folder / "file", "old");
-  io::AtomicFile(folder / "file").write("new");
+  formats::AtomicFile(folder / "file").write("new");
   CHECK(read_bytes(folder / "file") == "old");
   CHECK(folder.count() == 1);
 }
@@ -93,25 +93,26 @@ TEST_CASE("When the disk is full, the old file stays, the temporary one goes, an
   {
     const FileSizeLimit limit(1000);
     try {
-      io::write_file(path, std::string(5000, 'x'));
+      formats::write_file(path, std::string(5000, 'x'));
     } catch (const std::runtime_error& error) {
       message = error.what();
     }
   }
-  CHECK(message == "cannot write " + path.string() + ": " + io::reason(EFBIG));
+  CHECK(message == "cannot write " + path.string() + ": " + formats::reason(EFBIG));
   CHECK(read_bytes(path) == "old");
   CHECK(folder.count() == 1);
 }
 
 TEST_CASE("Devices, folders and missing folders are refused by name") {
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH_AS(io::write_file("/dev/full", "x"), "cannot write /dev/full: it is not a regular file",
+  CHECK_THROWS_WITH_AS(formats::write_file("/dev/full", "x"), "cannot write /dev/full: it is not a regular file",
                        std::runtime_error);
   CHECK(std::filesystem::is_character_file("/dev/full"));
-  CHECK_THROWS_WITH_AS(io::write_file(folder.path(), "x"), doctest::Contains("not a regular file"), std::runtime_error);
+  CHECK_THROWS_WITH_AS(formats::write_file(folder.path(), "x"), doctest::Contains("not a regular file"),
+                       std::runtime_error);
   const auto lost = folder / "none/file";
-  CHECK_THROWS_WITH_AS(io::write_file(lost, "x"),
-                       ("cannot create " + lost.string() + ": " + io::reason(ENOENT)).c_str(), std::runtime_error);
+  CHECK_THROWS_WITH_AS(formats::write_file(lost, "x"),
+                       ("cannot create " + lost.string() + ": " + formats::reason(ENOENT)).c_str(), std::runtime_error);
 }
 
 TEST_CASE("A folder that may not be written to leaves the old file and gives the reason") {
@@ -122,8 +123,9 @@ TEST_CASE("A folder that may not be written to leaves the old file and gives the
     const Unprivileged user(folder.path());
     std::filesystem::permissions(folder.path(),
                                  std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-    CHECK_THROWS_WITH_AS(io::write_file(path, "new"),
-                         ("cannot create " + path.string() + ": " + io::reason(EACCES)).c_str(), std::runtime_error);
+    CHECK_THROWS_WITH_AS(formats::write_file(path, "new"),
+                         ("cannot create " + path.string() + ": " + formats::reason(EACCES)).c_str(),
+                         std::runtime_error);
     std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
   }
   CHECK(read_bytes(path) == "old");
@@ -136,7 +138,7 @@ TEST_CASE("What a killed process leaves harms nothing, and the next writer takes
   write_bytes(path, "old");
   const pid_t child = ::fork();
   if (child == 0) {
-    io::AtomicFile file(path);
+    formats::AtomicFile file(path);
     file.write("half of a long text");
     ::raise(SIGKILL);
   }
@@ -145,7 +147,7 @@ TEST_CASE("What a killed process leaves harms nothing, and the next writer takes
   CHECK(WIFSIGNALED(status));
   CHECK(read_bytes(path) == "old");
   CHECK(folder.count() == 2);
-  io::write_file(path, "new");
+  formats::write_file(path, "new");
   CHECK(read_bytes(path) == "new");
   CHECK(folder.count() == 1);
 }
@@ -154,13 +156,13 @@ TEST_CASE("Writers of one path at once do not touch each other's bytes: the last
   const TemporaryFolder folder;
   const auto path = folder / "file";
   {
-    io::AtomicFile first(path), second(path), third(path);
+    formats::AtomicFile first(path), second(path), third(path);
     first.write("first");
     second.write("second");
     third.write("third");
     second.commit();
     CHECK(read_bytes(path) == "second");
-    io::write_file(path, "fourth");
+    formats::write_file(path, "fourth");
     first.commit();
     CHECK(read_bytes(path) == "first");
   }
@@ -172,7 +174,7 @@ TEST_CASE("A symbolic link is followed, not replaced") {
   const TemporaryFolder folder, elsewhere;
   write_bytes(elsewhere / "file", "old");
   std::filesystem::create_symlink(elsewhere / "file", folder / "link");
-  io::write_file(folder / "link", "new");
+  formats::write_file(folder / "link", "new");
   CHECK(std::filesystem::is_symlink(folder / "link"));
   CHECK(read_bytes(elsewhere / "file") == "new");
 }
@@ -181,7 +183,7 @@ TEST_CASE("A name without a folder is a file in the working folder") {
   const TemporaryFolder folder;
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(folder.path());
-  io::write_file("file", "new");
+  formats::write_file("file", "new");
   std::filesystem::current_path(before);
   CHECK(read_bytes(folder / "file") == "new");
 }

@@ -21,9 +21,9 @@ std::filesystem::path published(const char* name) {
 
 /// Millions of parameters in the optimizer that a file's scales build, to one digit after the point.
 double optimizer_size(const char* model_name, const char* file) {
-  const nn::RepOptVggConfig config = nn::repopt_vgg_preset(model_name);
-  const auto scales = io::load_scales<float>(published(file), nn::scale_lengths(config));
-  nn::RepOptVgg<float> model(config, nn::Mode::target, 0);
+  const nn::VggConfig config = nn::vgg_preset(model_name);
+  const auto scales = formats::load_scales<float>(published(file), nn::scale_lengths(config));
+  nn::Vgg<float> model(config, nn::Mode::target, 0);
   RepSgd<float> optimizer;
   nn::add_parameters(optimizer, model, {.lr = 0.1}, nn::prior_blocks(config, scales));
   std::size_t parameters = 0;
@@ -42,9 +42,9 @@ TEST_CASE("The published scales of B1 and L1 bind by name and build their optimi
 
 TEST_CASE("The published scales of GhostNet are refused with what they hold" *
           doctest::skip(!std::getenv("REPOPT_SCALES_DIR"))) {
-  const auto lengths = nn::scale_lengths(nn::repopt_vgg_preset("B1"));
+  const auto lengths = nn::scale_lengths(nn::vgg_preset("B1"));
   try {
-    io::load_scales<float>(published("RepOptGhostNet_0_5x_scales.safetensors"), lengths);
+    formats::load_scales<float>(published("RepOptGhostNet_0_5x_scales.safetensors"), lengths);
     FAIL("they were taken for B1's");
   } catch (const std::runtime_error& error) {
     const std::string message = error.what();

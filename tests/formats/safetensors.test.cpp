@@ -19,8 +19,8 @@
 #include "support/temporary_folder.hpp"
 
 using namespace repopt;
-using io::Safetensors;
-using io::SafetensorsWriter;
+using formats::Safetensors;
+using formats::SafetensorsWriter;
 using testing::read_bytes;
 using testing::TemporaryFolder;
 using testing::write_bytes;
@@ -251,7 +251,7 @@ TEST_CASE("Other kinds of file are called what they look like") {
 TEST_CASE("Missing files, folders and devices are errors that name the path") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH_AS(Safetensors::load(folder / "none"),
-                       ((folder / "none").string() + ": " + io::reason(ENOENT)).c_str(), std::runtime_error);
+                       ((folder / "none").string() + ": " + formats::reason(ENOENT)).c_str(), std::runtime_error);
   CHECK_THROWS_WITH_AS(Safetensors::load(folder.path()), doctest::Contains("is not a regular file"),
                        std::runtime_error);
   CHECK_THROWS_WITH_AS(Safetensors::load("/dev/zero"), doctest::Contains("is not a regular file"), std::runtime_error);
@@ -269,7 +269,7 @@ TEST_CASE("A failed save leaves the older file as it was") {
 }
 
 TEST_CASE("The checksum is zlib's CRC-32 of the whole file, with zeros for its own digits") {
-  io::Crc32 crc;
+  formats::Crc32 crc;
   crc.add("1234567");
   crc.add("89");
   CHECK(crc.text() == "cbf43926");  // the check value of the CRC catalogues
@@ -302,7 +302,7 @@ TEST_CASE("Every flipped bit of a file is found, but in the name of the checksum
       const auto file = parse(flipped);
       CHECK_FALSE(file.has_checksum());
       CHECK(bit / 8 >= name);
-      CHECK(bit / 8 < name + io::Checksum::key.size());
+      CHECK(bit / 8 < name + formats::Checksum::key.size());
     } catch (const std::runtime_error&) {
     }
   }
@@ -318,7 +318,7 @@ TEST_CASE("Every flipped bit of a file is found, but in the name of the checksum
 TEST_CASE("Damaged files without a checksum are either read or refused with runtime_error, never anything else") {
   const TemporaryFolder folder;
   std::string whole = example_file(folder);
-  whole.replace(whole.find("repopt.crc32"), io::Checksum::key.size(), "some.message");
+  whole.replace(whole.find("repopt.crc32"), formats::Checksum::key.size(), "some.message");
   testing::Random random(20220530);
   std::size_t refused = 0;
   constexpr std::size_t tries = 20000;
@@ -336,7 +336,7 @@ TEST_CASE("Damaged files without a checksum are either read or refused with runt
     try {
       const auto file = parse(damaged);
       for (const std::string& name : file.names())
-        if (file.info(name).dtype == io::dtype_of<float>) file.tensor<float>(name);
+        if (file.info(name).dtype == formats::dtype_of<float>) file.tensor<float>(name);
     } catch (const std::runtime_error&) {
       ++refused;
     }

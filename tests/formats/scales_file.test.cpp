@@ -15,53 +15,53 @@ using testing::TemporaryFolder;
 
 namespace {
 
-const nn::ScaleLengths expected{
+const ScaleLengths expected{
     {"stage0.scale_conv.weight", 2}, {"stage0.scale_1x1.weight", 2}, {"stage1.1.scale_identity.weight", 3}};
 
-io::Scales<float> example() {
+Scales<float> example() {
   return {{"stage0.scale_conv.weight", {1, -2}},
           {"stage0.scale_1x1.weight", {0.5f, 0.25f}},
           {"stage1.1.scale_identity.weight", {1, 1, 0.1f}}};
 }
 
-void refuses(const io::Scales<float>& scales, const char* message) {
-  CHECK_THROWS_WITH_AS(io::bind_scales(scales, expected, "file"), message, std::runtime_error);
+void refuses(const Scales<float>& scales, const char* message) {
+  CHECK_THROWS_WITH_AS(formats::bind_scales(scales, expected, "file"), message, std::runtime_error);
 }
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("Scales come back from their file bit by bit", T, float, double) {
   const TemporaryFolder folder;
-  const io::Scales<T> scales{{"a", {T(0.1), T(-3)}}, {"b", {std::numeric_limits<T>::denorm_min()}}};
-  io::save_scales<T>(folder / "scales", scales, {{"model", "B1"}});
-  CHECK(io::load_scales<T>(folder / "scales") == scales);
-  CHECK(io::Safetensors::load(folder / "scales").metadata("model") == "B1");
+  const Scales<T> scales{{"a", {T(0.1), T(-3)}}, {"b", {std::numeric_limits<T>::denorm_min()}}};
+  formats::save_scales<T>(folder / "scales", scales, {{"model", "B1"}});
+  CHECK(formats::load_scales<T>(folder / "scales") == scales);
+  CHECK(formats::Safetensors::load(folder / "scales").metadata("model") == "B1");
 }
 
 TEST_CASE("Scales change precision to the one that is asked for") {
   const TemporaryFolder folder;
-  io::save_scales<double>(folder / "double", {{"a", {0.1}}});
-  CHECK(io::load_scales<float>(folder / "double").at("a")[0] == 0.1f);
-  io::save_scales<float>(folder / "float", {{"a", {0.1f}}});
-  CHECK(io::load_scales<double>(folder / "float").at("a")[0] == double(0.1f));
+  formats::save_scales<double>(folder / "double", {{"a", {0.1}}});
+  CHECK(formats::load_scales<float>(folder / "double").at("a")[0] == 0.1f);
+  formats::save_scales<float>(folder / "float", {{"a", {0.1f}}});
+  CHECK(formats::load_scales<double>(folder / "float").at("a")[0] == double(0.1f));
 }
 
 TEST_CASE("Files that hold something other than scales are refused by name") {
   const TemporaryFolder folder;
-  io::SafetensorsWriter matrix, integers;
+  formats::SafetensorsWriter matrix, integers;
   matrix.add<float>("fc.weight", {1, 2}, {1, 2});
   matrix.save(folder / "matrix");
   integers.add<std::int64_t>("steps", {1}, {1});
   integers.save(folder / "integers");
-  CHECK_THROWS_WITH_AS(io::load_scales<float>(folder / "matrix"),
+  CHECK_THROWS_WITH_AS(formats::load_scales<float>(folder / "matrix"),
                        doctest::Contains("scale 'fc.weight' has shape [1, 2], it must have one dimension"),
                        std::runtime_error);
-  CHECK_THROWS_WITH_AS(io::load_scales<float>(folder / "integers"), doctest::Contains("tensor 'steps' is I64"),
+  CHECK_THROWS_WITH_AS(formats::load_scales<float>(folder / "integers"), doctest::Contains("tensor 'steps' is I64"),
                        std::runtime_error);
 }
 
 TEST_CASE("Scales bind by name, and every fault is listed with both values") {
-  CHECK(io::bind_scales(example(), expected) == example());
+  CHECK(formats::bind_scales(example(), expected) == example());
   auto scales = example();
   scales.erase("stage0.scale_conv.weight");
   refuses(scales, "file: the first layer that does not fit is 'stage0'; 1 missing: 'stage0.scale_conv.weight'");
@@ -90,13 +90,13 @@ TEST_CASE("Scales bind by name, and every fault is listed with both values") {
 
 TEST_CASE("The error for scales of another preset names the first layer that does not fit, in the network's order") {
   const auto ones = [](const char* preset) {
-    io::Scales<float> scales;
-    for (const auto& [name, length] : nn::scale_lengths(nn::repopt_vgg_preset(preset))) scales[name].assign(length, 1);
+    Scales<float> scales;
+    for (const auto& [name, length] : nn::scale_lengths(nn::vgg_preset(preset))) scales[name].assign(length, 1);
     return scales;
   };
   const auto refusal = [&](const char* scales, const char* preset) -> std::string {
     try {
-      io::bind_scales(ones(scales), nn::scale_lengths(nn::repopt_vgg_preset(preset)));
+      formats::bind_scales(ones(scales), nn::scale_lengths(nn::vgg_preset(preset)));
     } catch (const std::runtime_error& error) {
       return error.what();
     }
@@ -111,7 +111,7 @@ TEST_CASE("The error for scales of another preset names the first layer that doe
   scales["stage3.2.scale_conv.weight"].push_back(1);
   scales.erase("stage3.10.scale_1x1.weight");
   CHECK_THROWS_WITH_AS(
-      io::bind_scales(scales, nn::scale_lengths(nn::repopt_vgg_preset("cifar-deep"))),
+      formats::bind_scales(scales, nn::scale_lengths(nn::vgg_preset("cifar-deep"))),
       "scales: the first layer that does not fit is 'stage3.2'; 1 missing: 'stage3.10.scale_1x1.weight'; 1 of the "
       "wrong length: 'stage3.2.scale_conv.weight' has 65 elements, expected are 64",
       std::runtime_error);
@@ -130,10 +130,10 @@ TEST_CASE("Scales of another architecture are refused with what they are for") {
 TEST_CASE("Loading and binding in one call names the file") {
   const TemporaryFolder folder;
   const auto path = folder / "scales";
-  io::save_scales<float>(path, example());
-  CHECK(io::load_scales<float>(path, expected) == example());
+  formats::save_scales<float>(path, example());
+  CHECK(formats::load_scales<float>(path, expected) == example());
   CHECK_THROWS_WITH_AS(
-      io::load_scales<float>(path, {{"stage0.scale_conv.weight", 2}}),
+      formats::load_scales<float>(path, {{"stage0.scale_conv.weight", 2}}),
       (path.string() + ": the first layer that does not fit is 'stage0'; 2 extra: 'stage0.scale_1x1.weight', "
                        "'stage1.1.scale_identity.weight'")
           .c_str(),

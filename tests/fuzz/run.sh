@@ -5,7 +5,7 @@ set -eu
 
 usage() {
   cat <<'USAGE'
-Usage: sh tests/fuzz.sh [SECONDS [TARGET...]]
+Usage: sh tests/fuzz/run.sh [SECONDS [TARGET...]]
 
 Fuzzes the readers of safetensors files, scales and CIFAR pictures for SECONDS in all (60), each target for its share.
 What reached new code is kept in build/fuzz/corpus, so that the next run goes on from there.
@@ -18,7 +18,7 @@ case ${1-} in --help | -h) usage && exit ;; esac
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
 [ $# -gt 0 ] || set -- safetensors scales cifar
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build/fuzz
 
 # Whether the compiler $1 can link a fuzz target for C++20.
@@ -35,7 +35,7 @@ fuzzes() {
 for compiler in "${CXX:-clang++}" clang++-19 clang++-18 clang++-17 clang++-16 none; do
   if fuzzes "$compiler"; then break; fi
 done
-[ "$compiler" != none ] || { echo "fuzz.sh: no Clang of version 16 or newer with libFuzzer is here" >&2 && exit 1; }
+[ "$compiler" != none ] || { echo "fuzz/run.sh: no Clang of version 16 or newer with libFuzzer is here" >&2 && exit 1; }
 
 cd "$root"
 cmake --preset fuzz -DCMAKE_CXX_COMPILER="$compiler"

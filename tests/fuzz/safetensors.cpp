@@ -11,14 +11,14 @@
 
 namespace {
 
-using repopt::io::Safetensors;
+using repopt::formats::Safetensors;
 
 /// Reads the tensor as whichever of these types it is.
 template <class... T>
 void read_as(const Safetensors& file, const std::string& name) {
   const auto dtype = file.info(name).dtype;
-  (void(dtype == repopt::io::dtype_of<T> && file.tensor<T>(name).empty()), ...);
-  if (dtype == repopt::io::dtype_of<float>) file.tensor<double>(name);
+  (void(dtype == repopt::formats::dtype_of<T> && file.tensor<T>(name).empty()), ...);
+  if (dtype == repopt::formats::dtype_of<float>) file.tensor<double>(name);
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto file = Safetensors::parse({bytes.begin(), bytes.end()}, "input");
     for (const std::string& name : file.names())
       read_as<float, double, std::int64_t, std::uint64_t, std::int32_t, std::int8_t, std::uint8_t>(file, name);
-    const repopt::io::SavedOptimizer<float> optimizer(file);
+    const repopt::formats::SavedOptimizer<float> optimizer(file);
   } catch (const std::runtime_error&) {
   }
   return 0;

@@ -9,12 +9,12 @@
 
 namespace {
 
-const repopt::nn::ScaleLengths expected{
+const repopt::ScaleLengths expected{
     {"stage0.scale_1x1.weight", 1}, {"stage0.scale_conv.weight", 1}, {"stage1.0.scale_identity.weight", 2}};
 
 template <std::floating_point T>
 void read(std::span<const std::byte> bytes) {
-  using namespace repopt::io;
+  using namespace repopt::formats;
   try {
     bind_scales(read_scales<T>(Safetensors::parse({bytes.begin(), bytes.end()}, "input")), expected);
   } catch (const std::runtime_error&) {

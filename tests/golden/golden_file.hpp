@@ -54,12 +54,12 @@ class GoldenFile {
  public:
   /// Throws std::runtime_error if the file is broken.
   explicit GoldenFile(const std::filesystem::path& path) {
-    const auto file = io::Safetensors::load(path);
+    const auto file = formats::Safetensors::load(path);
     metadata_ = file.metadata();
     for (const std::string& name : file.names()) {
       GoldenTensor& tensor = tensors_[name];
       tensor.shape = file.info(name).shape;
-      if (file.info(name).dtype == io::dtype_of<std::int64_t>) {  // labels, as PyTorch has them
+      if (file.info(name).dtype == formats::dtype_of<std::int64_t>) {  // labels, as PyTorch has them
         const auto integers = file.tensor<std::int64_t>(name);
         tensor.data.assign(integers.begin(), integers.end());
       } else {

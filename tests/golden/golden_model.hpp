@@ -18,6 +18,7 @@
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "repopt/tensor/tensor.hpp"
 #include "support/naive_conv.hpp"
@@ -32,7 +33,7 @@ inline NameInFile with_prefix(const std::string& prefix) {
   return [prefix](const std::string& parameter) { return prefix + parameter; };
 }
 
-inline nn::RepOptVggConfig read_config(const GoldenFile& file) {
+inline nn::VggConfig read_config(const GoldenFile& file) {
   const nlohmann::json bn = file.json("bn");
   if (bn.size() != 2) throw std::runtime_error("unknown bn: " + bn.dump());
   return {.stem = file.value<std::size_t>("stem"),
@@ -62,14 +63,14 @@ std::vector<T> read_parameter(const GoldenFile& file, const std::string& name, c
 }
 
 template <class T>
-void load(nn::RepOptVgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file) {
+void load(nn::Vgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file) {
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
     parameter.value = read_parameter(file, name_in_file(name), parameter);
   });
 }
 
 template <class T>
-void compare(nn::RepOptVgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file, Largest& largest) {
+void compare(nn::Vgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file, Largest& largest) {
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
     largest.add(name_in_file(name), parameter.value, read_parameter(file, name_in_file(name), parameter));
   });
@@ -77,8 +78,8 @@ void compare(nn::RepOptVgg<T>& model, const GoldenFile& file, const NameInFile& 
 
 /// Scales and initial identity weights, as csla and hyper_search models are built from.
 template <class T>
-nn::Scales<T> read_scales(const GoldenFile& file, const nn::RepOptVggConfig& config) {
-  nn::Scales<T> scales;
+Scales<T> read_scales(const GoldenFile& file, const nn::VggConfig& config) {
+  Scales<T> scales;
   for (const auto& [name, length] : nn::scale_lengths(config)) {
     const std::vector<double>& scale = file.data("init." + name, length);
     scales[name].assign(scale.begin(), scale.end());
@@ -102,7 +103,7 @@ nn::Tensor<T> read_nhwc(const GoldenFile& file, const std::string& name) {
 
 /// Trains as recorded and compares losses and, at the end, the logits in evaluation.
 template <class Rule, class T>
-void train_model(nn::RepOptVgg<T>& model, RepOptimizer<Rule, T>& optimizer, const GoldenFile& file, double max_norm,
+void train_model(nn::Vgg<T>& model, RepOptimizer<Rule, T>& optimizer, const GoldenFile& file, double max_norm,
                  const std::string& what, Largest& largest) {
   const auto iterations = file.value<std::size_t>("iterations");
   const auto label_smoothing = file.value<double>("label_smoothing");
@@ -125,7 +126,7 @@ void train_model(nn::RepOptVgg<T>& model, RepOptimizer<Rule, T>& optimizer, cons
 
 /// The target network that stands for the recorded CSLA network, both rules included.
 template <class Rule, class T>
-void check_target(const GoldenFile& file, const nn::RepOptVggConfig& config, const nn::Scales<T>& scales,
+void check_target(const GoldenFile& file, const nn::VggConfig& config, const Scales<T>& scales,
                   const typename Rule::Options& options, double max_norm, Largest& largest) {
   const auto named = [&file](const std::string& prefix) {
     return [&file, prefix](const std::string& parameter) {
@@ -133,12 +134,12 @@ void check_target(const GoldenFile& file, const nn::RepOptVggConfig& config, con
       return file.has_tensor(of_target) ? of_target : prefix + parameter;
     };
   };
-  nn::RepOptVgg<T> csla(config, nn::Mode::csla, 0, scales);
+  nn::Vgg<T> csla(config, nn::Mode::csla, 0, scales);
   load(csla, file, with_prefix("init."));
-  nn::RepOptVgg<T> by_rule = nn::equivalent_target(csla);
+  nn::Vgg<T> by_rule = nn::equivalent_target(csla);
   compare<T>(by_rule, file, named("init."), largest);
 
-  nn::RepOptVgg<T> target(config, nn::Mode::target, 0);
+  nn::Vgg<T> target(config, nn::Mode::target, 0);
   load<T>(target, file, named("init."));
   RepOptimizer<Rule, T> optimizer;
   nn::add_parameters(optimizer, target, options, nn::prior_blocks(config, scales));
@@ -148,7 +149,7 @@ void check_target(const GoldenFile& file, const nn::RepOptVggConfig& config, con
 
 /// Throws std::runtime_error if the file holds parameters that the model lacks.
 template <class T>
-void require_same_parameters(nn::RepOptVgg<T>& model, const GoldenFile& file) {
+void require_same_parameters(nn::Vgg<T>& model, const GoldenFile& file) {
   std::set<std::string> names;
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>&) { names.insert(name); });
   for (const auto& [tensor, values] : file.tensors())
@@ -160,13 +161,13 @@ void require_same_parameters(nn::RepOptVgg<T>& model, const GoldenFile& file) {
 
 template <class T>
 Largest check_model_in(const GoldenFile& file) {
-  const nn::RepOptVggConfig config = read_config(file);
+  const nn::VggConfig config = read_config(file);
   const nn::Mode mode = read_mode(file);
   const bool has_scales = mode == nn::Mode::csla || mode == nn::Mode::hyper_search;
-  const nn::Scales<T> scales = has_scales ? read_scales<T>(file, config) : nn::Scales<T>();
+  const Scales<T> scales = has_scales ? read_scales<T>(file, config) : Scales<T>();
   return with_optimizer(file, [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
     Largest largest;
-    nn::RepOptVgg<T> model(config, mode, 0, scales);
+    nn::Vgg<T> model(config, mode, 0, scales);
     require_same_parameters(model, file);
     load(model, file, with_prefix("init."));
     RepOptimizer<Rule, T> optimizer;

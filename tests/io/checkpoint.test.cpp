@@ -116,8 +116,8 @@ void save_changed(const std::filesystem::path& path, const char* key,
   Run<Sgd, float> run(sgd, WeightLayout::oihw);
   run.step(0);
   to_checkpoint(run).save(folder / "whole");
-  const auto file = io::Safetensors::load(folder / "whole");
-  io::SafetensorsWriter writer;
+  const auto file = formats::Safetensors::load(folder / "whole");
+  formats::SafetensorsWriter writer;
   for (const std::string& name : file.names()) {
     if (name == "random_state") {
       writer.add(name, file.info(name).shape, file.tensor<std::uint64_t>(name));
@@ -175,7 +175,7 @@ TEST_CASE("Files hold PyTorch's order: the buffer of a kernel in HWIO lies in th
   hwio.step(0);
   oihw.step(0);
   to_checkpoint(hwio).save(folder / "checkpoint");
-  const auto file = io::Safetensors::load(folder / "checkpoint");
+  const auto file = formats::Safetensors::load(folder / "checkpoint");
   CHECK(file.tensor<double>("conv.weight") == oihw.weight);
   CHECK(file.tensor<double>("optimizer.conv.weight.momentum_buffer") ==
         oihw.optimizer.param_groups()[0].params()[0].state.momentum_buffer);
@@ -265,7 +265,7 @@ TEST_CASE("A checkpoint that is not whole is refused with the file and the place
 
 TEST_CASE("A model file is no checkpoint, and says so") {
   const TemporaryFolder folder;
-  io::SafetensorsWriter writer;
+  formats::SafetensorsWriter writer;
   writer.add<float>("w", {1}, {1});
   writer.save(folder / "model");
   CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(folder / "model"),
@@ -305,18 +305,18 @@ TEST_CASE("Checkpoints with other numbers in the metadata are either read or ref
   run.step(0);
   to_checkpoint(run).save(path);
   const std::string whole = read_bytes(path);
-  const std::size_t header = whole.find("{\"dtype\""), digits = io::Checksum::find(whole);
+  const std::size_t header = whole.find("{\"dtype\""), digits = formats::Checksum::find(whole);
   testing::Random random(1);
   std::size_t read = 0;
   for (std::size_t i = 0; i < 1000; ++i) {
     std::string changed = whole;
-    changed.replace(digits, io::Checksum::blank.size(), io::Checksum::blank);
+    changed.replace(digits, formats::Checksum::blank.size(), formats::Checksum::blank);
     // Digits for digits: what still is JSON, but no longer true.
     const std::size_t place = changed.find_first_of("0123456789", random.integer(8, header));
     if (place < digits) changed[place] = "0123456789"[random.integer(0, 9)];
-    io::Crc32 crc;
+    formats::Crc32 crc;
     crc.add(changed);
-    changed.replace(digits, io::Checksum::blank.size(), crc.text());
+    changed.replace(digits, formats::Checksum::blank.size(), crc.text());
     write_bytes(path, changed);
     try {
       io::Checkpoint<float>::load(path);

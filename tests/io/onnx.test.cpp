@@ -24,7 +24,7 @@ io::OnnxOptions options() { return {.height = 8, .width = 9, .mean = {0.5, 0.25,
 /// Whether a file has a constant of that name with just these elements.
 template <class T>
 bool holds(const std::string& file, const std::string& name, const std::vector<T>& elements) {
-  io::ProtobufMessage tensor;  // its last two fields
+  formats::ProtobufMessage tensor;  // its last two fields
   tensor.add(8, name);
   tensor.add(9, std::string_view(reinterpret_cast<const char*>(elements.data()), elements.size() * sizeof(T)));
   return file.find(tensor.bytes()) != file.npos;
@@ -43,7 +43,7 @@ bool holds(const std::string& file, const std::string& name, const ConvShape& sh
   return holds(file, name, elements);
 }
 
-void refuses(const nn::RepOptVgg<float>& model, const io::OnnxOptions& options, const char* message) {
+void refuses(const nn::Vgg<float>& model, const io::OnnxOptions& options, const char* message) {
   CHECK_THROWS_WITH_AS(io::onnx_model(model, options), message, std::invalid_argument);
 }
 
@@ -51,7 +51,7 @@ void refuses(const nn::RepOptVgg<float>& model, const io::OnnxOptions& options, 
 
 TEST_CASE("The file of a network in any mode holds its kernels and biases with batch norms folded") {
   for (const nn::Mode mode : {nn::Mode::target, nn::Mode::repvgg, nn::Mode::deploy}) {
-    nn::RepOptVgg<float> model = testing::trained_model(mode);
+    nn::Vgg<float> model = testing::trained_model(mode);
     const std::string file = io::onnx_model(model, options());
     const auto specs = model.config().block_specs();
     for (std::size_t i = 0; i < specs.size(); ++i) {
@@ -67,7 +67,7 @@ TEST_CASE("The file of a network in any mode holds its kernels and biases with b
 }
 
 TEST_CASE("The file of a quantized network holds the integers, scales and zero points of the integer path") {
-  nn::RepOptVgg<float> model = testing::trained_model(nn::Mode::target);
+  nn::Vgg<float> model = testing::trained_model(nn::Mode::target);
   std::vector<quant::Quantization> activations;
   for (std::size_t i = 0; i < quant::activation_names(model.config()).size(); ++i)
     activations.push_back({0.01F * float(i + 1), std::uint8_t(i == 0 ? 77 : 0)});
@@ -102,7 +102,7 @@ TEST_CASE("The file of a quantized network holds the integers, scales and zero p
 }
 
 TEST_CASE("Networks that no file could run as they are meant are refused with what is wrong") {
-  nn::RepOptVgg<float> model = testing::trained_model(nn::Mode::target);
+  nn::Vgg<float> model = testing::trained_model(nn::Mode::target);
   io::OnnxOptions wrong = options();
   wrong.mean.pop_back();
   refuses(model, wrong, "mean and std have 2 and 3 elements, in_channels is 3");

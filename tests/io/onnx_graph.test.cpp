@@ -12,6 +12,7 @@
 
 #include "repopt/formats/protobuf.hpp"
 
+using namespace repopt::formats;
 using namespace repopt::io;
 
 namespace {

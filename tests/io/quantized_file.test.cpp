@@ -30,14 +30,14 @@ TEST_CASE("A quantized network is the same after writing and reading, its kernel
   const TemporaryFolder folder;
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel}) {
     QuantizedVgg network = quantized(scheme);
-    io::SafetensorsWriter writer;
+    formats::SafetensorsWriter writer;
     io::add_quantized(writer, network);
     writer.save(folder / "int8.safetensors");
-    const auto file = io::Safetensors::load(folder / "int8.safetensors");
-    CHECK(file.info("stage2.1.conv.weight").dtype == *io::find_dtype("I8"));
+    const auto file = formats::Safetensors::load(folder / "int8.safetensors");
+    CHECK(file.info("stage2.1.conv.weight").dtype == *formats::find_dtype("I8"));
     CHECK(file.info("stage2.1.conv.weight").shape == std::vector<std::size_t>{5, 5, 3, 3});
     CHECK(file.info("linear.weight").shape == std::vector<std::size_t>{5, 7});
-    CHECK(file.info("linear.bias").dtype == *io::find_dtype("I32"));
+    CHECK(file.info("linear.bias").dtype == *formats::find_dtype("I32"));
     const QuantizedWeights& weights = network.layers()[3].weights();
     CHECK(file.tensor<std::int8_t>("stage2.1.conv.weight")[1 * 45 + 2 * 9 + 0 * 3 + 1] ==
           weights.weight[weights.shape.offset({.out = 1, .in = 2, .row = 0, .column = 1})]);
@@ -50,21 +50,21 @@ TEST_CASE("A quantized network is the same after writing and reading, its kernel
 TEST_CASE("A quantized network of another shape, or with a tensor missing, left over or of another type is refused") {
   const TemporaryFolder folder;
   const QuantizedVgg network = quantized(Scheme::per_channel);
-  nn::RepOptVggConfig config = network.config();
+  nn::VggConfig config = network.config();
   const auto read = [&](auto change) {
-    io::SafetensorsWriter writer;
+    formats::SafetensorsWriter writer;
     change(writer);
     writer.save(folder / "int8.safetensors");
-    io::read_quantized(io::Safetensors::load(folder / "int8.safetensors"), config);
+    io::read_quantized(formats::Safetensors::load(folder / "int8.safetensors"), config);
   };
-  CHECK_THROWS_WITH_AS(read([](io::SafetensorsWriter& writer) { writer.add("a", {1}, std::vector<float>{1}); }),
+  CHECK_THROWS_WITH_AS(read([](formats::SafetensorsWriter& writer) { writer.add("a", {1}, std::vector<float>{1}); }),
                        doctest::Contains("stage0.conv.weight"), std::runtime_error);
-  CHECK_THROWS_WITH_AS(read([&](io::SafetensorsWriter& writer) {
+  CHECK_THROWS_WITH_AS(read([&](formats::SafetensorsWriter& writer) {
                          io::add_quantized(writer, network);
                          writer.add("a", {1}, std::vector<float>{1});
                        }),
                        doctest::Contains("holds 38 tensors, the model 'tiny' has 37"), std::runtime_error);
   config.widths[2] = 8;
-  CHECK_THROWS_WITH_AS(read([&](io::SafetensorsWriter& writer) { io::add_quantized(writer, network); }),
+  CHECK_THROWS_WITH_AS(read([&](formats::SafetensorsWriter& writer) { io::add_quantized(writer, network); }),
                        doctest::Contains("'stage3.0.conv.weight' has shape"), std::runtime_error);
 }

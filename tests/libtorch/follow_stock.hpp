@@ -26,13 +26,13 @@
 #include "repopt/libtorch/rep_optimizer.hpp"
 #include "support/relative_error.hpp"
 
-namespace repopt::torch::testing {
+namespace repopt::libtorch::testing {
 
 namespace nn = ::torch::nn;
 
-/// What networks are trained on: the CPU, or what REPOPT_TORCH_DEVICE says, e.g. cuda.
+/// What networks are trained on: the CPU, or what REPOPT_LIBTORCH_DEVICE says, e.g. cuda.
 inline ::torch::Device test_device() {
-  const char* const name = std::getenv("REPOPT_TORCH_DEVICE");
+  const char* const name = std::getenv("REPOPT_LIBTORCH_DEVICE");
   return name ? ::torch::Device(name) : ::torch::Device(::torch::kCPU);
 }
 
@@ -218,4 +218,4 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
   return largest;
 }
 
-}  // namespace repopt::torch::testing
+}  // namespace repopt::libtorch::testing

@@ -17,8 +17,8 @@
 #include "support/block_kinds.hpp"
 #include "support/random.hpp"
 
-using namespace repopt::torch;
-using namespace repopt::torch::testing;
+using namespace repopt::libtorch;
+using namespace repopt::libtorch::testing;
 using repopt::Branch;
 using repopt::ConvShape;
 using repopt::CslaBlock;
@@ -288,7 +288,7 @@ TEST_CASE("A saved state of something else is refused by name, and the optimizer
     CHECK(static_cast<SGDOptions&>(optimizer.param_groups()[0].options()).lr() == 0.5);
     for (const auto& [name, block] : optimizer.csla_blocks()) CHECK((block.branches() == ones.at(name).branches()));
   };
-  refused("the archive holds no optimizer of repopt::torch", ::torch::optim::SGD(net.parameters(), sgd));
+  refused("the archive holds no optimizer of repopt::libtorch", ::torch::optim::SGD(net.parameters(), sgd));
   refused("the optimizer's rule is sgd, the saved one is adamw", RepAdamW(net, blocks, adamw));
   refused("the optimizer has 1 param_groups, the saved state has 2", RepSgd(rep_groups<RepSgd>(net, sgd), blocks, sgd));
   refused("saved state of 'conv1.weight': it has a CSLA block, saved is none", RepSgd(net, fewer, sgd));

@@ -36,7 +36,7 @@ struct Batch {
 };
 
 /// The images and labels [first, first + size) of a batch.
-Batch part_of(const Batch& batch, const mpi::Share& share) {
+Batch part_of(const Batch& batch, const Share& share) {
   ImageShape shape = batch.images.shape();
   shape.batch = share.size;
   Batch part{Tensor<double>(shape), {}};
@@ -50,18 +50,18 @@ Batch part_of(const Batch& batch, const mpi::Share& share) {
 /// A network and its optimizer; with clipping, momentum and decay.
 class Training {
  public:
-  explicit Training(RepOptVgg<double> model, std::map<std::string, CslaBlock<double>> blocks = {})
+  explicit Training(Vgg<double> model, std::map<std::string, CslaBlock<double>> blocks = {})
       : model_(std::move(model)) {
     add_parameters(optimizer_, model_, {.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3, .nesterov = true},
                    std::move(blocks));
   }
 
-  RepOptVgg<double>& model() { return model_; }
+  Vgg<double>& model() { return model_; }
 
   /// The loss of the whole batch, of which `share` is this process's. Without `together` there are no others.
   double step(const Batch& batch, bool together) {
     const std::size_t count = batch.labels.size(), processes = together ? all->size() : 1;
-    const mpi::Share share = mpi::share_of(count, together ? all->rank() : 0, processes);
+    const Share share = share_of(count, together ? all->rank() : 0, processes);
     const Batch part = part_of(batch, share);
     model_.zero_grad();
     std::vector<double> loss{
@@ -80,7 +80,7 @@ class Training {
   }
 
  private:
-  RepOptVgg<double> model_;
+  Vgg<double> model_;
   RepSgd<double> optimizer_;
   Tensor<double> grad_logits_;
 };
@@ -113,7 +113,7 @@ Strayed follow_one_process(auto make_training, std::size_t batch_size, bool sync
 }
 
 Training target_training() {
-  const RepOptVggConfig config = tiny_config();
+  const VggConfig config = tiny_config();
   const Scales<double> scales = mixed_sign_scales<double>(config, 1);
   return Training(target_from_prior<double>(config, 2, scales), prior_blocks(config, scales));
 }
@@ -148,7 +148,7 @@ TEST_CASE("Shares follow one another and leave nothing out") {
     for (std::size_t processes : {1U, 2U, 3U, 7U}) {
       std::size_t next = 0;
       for (std::size_t rank = 0; rank < processes; ++rank) {
-        const mpi::Share share = mpi::share_of(count, rank, processes);
+        const Share share = share_of(count, rank, processes);
         CHECK(share.first == next);
         CHECK(share.size <= count / processes + 1);
         next += share.size;
@@ -178,7 +178,7 @@ TEST_CASE("Processes that disagree are told what, who and both values") {
   CHECK_THROWS_WITH_AS(all->require_same("lr", last ? "0.25" : "0.1"),
                        ("the processes disagree: lr is 0.25 on process " + who + ", on process 0 it is 0.1").c_str(),
                        std::runtime_error);
-  RepOptVgg<double> model(tiny_config(), Mode::target, all->rank());
+  Vgg<double> model(tiny_config(), Mode::target, all->rank());
   CHECK_THROWS_WITH_AS(mpi::require_same_parameters(*all, model), doctest::Contains("'stage0.conv.weight' is "),
                        std::runtime_error);
   mpi::broadcast_parameters(*all, model);

@@ -3,7 +3,7 @@
 # damaged checkpoints and those of other runs, and numbers that are not finite. Usage: sh cifar_faults_test.sh PROGRAM
 # shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $train is many words
 set -eu
-# shellcheck source=tests/program_checks.sh
+# shellcheck source=tests/programs/program_checks.sh
 . "$(dirname "$0")/program_checks.sh"
 
 train="train --data synthetic --model cifar-small --limit 64 --batch-size 16 --threads 1 --seed 3 --epochs 8 --ema 0.9

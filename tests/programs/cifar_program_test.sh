@@ -3,7 +3,7 @@
 # Usage: sh cifar_program_test.sh PROGRAM
 # shellcheck disable=SC2016  # check() evaluates its condition itself
 set -eu
-# shellcheck source=tests/program_checks.sh
+# shellcheck source=tests/programs/program_checks.sh
 . "$(dirname "$0")/program_checks.sh"
 
 # train MODE FOLDER ARGUMENT...: a short training; its result goes to FOLDER.json.

@@ -3,7 +3,7 @@
 # fails. Usage: sh cifar_study_test.sh PROGRAM
 # shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $three is many words
 set -eu
-# shellcheck source=tests/program_checks.sh
+# shellcheck source=tests/programs/program_checks.sh
 . "$(dirname "$0")/program_checks.sh"
 
 "$program" study --smoke --out smoke >smoke.txt 2>log.txt

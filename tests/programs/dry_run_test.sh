@@ -2,7 +2,7 @@
 # Runs both run.sh with --dry-run on pretended machines, which have one package manager and nothing else, and checks
 # the commands that they would run. Every stand-in fails when called: a dry run must change nothing.
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 machine=$(mktemp -d)
 trap 'rm -rf "$machine"' EXIT
 

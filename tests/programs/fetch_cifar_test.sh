@@ -1,7 +1,7 @@
 #!/bin/sh
 # examples/fetch_cifar.sh with a small archive of its own, a stand-in for curl, and no network.
 set -eu
-script=$(cd "$(dirname "$0")/.." && pwd)/examples/fetch_cifar.sh
+script=$(cd "$(dirname "$0")/../.." && pwd)/examples/fetch_cifar.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unset REPOPT_CIFAR_DIR

@@ -3,7 +3,7 @@
 # the network and the metrics of the run that nothing disturbed. Usage: sh kill_test.sh PROGRAM [TIMES]
 # shellcheck disable=SC2016  # check() evaluates its condition itself
 set -eu
-# shellcheck source=tests/program_checks.sh
+# shellcheck source=tests/programs/program_checks.sh
 . "$(dirname "$0")/program_checks.sh"
 times=${2:-5}
 

@@ -56,8 +56,8 @@ void naive_sums(const ConvShape& shape, const Tensor<std::uint8_t>& x, int zero_
 }
 
 /// Signal to noise of the INT8 logits, in dB.
-double logits_sqnr(const RepOptVgg<float>& model, Scheme scheme, Calibration calibration) {
-  RepOptVgg<float> plain = deployed(model);
+double logits_sqnr(const Vgg<float>& model, Scheme scheme, Calibration calibration) {
+  Vgg<float> plain = deployed(model);
   const std::vector<Tensor<float>> batches{random_images(11)};
   QuantizedVgg quantized(plain, calibrated(activation_histograms(plain, batches), calibration), scheme);
   const Tensor<float> images = random_images(12);
@@ -114,7 +114,7 @@ TEST_CASE("The longest sum that is allowed is exact at the largest values") {
 TEST_CASE("Every layer of the integer network does what its scales and zero points say in double, to the level") {
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel}) {
     CAPTURE(to_string(scheme));
-    RepOptVgg<float> model = trained_model(Mode::repvgg);
+    Vgg<float> model = trained_model(Mode::repvgg);
     const std::vector<Tensor<float>> batches{random_images(2)};
     QuantizedVgg quantized(model, calibrated(activation_histograms(model, batches), Calibration::mse), scheme);
     const Tensor<float> images = random_images(3);
@@ -185,7 +185,7 @@ TEST_CASE("INT8 logits are close to the floats' for every mode, scheme and calib
 }
 
 TEST_CASE("Channels of uneven size need scales of their own") {
-  RepOptVgg<float> model = trained_model(Mode::target);
+  Vgg<float> model = trained_model(Mode::target);
   model.visit_parameters([&](const std::string& name, Parameter<float>& p) {
     if (name.ends_with("bn.weight"))
       for (std::size_t c = 0; c < p.value.size(); ++c) p.value[c] = c == 0 ? 100 : 1;
@@ -198,7 +198,7 @@ TEST_CASE("Channels of uneven size need scales of their own") {
 }
 
 TEST_CASE("A report has the figures of each block: a fine kernel a high ratio, clipped outputs as outliers") {
-  RepOptVgg<float> model = deployed(trained_model(Mode::target));
+  Vgg<float> model = deployed(trained_model(Mode::target));
   const std::vector<Tensor<float>> batches{random_images(2)};
   const std::vector<Histogram> histograms = activation_histograms(model, batches);
   std::vector<Quantization> activations = calibrated(histograms, Calibration::min_max);
@@ -221,7 +221,7 @@ TEST_CASE("A report has the figures of each block: a fine kernel a high ratio, c
 }
 
 TEST_CASE("What cannot be quantized is refused before anything is made") {
-  RepOptVgg<float> model = deployed(trained_model(Mode::target));
+  Vgg<float> model = deployed(trained_model(Mode::target));
   const std::vector<Tensor<float>> batches{random_images(2)};
   const auto activations = calibrated(activation_histograms(model, batches), Calibration::min_max);
   const auto build = [&](std::vector<Quantization> quantizations) {
@@ -258,11 +258,11 @@ TEST_CASE("What cannot be quantized is refused before anything is made") {
 }
 
 TEST_CASE("The trainable network rounds as the integer network does") {
-  const RepOptVgg<float> model = trained_model(Mode::target);
+  const Vgg<float> model = trained_model(Mode::target);
   const std::vector<Tensor<float>> batches{random_images(2)};
   const auto activations = calibrated(activation_histograms(model, batches), Calibration::min_max);
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel}) {
-    const RepOptVgg<float> fake = fake_quantized(model, activations, scheme);
+    const Vgg<float> fake = fake_quantized(model, activations, scheme);
     QuantizedVgg quantized(fake, activations, scheme);
     std::vector<std::vector<std::uint8_t>> levels;
     quantized.forward(batches[0], [&](std::size_t, const Tensor<std::uint8_t>& x) {

@@ -6,12 +6,13 @@
 
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "support/random.hpp"
 
 namespace repopt::testing {
 
 /// Some two thousand weights, blocks with and without identity, for images of 8x8.
-inline nn::RepOptVggConfig tiny_config() {
+inline nn::VggConfig tiny_config() {
   return {.name = "tiny",
           .stem = 4,
           .widths = {4, 5, 6, 7},
@@ -22,9 +23,9 @@ inline nn::RepOptVggConfig tiny_config() {
 
 /// Sizes in [0.5, 1.5], every third or so negative.
 template <class T>
-nn::Scales<T> mixed_sign_scales(const nn::RepOptVggConfig& config, std::uint64_t seed) {
+Scales<T> mixed_sign_scales(const nn::VggConfig& config, std::uint64_t seed) {
   Random random(seed);
-  nn::Scales<T> scales;
+  Scales<T> scales;
   for (const auto& [name, length] : nn::scale_lengths(config))
     for (std::size_t c = 0; c < length; ++c)
       scales[name].push_back(T(random.real(0.5, 1.5) * (random.integer(0, 2) == 0 ? -1 : 1)));

@@ -18,7 +18,7 @@ struct ScaleSummary {
 };
 
 /// Every scale, in the order of the layers.
-std::vector<ScaleSummary> summarize(const repopt::nn::Scales<double>& scales);
+std::vector<ScaleSummary> summarize(const repopt::Scales<double>& scales);
 
 /// The ranges as SVG: a row for each layer, and a column for each kind of scale if there are up to three kinds, else
 /// one for all. `title` and `notes`, a line each, stand above.

@@ -14,7 +14,7 @@
 namespace repopt_cifar {
 
 using repopt::concat;
-using repopt::nn::ScaleName;
+using repopt::ScaleName;
 
 namespace {
 

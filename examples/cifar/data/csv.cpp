@@ -28,7 +28,7 @@ std::vector<CsvLine> read_csv(const std::string& text, std::string_view header, 
 }
 
 std::string read_text(const std::filesystem::path& path) {
-  const std::vector<std::byte> bytes = repopt::io::read_file(path);
+  const std::vector<std::byte> bytes = repopt::formats::read_file(path);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 

@@ -55,7 +55,7 @@ std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::si
   std::vector<std::size_t> order(count);
   std::iota(order.begin(), order.end(), std::size_t(0));
   for (std::size_t i = count; i > 1; --i) {
-    const std::uint64_t bits = repopt::nn::random_bits(seed, repopt::nn::name_hash("shuffle"), epoch, i);
+    const std::uint64_t bits = repopt::random_bits(seed, repopt::name_hash("shuffle"), epoch, i);
     std::swap(order[i - 1], order[bits % i]);
   }
   return order;
@@ -63,7 +63,7 @@ std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::si
 
 Augmentation Augmentation::random(std::uint64_t seed, std::size_t epoch, std::size_t picture) {
   constexpr std::uint64_t padding = 4, shifts = 2 * padding + 1;
-  const std::uint64_t bits = repopt::nn::random_bits(seed, repopt::nn::name_hash("augment"), epoch, picture);
+  const std::uint64_t bits = repopt::random_bits(seed, repopt::name_hash("augment"), epoch, picture);
   return {.shift_y = std::ptrdiff_t(bits % shifts) - std::ptrdiff_t(padding),
           .shift_x = std::ptrdiff_t(bits / shifts % shifts) - std::ptrdiff_t(padding),
           .flip = bits / (shifts * shifts) % 2 == 1};

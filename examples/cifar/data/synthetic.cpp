@@ -19,7 +19,7 @@ class PictureRandom {
   PictureRandom(std::uint64_t seed, std::size_t picture) : seed_(seed), picture_(picture) {}
 
   double uniform(double low, double high) {
-    return low + (high - low) * repopt::nn::to_uniform(repopt::nn::random_bits(seed_, picture_, counter_++));
+    return low + (high - low) * repopt::to_uniform(repopt::random_bits(seed_, picture_, counter_++));
   }
 
  private:

@@ -44,10 +44,9 @@ void require_no(const std::optional<std::string>& fault, std::size_t step) {
 
 }  // namespace
 
-repopt::nn::RepOptVgg<float> fine_tuned(const Network& network,
-                                        const std::vector<repopt::quant::Quantization>& activations,
-                                        repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
-                                        const FineTuneOptions& options) {
+repopt::nn::Vgg<float> fine_tuned(const Network& network, const std::vector<repopt::quant::Quantization>& activations,
+                                  repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
+                                  const FineTuneOptions& options) {
   auto model = repopt::quant::fake_quantized(network.model, activations, scheme);
   repopt::RepSgd<float> optimizer;
   repopt::nn::add_parameters(optimizer, model, {.lr = options.lr, .momentum = 0.9, .nesterov = true},

@@ -25,9 +25,8 @@ struct FineTuneOptions {
 /// A network of mode rep keeps RepOptimizer's multiplier: that of its blocks with their batch norms folded. Throws
 /// std::invalid_argument or std::runtime_error if an option or the scales do not fit, or the loss is no number any
 /// more.
-repopt::nn::RepOptVgg<float> fine_tuned(const Network& network,
-                                        const std::vector<repopt::quant::Quantization>& activations,
-                                        repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
-                                        const FineTuneOptions& options);
+repopt::nn::Vgg<float> fine_tuned(const Network& network, const std::vector<repopt::quant::Quantization>& activations,
+                                  repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
+                                  const FineTuneOptions& options);
 
 }  // namespace repopt_cifar

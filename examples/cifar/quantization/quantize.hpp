@@ -12,7 +12,7 @@ namespace repopt_cifar {
 
 /// A network as it is deployed, and how its numbers become 8 bits.
 struct CalibratedNetwork {
-  repopt::nn::RepOptVgg<float> plain;
+  repopt::nn::Vgg<float> plain;
   std::vector<repopt::nn::Tensor<float>> batches;  ///< the pictures that it was calibrated on
   std::vector<repopt::quant::Histogram> histograms;
   std::vector<repopt::quant::Quantization> activations;

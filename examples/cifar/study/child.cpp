@@ -33,7 +33,7 @@ Child::Child(const std::vector<std::string>& arguments, const std::filesystem::p
   const int error = ::posix_spawnp(&pid_, argv[0], &files, &attributes, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&files);
   ::posix_spawnattr_destroy(&attributes);
-  repopt::io::require_file(error == 0, "cannot start ", arguments.front(), ": ", repopt::io::reason(error));
+  repopt::formats::require_file(error == 0, "cannot start ", arguments.front(), ": ", repopt::formats::reason(error));
 }
 
 Child::~Child() {

@@ -10,11 +10,11 @@
 
 namespace repopt_cifar::study {
 
-using repopt::io::require_file;
+using repopt::formats::require_file;
 
 FileLock::FileLock(const std::filesystem::path& path, Wait wait)
     : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT, 0666)) {
-  require_file(descriptor_ >= 0, "cannot open ", path.string(), ": ", repopt::io::reason(errno));
+  require_file(descriptor_ >= 0, "cannot open ", path.string(), ": ", repopt::formats::reason(errno));
   const int operation = wait == Wait::yes ? LOCK_EX : LOCK_EX | LOCK_NB;
   int status = 0;
   do status = ::flock(descriptor_, operation);
@@ -23,7 +23,7 @@ FileLock::FileLock(const std::filesystem::path& path, Wait wait)
   if (held_ || errno == EWOULDBLOCK) return;
   const int error = errno;
   ::close(descriptor_);
-  require_file(false, "cannot lock ", path.string(), ": ", repopt::io::reason(error));
+  require_file(false, "cannot lock ", path.string(), ": ", repopt::formats::reason(error));
 }
 
 FileLock::~FileLock() { ::close(descriptor_); }

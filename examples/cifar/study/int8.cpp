@@ -101,7 +101,7 @@ void measure_int8(const StudyOptions& options, const std::string& program, std::
       continue;
     }
     results.push_back(read_int8_result(key, out));
-    repopt::io::write_file(options.out / "quant.csv", to_csv(results));
+    repopt::formats::write_file(options.out / "quant.csv", to_csv(results));
     std::fprintf(stderr, "%s: float %.2f %%, INT8 %.2f %%\n", key.name().c_str(), 100 * results.back().float_accuracy,
                  100 * results.back().int8_accuracy);
     finished();

@@ -20,8 +20,8 @@
 namespace repopt_cifar::study {
 
 using repopt::concat;
+using repopt::Scales;
 using repopt::nn::BlockSpec;
-using repopt::nn::Scales;
 
 namespace {
 
@@ -160,10 +160,10 @@ std::string scales_section(const ModelSummary& summary, const StudyOptions& opti
   for (const Group& group : summary.groups()) {
     const std::filesystem::path file = run_folder(options, group.key().name()) / "scales.safetensors";
     if (group.key().variant != "hyper_search" || !std::filesystem::exists(file)) continue;
-    const repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(summary.model());
-    const Scales<float> scales = repopt::io::load_scales<float>(file, repopt::nn::scale_lengths(config)),
-                        start = repopt::search::sqrt_scales<float>(config);
-    const repopt::search::ScaleDiagnostics found = repopt::search::diagnose(scales, start);
+    const repopt::nn::VggConfig config = repopt::nn::vgg_preset(summary.model());
+    const Scales<float> scales = repopt::formats::load_scales<float>(file, repopt::nn::scale_lengths(config)),
+                        start = repopt::nn::sqrt_scales<float>(config);
+    const repopt::nn::ScaleDiagnostics found = repopt::nn::diagnose(scales, start);
     html = concat(
         paragraph(concat("From ", group.key().name(), ". The scales of the convolutions moved by ",
                          fixed(100 * found.movement, 1), " %, the identities' weights, which decay, by ",

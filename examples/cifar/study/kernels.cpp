@@ -19,7 +19,7 @@ std::map<std::string, std::vector<float>> deployed_kernels(const std::filesystem
   return kernels;
 }
 
-GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const nn::Scales<float>& scales) {
+GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const Scales<float>& scales) {
   const auto block = nn::prior_block(spec, scales);
   const std::vector<float> dense = repopt::GradMult<float>(block).dense();
   GradMultTaps taps{.out_channels = spec.shape.out_channels, .in_channels = spec.shape.in_channels};

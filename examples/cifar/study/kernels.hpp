@@ -22,7 +22,7 @@ struct GradMultTaps {
   std::vector<float> centre{}, corner{};
 };
 
-GradMultTaps grad_mult_taps(const repopt::nn::BlockSpec& spec, const repopt::nn::Scales<float>& scales);
+GradMultTaps grad_mult_taps(const repopt::nn::BlockSpec& spec, const repopt::Scales<float>& scales);
 
 /// Root of the mean square about the mean.
 double standard_deviation(const std::vector<float>& numbers);

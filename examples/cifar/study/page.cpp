@@ -115,7 +115,7 @@ std::string page(const StudyOptions& options, const std::vector<PlannedRun>& pla
                  const std::vector<RunResult>& results, const std::map<std::string, std::string>& failures) {
   const std::vector<Int8Result> int8_results = read_int8_results(options.out);
   std::string body, links;
-  for (const repopt::nn::RepOptVggConfig& preset : repopt::nn::repopt_vgg_presets())
+  for (const repopt::nn::VggConfig& preset : repopt::nn::vgg_presets())
     if (std::ranges::any_of(results, [&](const RunResult& result) { return result.key.model == preset.name; })) {
       body += model_sections(ModelSummary(preset.name, results), options, int8_results);
       links += concat("<a href='#", preset.name, "'>", preset.name, "</a>");

@@ -94,7 +94,7 @@ std::vector<PlannedRun> plan(const StudyOptions& options) {
 }
 
 repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string& model) {
-  const std::vector<repopt::nn::BlockSpec> specs = repopt::nn::repopt_vgg_preset(model).block_specs();
+  const std::vector<repopt::nn::BlockSpec> specs = repopt::nn::vgg_preset(model).block_specs();
   const auto found = std::find_if(specs.rbegin(), specs.rend(), [&](const repopt::nn::BlockSpec& spec) {
     return options.layer.empty() ? spec.has_identity() : spec.name == options.layer;
   });

@@ -93,7 +93,7 @@ void add_result(const std::filesystem::path& out, const RunResult& result) {
   std::vector<RunResult> results = read_results(out);
   if (std::ranges::find(results, result.key, &RunResult::key) != results.end()) return;
   results.push_back(result);
-  repopt::io::write_file(out / "study.csv", to_csv(results));
+  repopt::formats::write_file(out / "study.csv", to_csv(results));
 }
 
 double median_epoch_seconds(const std::filesystem::path& folder, std::size_t train_images) {

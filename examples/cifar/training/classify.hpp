@@ -26,7 +26,7 @@ struct Classified {
 template <class T>
 Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
                        const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size,
-                       repopt::mpi::Share share) {
+                       repopt::Share share) {
   std::vector<std::size_t> order(share.size);
   std::iota(order.begin(), order.end(), share.first);
   Classified result;
@@ -51,9 +51,8 @@ Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
 
 /// The same for a network in evaluation.
 template <class T>
-Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
-                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size,
-                    repopt::mpi::Share share) {
+Classified classify(repopt::nn::Vgg<T>& model, const repopt::io::ImageDataset& pictures,
+                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size, repopt::Share share) {
   const auto forward = [&](const repopt::nn::Tensor<T>& images) -> const repopt::nn::Tensor<T>& {
     return model.forward(images, repopt::nn::Phase::eval);
   };
@@ -62,7 +61,7 @@ Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageData
 
 /// The same for all pictures.
 template <class T>
-Classified classify(repopt::nn::RepOptVgg<T>& model, const repopt::io::ImageDataset& pictures,
+Classified classify(repopt::nn::Vgg<T>& model, const repopt::io::ImageDataset& pictures,
                     const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
   return classify(model, pictures, normalisation, batch_size, {0, pictures.size()});
 }

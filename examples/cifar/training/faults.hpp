@@ -17,7 +17,7 @@ namespace repopt_cifar {
 /// The first NaN or infinity among parameters and running statistics, or negative running variance, from the input on;
 /// nothing if there is none.
 template <class T>
-std::optional<std::string> network_fault(repopt::nn::RepOptVgg<T>& model) {
+std::optional<std::string> network_fault(repopt::nn::Vgg<T>& model) {
   std::optional<std::string> fault;
   model.visit_parameters([&](const std::string& name, const repopt::nn::Parameter<T>& parameter) {
     if (fault) return;
@@ -33,7 +33,7 @@ std::optional<std::string> network_fault(repopt::nn::RepOptVgg<T>& model) {
 /// Nothing if the loss is finite. Otherwise also where the network broke: the running statistics, which a forward pass
 /// in training updates, tell the first batch norm that got other numbers than finite ones.
 template <class T>
-std::optional<std::string> loss_fault(std::string_view name, double loss, repopt::nn::RepOptVgg<T>& model) {
+std::optional<std::string> loss_fault(std::string_view name, double loss, repopt::nn::Vgg<T>& model) {
   if (std::isfinite(loss)) return std::nullopt;
   return repopt::concat("the ", name, " is ", loss, ": ",
                         network_fault(model).value_or("the network is finite, its logits are not"));

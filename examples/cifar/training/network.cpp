@@ -14,10 +14,10 @@ using repopt::nn::Mode;
 namespace {
 
 /// The network that the metadata of `file` speak of.
-repopt::nn::RepOptVggConfig config_of(const repopt::io::Safetensors& file, const ModelInfo& info) {
+repopt::nn::VggConfig config_of(const repopt::formats::Safetensors& file, const ModelInfo& info) {
   try {
     network_mode(info.mode);
-    repopt::nn::RepOptVggConfig config = repopt::nn::repopt_vgg_preset(info.model);
+    repopt::nn::VggConfig config = repopt::nn::vgg_preset(info.model);
     config.classes = info.classes;
     return config;
   } catch (const std::invalid_argument& error) {
@@ -28,20 +28,20 @@ repopt::nn::RepOptVggConfig config_of(const repopt::io::Safetensors& file, const
 }  // namespace
 
 Network load_network(const std::filesystem::path& weights) {
-  const auto file = repopt::io::Safetensors::load(weights);
+  const auto file = repopt::formats::Safetensors::load(weights);
   ModelInfo info = read_model_info(file);
-  const repopt::nn::RepOptVggConfig config = config_of(file, info);
+  const repopt::nn::VggConfig config = config_of(file, info);
   const Mode mode = info.deployed ? Mode::deploy : network_mode(info.mode);
   const bool csla = mode == Mode::csla || mode == Mode::hyper_search;
-  repopt::nn::RepOptVgg<float> model(config, mode, 0,
-                                     csla ? repopt::search::ones_scales<float>(config) : repopt::nn::Scales<float>{});
+  repopt::nn::Vgg<float> model(config, mode, 0,
+                               csla ? repopt::nn::ones_scales<float>(config) : repopt::Scales<float>{});
   repopt::io::read_model(file, model);
   if (const auto fault = network_fault(model)) throw std::runtime_error(repopt::concat(file.name(), ": ", *fault));
   return {std::move(info), std::move(model)};
 }
 
 QuantizedNetwork load_quantized_network(const std::filesystem::path& weights) {
-  const auto file = repopt::io::Safetensors::load(weights);
+  const auto file = repopt::formats::Safetensors::load(weights);
   ModelInfo info = read_model_info(file, NetworkFormat::int8);
   repopt::quant::QuantizedVgg model = repopt::io::read_quantized(file, config_of(file, info));
   return {std::move(info), std::move(model)};
@@ -49,7 +49,7 @@ QuantizedNetwork load_quantized_network(const std::filesystem::path& weights) {
 
 void save_quantized_network(const std::filesystem::path& path, const ModelInfo& info,
                             const repopt::quant::QuantizedVgg& model) {
-  repopt::io::SafetensorsWriter writer;
+  repopt::formats::SafetensorsWriter writer;
   add_model_info(writer, info, NetworkFormat::int8);
   repopt::io::add_quantized(writer, model);
   writer.save(path);

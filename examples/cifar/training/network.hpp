@@ -15,7 +15,7 @@ namespace repopt_cifar {
 /// A trained network, and how it was trained.
 struct Network {
   ModelInfo info;
-  repopt::nn::RepOptVgg<float> model;
+  repopt::nn::Vgg<float> model;
 };
 
 /// Reads a file of save_network(). Throws std::runtime_error that names the file and what does not fit.
@@ -39,8 +39,8 @@ void require_same_classes(const ModelInfo& info, const repopt::io::ImageDataset&
 
 /// Writes the network under PyTorch's names, in place of an older file only when it is whole.
 template <class T>
-void save_network(const std::filesystem::path& path, const ModelInfo& info, repopt::nn::RepOptVgg<T>& model) {
-  repopt::io::SafetensorsWriter writer;
+void save_network(const std::filesystem::path& path, const ModelInfo& info, repopt::nn::Vgg<T>& model) {
+  repopt::formats::SafetensorsWriter writer;
   add_model_info(writer, info);
   repopt::io::add_model(writer, model);
   writer.save(path);

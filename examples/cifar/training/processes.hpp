@@ -22,23 +22,23 @@ class Processes {
   static bool is_first() { return rank() == 0; }
 
   /// This process's share of `count` things.
-  static repopt::mpi::Share share_of(std::size_t count) { return repopt::mpi::share_of(count, rank(), size()); }
+  static repopt::Share share_of(std::size_t count) { return repopt::share_of(count, rank(), size()); }
 
   /// Replaces each value by its sum over the processes.
   static void sum(std::span<double> values);
 
   /// Replaces gradients and running statistics by their means over the processes.
   template <class T>
-  static void average(repopt::nn::RepOptVgg<T>& model);
+  static void average(repopt::nn::Vgg<T>& model);
 
   /// Makes batch norms see the parts of all processes.
   template <class T>
-  static void synchronize_batch_norms(repopt::nn::RepOptVgg<T>& model);
+  static void synchronize_batch_norms(repopt::nn::Vgg<T>& model);
 
   /// Throws std::runtime_error, naming what differs, unless it is the same on all processes.
   static void require_same(std::string_view what, const std::string& text);
   template <class T>
-  static void require_same(repopt::nn::RepOptVgg<T>& model);
+  static void require_same(repopt::nn::Vgg<T>& model);
 
   /// Calls `command` with the processes in touch, and returns what it returns: an exit status. If that is 1, for an
   /// error, the others are ended, too, which may wait for this one.

@@ -31,7 +31,7 @@ repopt::nn::Mode network_mode(const std::string& mode) {
   return Mode::target;
 }
 
-NetworkFormat network_format(const repopt::io::Safetensors& file) {
+NetworkFormat network_format(const repopt::formats::Safetensors& file) {
   const auto found = file.metadata().find("format");
   const std::string format = found == file.metadata().end() ? "" : found->second;
   for (const NetworkFormat known : {NetworkFormat::floats, NetworkFormat::int8})
@@ -40,7 +40,7 @@ NetworkFormat network_format(const repopt::io::Safetensors& file) {
                            format_name(NetworkFormat::floats) + "'");
 }
 
-void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info, NetworkFormat format) {
+void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo& info, NetworkFormat format) {
   const Json json{{"mode", info.mode},
                   {"model", info.model},
                   {"data", info.data},
@@ -55,7 +55,7 @@ void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info
   writer.add_metadata("run", json.dump());
 }
 
-ModelInfo read_model_info(const repopt::io::Safetensors& file, NetworkFormat format) {
+ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkFormat format) {
   if (network_format(file) != format)
     throw std::runtime_error(file.name() + " holds a network in format '" + file.metadata("format") + "', needed is '" +
                              format_name(format) + "'");

@@ -39,13 +39,13 @@ struct ModelInfo {
 enum class NetworkFormat { floats, int8 };
 
 /// The format that the metadata name. Throws std::runtime_error if they name none of ours.
-NetworkFormat network_format(const repopt::io::Safetensors& file);
+NetworkFormat network_format(const repopt::formats::Safetensors& file);
 
 /// Reads the metadata. Throws std::runtime_error if they are not those of a network in that format.
-ModelInfo read_model_info(const repopt::io::Safetensors& file, NetworkFormat format = NetworkFormat::floats);
+ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkFormat format = NetworkFormat::floats);
 
 /// Writes the metadata.
-void add_model_info(repopt::io::SafetensorsWriter& writer, const ModelInfo& info,
+void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo& info,
                     NetworkFormat format = NetworkFormat::floats);
 
 /// How far a run is: steps of the whole run, sums over the current epoch, and the finished epochs.
@@ -75,7 +75,7 @@ void require_same_options(const std::map<std::string, std::string>& run,
 /// `ema`.
 template <class Rule, class T>
 void write_checkpoint(const std::filesystem::path& path, std::map<std::string, std::string> options, std::uint64_t seed,
-                      std::size_t steps_per_epoch, repopt::nn::RepOptVgg<T>& model,
+                      std::size_t steps_per_epoch, repopt::nn::Vgg<T>& model,
                       const repopt::RepOptimizer<Rule, T>& optimizer, repopt::Ema<T>* ema,
                       const RunProgress& progress) {
   repopt::io::Checkpoint<T> checkpoint;
@@ -101,8 +101,7 @@ void write_checkpoint(const std::filesystem::path& path, std::map<std::string, s
 /// std::runtime_error or std::invalid_argument that says what.
 template <class Rule, class T>
 RunProgress read_checkpoint(const std::filesystem::path& path, const std::map<std::string, std::string>& options,
-                            repopt::nn::RepOptVgg<T>& model, repopt::RepOptimizer<Rule, T>& optimizer,
-                            repopt::Ema<T>* ema) {
+                            repopt::nn::Vgg<T>& model, repopt::RepOptimizer<Rule, T>& optimizer, repopt::Ema<T>* ema) {
   auto checkpoint = repopt::io::Checkpoint<T>::load(path);
   RunProgress progress = take_progress(checkpoint.options, checkpoint.progress.step, path.string());
   require_same_options(options, checkpoint.options, path.string());

@@ -36,25 +36,24 @@ namespace repopt_cifar {
 
 /// The constants of the run's CSLA blocks; empty for the modes without.
 template <class T>
-repopt::nn::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config) {
-  namespace search = repopt::search;
+repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggConfig& config) {
   if (options.scales.empty()) return {};
   const bool is_file = options.scales != "sqrt" && options.scales != "ones";
   const bool saved =
       is_file && options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
-  if (saved) return search::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
+  if (saved) return repopt::nn::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
   auto scales = named_scales<T>(options.scales, config);
   if (options.average_scales)
-    scales =
-        repopt::io::bind_scales(search::averaged_over_channels(std::move(scales)), repopt::nn::scale_lengths(config),
-                                options.scales + ", averaged over the channels");
-  return options.identity_init == "one" ? search::with_identity_one(config, std::move(scales)) : scales;
+    scales = repopt::formats::bind_scales(repopt::nn::averaged_over_channels(std::move(scales)),
+                                          repopt::nn::scale_lengths(config),
+                                          options.scales + ", averaged over the channels");
+  return options.identity_init == "one" ? repopt::nn::with_identity_one(config, std::move(scales)) : scales;
 }
 
 /// The network of a run, as it starts.
 template <class T>
-repopt::nn::RepOptVgg<T> initial_model(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config,
-                                       const repopt::nn::Scales<T>& scales) {
+repopt::nn::Vgg<T> initial_model(const TrainOptions& options, const repopt::nn::VggConfig& config,
+                                 const repopt::Scales<T>& scales) {
   using repopt::nn::Mode;
   if (options.mode != "rep") return {config, network_mode(options.mode), options.seed, scales};
   if (options.initialization == "ordinary") return {config, Mode::target, options.seed};
@@ -64,8 +63,8 @@ repopt::nn::RepOptVgg<T> initial_model(const TrainOptions& options, const repopt
 template <class Rule, class T>
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, const repopt::nn::RepOptVggConfig& config,
-          const typename Rule::Options& rule_options, PictureSets pictures)
+  Trainer(const TrainOptions& options, const repopt::nn::VggConfig& config, const typename Rule::Options& rule_options,
+          PictureSets pictures)
       : options_(options),
         pictures_(std::move(pictures)),
         normalisation_(repopt::io::channel_statistics(pictures_.train)),
@@ -96,7 +95,8 @@ class Trainer {
     Processes::require_same(model_);
     if (Processes::is_first()) {
       std::filesystem::create_directories(options_.out);
-      repopt::io::AtomicFile{checkpoint_path()};  // throws if there is no writing, which an epoch later were a pity
+      repopt::formats::AtomicFile{
+          checkpoint_path()};  // throws if there is no writing, which an epoch later were a pity
     }
     const Interrupt interrupt;
     while (progress_.step < schedule_.total_steps) {
@@ -145,7 +145,7 @@ class Trainer {
 
   /// One iteration on the pictures of these indices, of which this process takes its share.
   void train_step(std::span<const std::size_t> batch, std::size_t epoch, const Interrupt& interrupt) {
-    const repopt::mpi::Share share = Processes::share_of(batch.size());
+    const repopt::Share share = Processes::share_of(batch.size());
     write_batch(
         pictures_.train, batch.subspan(share.first, share.size), normalisation_,
         [&](std::size_t picture) { return Augmentation::random(options_.seed, epoch, picture); }, images_, labels_);
@@ -198,7 +198,7 @@ class Trainer {
   /// Mean loss and accuracy on the test pictures, of which each process takes its share.
   Classified test_all() {
     const std::size_t count = pictures_.test.size();
-    const repopt::mpi::Share share = Processes::share_of(count);
+    const repopt::Share share = Processes::share_of(count);
     Classified test = classify(model_, pictures_.test, normalisation_, 256, share);
     std::array<double, 2> sums{test.loss * double(share.size), double(test.correct)};
     Processes::sum(sums);
@@ -232,8 +232,8 @@ class Trainer {
                  "%.0f images/s  %.1f s\n",
                  m.epoch, options_.epochs, m.lr, m.train_loss, 100 * m.train_accuracy, m.test_loss,
                  100 * m.test_accuracy, m.images_per_second, m.seconds);
-    repopt::io::write_file(options_.out / "metrics.csv", to_csv(progress_.metrics));
-    repopt::io::write_file(options_.out / "curves.svg", curves_svg({{options_.mode, progress_.metrics}}));
+    repopt::formats::write_file(options_.out / "metrics.csv", to_csv(progress_.metrics));
+    repopt::formats::write_file(options_.out / "curves.svg", curves_svg({{options_.mode, progress_.metrics}}));
     save_checkpoint();
   }
 
@@ -277,10 +277,10 @@ class Trainer {
                          .normalisation = normalisation_};
     save_network(options_.out / "model.safetensors", info, model_);
     if (options_.mode != "hyper_search") return;
-    const repopt::nn::Scales<T> found = repopt::search::searched_scales(model_);
-    repopt::io::save_scales<T>(options_.out / "scales.safetensors", found,
-                               {{"model", options_.model}, {"data", pictures_.train.name}});
-    diagnostics_ = repopt::search::diagnose(found, scales_);
+    const repopt::Scales<T> found = repopt::nn::searched_scales(model_);
+    repopt::formats::save_scales<T>(options_.out / "scales.safetensors", found,
+                                    {{"model", options_.model}, {"data", pictures_.train.name}});
+    diagnostics_ = repopt::nn::diagnose(found, scales_);
     std::fprintf(stderr,
                  "scales: %zu, mean %.3f; those of convolutions moved by %.1f %%, identities by %.1f %%; %zu negative, "
                  "%zu near zero\n",
@@ -341,8 +341,8 @@ class Trainer {
   TrainOptions options_;
   PictureSets pictures_;
   repopt::io::ChannelStatistics normalisation_;
-  repopt::nn::Scales<T> scales_;
-  repopt::nn::RepOptVgg<T> model_;
+  repopt::Scales<T> scales_;
+  repopt::nn::Vgg<T> model_;
   repopt::RepOptimizer<Rule, T> optimizer_;
   std::optional<repopt::Ema<T>> ema_;
   std::size_t whole_batch_;  ///< pictures of a step, of all processes
@@ -355,7 +355,7 @@ class Trainer {
   bool stop_requested_ = false;
   double epoch_start_ = 0, images_per_second_ = 0, processor_seconds_ = 0;
   std::size_t images_since_start_ = 0;  ///< of this process, not of a run that is resumed
-  repopt::search::ScaleDiagnostics diagnostics_;
+  repopt::nn::ScaleDiagnostics diagnostics_;
 };
 
 }  // namespace repopt_cifar

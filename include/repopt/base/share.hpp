@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace repopt::mpi {
+namespace repopt {
 
 /// A process's share of things that lie in a row.
 struct Share {
@@ -18,4 +18,4 @@ constexpr Share share_of(std::size_t count, std::size_t rank, std::size_t proces
   return {first, count * (rank + 1) / processes - first};
 }
 
-}  // namespace repopt::mpi
+}  // namespace repopt

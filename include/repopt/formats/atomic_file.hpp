@@ -17,7 +17,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/formats/file.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// Writes to a temporary file in the folder of `path`, which commit() renames to `path`. Until then, and whenever
 /// something fails, an older file at `path` stays as it is; the destructor removes the temporary file. If the process
@@ -125,4 +125,4 @@ inline void write_file(const std::filesystem::path& path, std::string_view text)
   file.commit();
 }
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

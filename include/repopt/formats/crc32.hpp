@@ -11,7 +11,7 @@
 
 #include "repopt/formats/dtype.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 namespace detail {
 
@@ -85,4 +85,4 @@ struct Checksum {
   }
 };
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

@@ -15,7 +15,7 @@
 
 #include "repopt/base/error.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 static_assert(std::endian::native == std::endian::little, "the formats are little-endian, and elements are copied");
 static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<double>::is_iec559);
@@ -87,4 +87,4 @@ inline std::string describe(std::span<const std::size_t> shape) {
   return text + "]";
 }
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

@@ -14,7 +14,7 @@
 
 #include "repopt/base/error.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// Throws std::runtime_error with the concatenated `message` unless `condition` holds: for files what require() is for
 /// arguments.
@@ -47,4 +47,4 @@ inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
   return bytes;
 }
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

@@ -14,7 +14,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/formats/file.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// Parses one JSON value. Throws std::runtime_error, beginning with `where`, if it is malformed, has a key twice in one
 /// object (the parser alone would keep the last without a word), or nests deeper than 16.
@@ -87,4 +87,4 @@ inline const std::string& to_text(const nlohmann::json& value, const std::string
   return value.get_ref<const std::string&>();
 }
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

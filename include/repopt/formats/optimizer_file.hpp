@@ -24,7 +24,7 @@
 #include "repopt/formats/safetensors.hpp"
 #include "repopt/optim/state_dict.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// Names of the optimizer's tensors begin so: "optimizer.<parameter>.<buffer>", "optimizer.<parameter>.scale.<branch>".
 inline constexpr std::string_view optimizer_prefix = "optimizer.";
@@ -199,4 +199,4 @@ class SavedOptimizer {
   std::set<std::string> claimed_;
 };
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

@@ -11,7 +11,7 @@
 
 #include "repopt/base/error.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// One message, field by field. Bytes equal to those of other writers come of adding fields by rising number.
 class ProtobufMessage {
@@ -65,4 +65,4 @@ class ProtobufMessage {
   std::string bytes_;
 };
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

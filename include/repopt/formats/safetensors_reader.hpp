@@ -23,7 +23,7 @@
 #include "repopt/formats/file.hpp"
 #include "repopt/formats/json.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// What the header says of a tensor.
 struct TensorInfo {
@@ -266,4 +266,4 @@ class Safetensors {
   std::map<std::string, Entry> entries_;
 };
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

@@ -20,7 +20,7 @@
 #include "repopt/formats/dtype.hpp"
 #include "repopt/formats/json.hpp"
 
-namespace repopt::io {
+namespace repopt::formats {
 
 /// The same tensors and metadata give the same bytes, in whatever order they were added: tensors lie by size of element
 /// (descending, hence all aligned), then name. A Checksum among the metadata lets the reader find damage.
@@ -111,4 +111,4 @@ class SafetensorsWriter {
   std::map<std::string, std::string> metadata_;
 };
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

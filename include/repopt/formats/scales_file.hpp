@@ -18,9 +18,7 @@
 #include "repopt/formats/file.hpp"
 #include "repopt/formats/safetensors.hpp"
 
-namespace repopt::io {
-
-using nn::Scales;
+namespace repopt::formats {
 
 /// All tensors of the file, rounded to T if they are doubles. Throws std::runtime_error, naming the file, if a tensor
 /// is not of one dimension or not floating point.
@@ -66,7 +64,7 @@ inline std::string first_few(const std::vector<std::string>& items) {
 class ScaleFaults {
  public:
   template <std::floating_point T>
-  ScaleFaults(const Scales<T>& scales, const nn::ScaleLengths& expected) {
+  ScaleFaults(const Scales<T>& scales, const ScaleLengths& expected) {
     for (const auto& [name, length] : expected)
       if (!scales.contains(name)) {
         missing_.push_back(concat("'", name, "'"));
@@ -98,7 +96,7 @@ class ScaleFaults {
                     extra_.empty() ? "nothing" : first_few(extra_));
     std::string text;
     if (!first_misfit_.empty())
-      text = concat("the first layer that does not fit is '", nn::ScaleName(first_misfit_).layer, "'");
+      text = concat("the first layer that does not fit is '", ScaleName(first_misfit_).layer, "'");
     const auto add = [&](std::string_view kind, const std::vector<std::string>& items) {
       if (!items.empty()) text += concat(text.empty() ? "" : "; ", items.size(), " ", kind, ": ", first_few(items));
     };
@@ -112,7 +110,7 @@ class ScaleFaults {
 
  private:
   void add_misfit(const std::string& name) {
-    if (first_misfit_.empty() || nn::LayerOrder()(name, first_misfit_)) first_misfit_ = name;
+    if (first_misfit_.empty() || LayerOrder()(name, first_misfit_)) first_misfit_ = name;
   }
 
   std::vector<std::string> missing_, extra_, wrong_length_, not_finite_, zero_;
@@ -127,7 +125,7 @@ class ScaleFaults {
 /// `source`, the file's name, names the first layer that does not fit and lists what is missing, extra, of the wrong
 /// length, not finite or zero; if no name fits at all, what the file holds instead.
 template <std::floating_point T>
-Scales<T> bind_scales(Scales<T> scales, const nn::ScaleLengths& expected, const std::string& source = "scales") {
+Scales<T> bind_scales(Scales<T> scales, const ScaleLengths& expected, const std::string& source = "scales") {
   const std::string faults = detail::ScaleFaults(scales, expected).describe();
   require_file(faults.empty(), source, ": ", faults);
   return scales;
@@ -135,8 +133,8 @@ Scales<T> bind_scales(Scales<T> scales, const nn::ScaleLengths& expected, const 
 
 /// load_scales(), bound: throws as both.
 template <std::floating_point T>
-Scales<T> load_scales(const std::filesystem::path& path, const nn::ScaleLengths& expected) {
+Scales<T> load_scales(const std::filesystem::path& path, const ScaleLengths& expected) {
   return bind_scales(load_scales<T>(path), expected, path.string());
 }
 
-}  // namespace repopt::io
+}  // namespace repopt::formats

@@ -68,12 +68,12 @@ class Checkpoint {
   /// std::invalid_argument if a tensor has another number of elements than its shape, or a name of the model's belongs
   /// to the format.
   void save(const std::filesystem::path& path) const {
-    SafetensorsWriter writer;
+    formats::SafetensorsWriter writer;
     for (const auto& [name, tensor] : model) {
       require(belongs_to_model(name), "'", name, "' is no name for a tensor of a model: the format reserves it");
       writer.add(name, tensor.shape, tensor.elements);
     }
-    add_optimizer(writer, optimizer);
+    formats::add_optimizer(writer, optimizer);
     writer.add(random_state_name, {random_state.size()}, random_state);
     writer.add_metadata("options", nlohmann::json(options).dump());
     writer.add_metadata("progress", nlohmann::json{{"epoch", progress.epoch}, {"step", progress.step}}.dump());
@@ -83,23 +83,25 @@ class Checkpoint {
   /// Reads what save() wrote, to the last bit. Throws std::runtime_error, naming the file and the place, if it is no
   /// checkpoint, not whole, damaged in whatever bit, or of another precision than T.
   static Checkpoint load(const std::filesystem::path& path) {
-    const auto file = Safetensors::load(path);
+    const auto file = formats::Safetensors::load(path);
     for (const char* key : {"optimizer", "options", "progress"})
-      require_file(file.metadata().contains(key), path.string(), " is no checkpoint: metadata lacks '", key, "'");
-    require_file(file.has_checksum(), path.string(), " is damaged, or written by another program: metadata lack '",
-                 Checksum::key, "', which every checkpoint has");
+      formats::require_file(file.metadata().contains(key), path.string(), " is no checkpoint: metadata lacks '", key,
+                            "'");
+    formats::require_file(file.has_checksum(), path.string(),
+                          " is damaged, or written by another program: metadata lack '", formats::Checksum::key,
+                          "', which every checkpoint has");
     Checkpoint checkpoint;
     checkpoint.read_metadata(file);
     checkpoint.saved_optimizer_.emplace(file);
     checkpoint.optimizer = checkpoint.saved_optimizer_->state_dict();
     const auto& random_shape = file.info(random_state_name).shape;
-    require_file(random_shape.size() == 1, path.string(), ": random_state has shape ", describe(random_shape),
-                 ", it must have one dimension");
+    formats::require_file(random_shape.size() == 1, path.string(), ": random_state has shape ",
+                          formats::describe(random_shape), ", it must have one dimension");
     checkpoint.random_state = file.tensor<std::uint64_t>(random_state_name);
     for (const std::string& name : file.names())
       if (belongs_to_model(name)) {
         const auto& shape = file.info(name).shape;
-        checkpoint.model[name] = {shape, checkpoint.keep(exact_tensor<T>(file, name, shape))};
+        checkpoint.model[name] = {shape, checkpoint.keep(formats::exact_tensor<T>(file, name, shape))};
       }
     return checkpoint;
   }
@@ -108,22 +110,24 @@ class Checkpoint {
   static constexpr const char* random_state_name = "random_state";
 
   static bool belongs_to_model(std::string_view name) {
-    return name != random_state_name && !name.starts_with(optimizer_prefix);
+    return name != random_state_name && !name.starts_with(formats::optimizer_prefix);
   }
 
-  void read_metadata(const Safetensors& file) {
+  void read_metadata(const formats::Safetensors& file) {
     std::string where = file.name() + ": metadata 'progress'";
-    const nlohmann::json position = parse_json(file.metadata("progress"), where);
-    progress = {to_size(member(position, "epoch", where), where + ": epoch"),
-                to_size(member(position, "step", where), where + ": step")};
+    const nlohmann::json position = formats::parse_json(file.metadata("progress"), where);
+    progress = {formats::to_size(formats::member(position, "epoch", where), where + ": epoch"),
+                formats::to_size(formats::member(position, "step", where), where + ": step")};
     where = file.name() + ": metadata 'options'";
-    const nlohmann::json saved_options = parse_json(file.metadata("options"), where);
-    require_file(saved_options.is_object(), where, " must be an object, it is ", brief(saved_options));
-    for (const auto& [name, value] : saved_options.items()) options[name] = to_text(value, concat(where, ": ", name));
+    const nlohmann::json saved_options = formats::parse_json(file.metadata("options"), where);
+    formats::require_file(saved_options.is_object(), where, " must be an object, it is ",
+                          formats::brief(saved_options));
+    for (const auto& [name, value] : saved_options.items())
+      options[name] = formats::to_text(value, concat(where, ": ", name));
   }
 
   std::vector<std::vector<T>> memory_;
-  std::optional<SavedOptimizer<T>> saved_optimizer_;
+  std::optional<formats::SavedOptimizer<T>> saved_optimizer_;
 };
 
 }  // namespace repopt::io

@@ -105,7 +105,7 @@ inline std::vector<std::filesystem::path> matching_files(const std::filesystem::
        entry.increment(error))
     if (const auto number = match_number(pattern, entry->path().filename().string()))
       found.emplace_back(*number, entry->path());
-  require_file(!error, "cannot list ", folder.string(), ": ", error.message());
+  formats::require_file(!error, "cannot list ", folder.string(), ": ", error.message());
   std::ranges::sort(found);
   std::vector<std::filesystem::path> files;
   for (auto& [number, path] : found) files.push_back(std::move(path));
@@ -120,8 +120,9 @@ struct CifarFolder {
 /// Finds the one data set in `directory`, or in the folder below it that the original archive makes.
 inline CifarFolder find_cifar(const std::filesystem::path& directory) {
   std::error_code error;
-  require_file(std::filesystem::exists(directory, error), "CIFAR folder ", directory.string(), " does not exist");
-  require_file(std::filesystem::is_directory(directory, error), directory.string(), " is no folder");
+  formats::require_file(std::filesystem::exists(directory, error), "CIFAR folder ", directory.string(),
+                        " does not exist");
+  formats::require_file(std::filesystem::is_directory(directory, error), directory.string(), " is no folder");
   std::vector<CifarFolder> found;
   std::string wanted;
   for (const CifarFormat& format : cifar_formats) {
@@ -132,10 +133,11 @@ inline CifarFolder find_cifar(const std::filesystem::path& directory) {
     wanted += concat(wanted.empty() ? "" : "; ", format.train_file, " or ", format.test_file, " (", format.name,
                      "), there or in ", format.folder);
   }
-  require_file(!found.empty(), "no CIFAR files in ", directory.string(), ": looked for ", wanted);
+  formats::require_file(!found.empty(), "no CIFAR files in ", directory.string(), ": looked for ", wanted);
   if (found.size() > 1)
-    require_file(false, directory.string(), " holds both ", found[0].format->name, " in ", found[0].path.string(),
-                 " and ", found[1].format->name, " in ", found[1].path.string(), ": name the one to read");
+    formats::require_file(false, directory.string(), " holds both ", found[0].format->name, " in ",
+                          found[0].path.string(), " and ", found[1].format->name, " in ", found[1].path.string(),
+                          ": name the one to read");
   return found.front();
 }
 
@@ -147,7 +149,7 @@ inline std::vector<std::string> read_class_names(const CifarFolder& folder) {
     for (std::size_t label = 0; label < folder.format->classes; ++label) names.push_back(std::to_string(label));
     return names;
   }
-  const auto bytes = read_file(path);
+  const auto bytes = formats::read_file(path);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   while (!text.empty()) {
     std::string_view line = text.substr(0, text.find('\n'));
@@ -155,24 +157,25 @@ inline std::vector<std::string> read_class_names(const CifarFolder& folder) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (!line.empty()) names.emplace_back(line);
   }
-  require_file(names.size() == folder.format->classes, path.string(), " has ", names.size(), " names, ",
-               folder.format->name, " has ", folder.format->classes, " classes");
+  formats::require_file(names.size() == folder.format->classes, path.string(), " has ", names.size(), " names, ",
+                        folder.format->name, " has ", folder.format->classes, " classes");
   return names;
 }
 
 /// Appends the records of one file.
 inline void read_records(const std::filesystem::path& path, const CifarFormat& format, ImageDataset& data) {
-  const auto bytes = read_file(path);
+  const auto bytes = formats::read_file(path);
   const std::size_t record = format.label_bytes + ImageDataset::image;
-  require_file(!bytes.empty(), path.string(), " is empty");
-  require_file(bytes.size() % record == 0, path.string(), " has ", bytes.size(), " bytes, a record of ", format.name,
-               " has ", record, ": the last record is torn, ", bytes.size() % record, " bytes remain");
+  formats::require_file(!bytes.empty(), path.string(), " is empty");
+  formats::require_file(bytes.size() % record == 0, path.string(), " has ", bytes.size(), " bytes, a record of ",
+                        format.name, " has ", record, ": the last record is torn, ", bytes.size() % record,
+                        " bytes remain");
   data.labels.reserve(data.labels.size() + bytes.size() / record);
   data.pixels.reserve(data.pixels.size() + bytes.size() / record * ImageDataset::image);
   for (std::size_t begin = 0; begin < bytes.size(); begin += record) {
     const auto label = std::to_integer<std::uint8_t>(bytes[begin + format.label_bytes - 1]);
-    require_file(label < format.classes, path.string(), ": record ", begin / record, " has label ", label, ", ",
-                 format.name, " has ", format.classes, " classes");
+    formats::require_file(label < format.classes, path.string(), ": record ", begin / record, " has label ", label,
+                          ", ", format.name, " has ", format.classes, " classes");
     data.labels.push_back(label);
     const auto pixels = std::span(bytes).subspan(begin + format.label_bytes, ImageDataset::image);
     for (const std::byte value : pixels) data.pixels.push_back(std::to_integer<std::uint8_t>(value));
@@ -186,7 +189,7 @@ inline std::vector<std::filesystem::path> named_files(std::vector<std::filesyste
   std::vector<std::filesystem::path> chosen;
   for (const std::string& name : names) {
     const auto found = std::ranges::find(files, name, [](const auto& file) { return file.filename().string(); });
-    require_file(found != files.end(), folder.path.string(), " has no file of pictures '", name, "'");
+    formats::require_file(found != files.end(), folder.path.string(), " has no file of pictures '", name, "'");
     chosen.push_back(*found);
   }
   return chosen;
@@ -197,7 +200,7 @@ inline ImageDataset load_cifar(const std::filesystem::path& directory, std::stri
   const CifarFolder folder = find_cifar(directory);
   const CifarFormat& format = *folder.format;
   auto files = matching_files(folder.path, format.*pattern);
-  require_file(!files.empty(), folder.path.string(), " holds ", format.name, ", but no ", format.*pattern);
+  formats::require_file(!files.empty(), folder.path.string(), " holds ", format.name, ", but no ", format.*pattern);
   files = named_files(std::move(files), names, folder);
   ImageDataset data{{}, {}, format.classes, read_class_names(folder), std::string(format.name)};
   for (const auto& file : files) read_records(file, format, data);

@@ -13,6 +13,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/formats/file.hpp"
 #include "repopt/formats/safetensors.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/tensor/tensor.hpp"
 
@@ -37,7 +38,7 @@ inline ConvShape in_oihw(ConvShape shape) {
 
 /// Every parameter, constant scale and running statistic of `model`, by name.
 template <class T>
-std::map<std::string, ModelTensor<T>> model_tensors(nn::RepOptVgg<T>& model) {
+std::map<std::string, ModelTensor<T>> model_tensors(nn::Vgg<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
     std::vector<T> elements = parameter.value;
@@ -52,22 +53,22 @@ std::map<std::string, ModelTensor<T>> model_tensors(nn::RepOptVgg<T>& model) {
 /// std::runtime_error, which begins with `source` and names the tensor that is missing, of another shape or left over,
 /// and leaves the model as it was.
 template <class T>
-void assign_model(nn::RepOptVgg<T>& model, const std::map<std::string, ModelTensor<T>>& tensors,
-                  const std::string& source) {
+void assign_model(nn::Vgg<T>& model, const std::map<std::string, ModelTensor<T>>& tensors, const std::string& source) {
   const std::string what = concat("the ", nn::to_string(model.mode()), " model '", model.config().name, "'");
   std::map<std::string, nn::Parameter<T>*> parameters;
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
     const auto found = tensors.find(name);
-    require_file(found != tensors.end(), source, " lacks '", name, "' of ", what);
-    require_file(found->second.shape == parameter.dims, source, ": '", name, "' has shape ",
-                 describe(found->second.shape), ", in ", what, " it has ", describe(parameter.dims));
-    require_file(found->second.elements.size() == parameter.value.size(), source, ": '", name, "' has ",
-                 found->second.elements.size(), " elements, its shape says ", parameter.value.size());
+    formats::require_file(found != tensors.end(), source, " lacks '", name, "' of ", what);
+    formats::require_file(found->second.shape == parameter.dims, source, ": '", name, "' has shape ",
+                          formats::describe(found->second.shape), ", in ", what, " it has ",
+                          formats::describe(parameter.dims));
+    formats::require_file(found->second.elements.size() == parameter.value.size(), source, ": '", name, "' has ",
+                          found->second.elements.size(), " elements, its shape says ", parameter.value.size());
     parameters[name] = &parameter;
   });
   for (const auto& [name, tensor] : tensors)
-    require_file(parameters.contains(name) || name.ends_with(".num_batches_tracked"), source, " holds '", name,
-                 "', which ", what, " has not");
+    formats::require_file(parameters.contains(name) || name.ends_with(".num_batches_tracked"), source, " holds '", name,
+                          "', which ", what, " has not");
   for (const auto& [name, parameter] : parameters) {
     const std::vector<T>& elements = tensors.at(name).elements;
     if (parameter->conv)
@@ -79,14 +80,14 @@ void assign_model(nn::RepOptVgg<T>& model, const std::map<std::string, ModelTens
 
 /// Adds the network to a file.
 template <class T>
-void add_model(SafetensorsWriter& writer, nn::RepOptVgg<T>& model) {
+void add_model(formats::SafetensorsWriter& writer, nn::Vgg<T>& model) {
   for (const auto& [name, tensor] : model_tensors(model)) writer.add(name, tensor.shape, tensor.elements);
 }
 
 /// Fills `model` from the tensors of a file; F64 is rounded if T is float. Throws as assign_model(), and if a tensor is
 /// not floating point.
 template <class T>
-void read_model(const Safetensors& file, nn::RepOptVgg<T>& model) {
+void read_model(const formats::Safetensors& file, nn::Vgg<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;
   for (const std::string& name : file.names()) {
     if (name.ends_with(".num_batches_tracked")) continue;

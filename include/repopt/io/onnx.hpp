@@ -61,7 +61,7 @@ inline const std::string& add_conv(OnnxGraph& graph, const ConvShape& shape, con
 }
 
 /// The input `images` and its normalisation; returns what the first block reads.
-inline const std::string& add_images(OnnxGraph& graph, const nn::RepOptVggConfig& config, const OnnxOptions& options) {
+inline const std::string& add_images(OnnxGraph& graph, const nn::VggConfig& config, const OnnxOptions& options) {
   const std::vector<std::size_t> per_channel{1, config.in_channels, 1, 1};
   for (const std::vector<double>* statistic : {&options.mean, &options.std})
     require(statistic->size() == config.in_channels, "mean and std have ", options.mean.size(), " and ",
@@ -82,7 +82,7 @@ inline const std::string& add_pooling(OnnxGraph& graph, const std::string& x) {
 }
 
 /// Adds the linear layer, and writes the file with a text that says how to call the network.
-inline std::string finished_model(OnnxGraph& graph, const nn::RepOptVggConfig& config, const OnnxOptions& options,
+inline std::string finished_model(OnnxGraph& graph, const nn::VggConfig& config, const OnnxOptions& options,
                                   const std::string& features, const std::string& weight, const std::string& bias) {
   graph.node("Gemm", {features, weight, bias}, "logits", {{"transB", std::int64_t(1)}});
   graph.output("logits", {config.classes});
@@ -100,8 +100,8 @@ inline std::string finished_model(OnnxGraph& graph, const nn::RepOptVggConfig& c
 /// reads `images`, float (batch, in_channels, height, width) in 0..1, for any batch, and gives `logits`, float (batch,
 /// classes). Throws std::invalid_argument if mean and std do not fit the model or std is not positive, if a number is
 /// not finite, or the file would be longer than 2 GiB.
-inline std::string onnx_model(const nn::RepOptVgg<float>& model, const OnnxOptions& options) {
-  const nn::RepOptVggConfig& config = model.config();
+inline std::string onnx_model(const nn::Vgg<float>& model, const OnnxOptions& options) {
+  const nn::VggConfig& config = model.config();
   OnnxGraph graph;
   std::string x = detail::add_images(graph, config, options);
   for (std::size_t i = 0; const nn::BlockSpec& spec : config.block_specs()) {

@@ -51,7 +51,7 @@ class OnnxGraph {
       require(input.empty() || values_.contains(input), op_type, " '", output, "' reads '", input,
               "', which is not there yet");
     const std::string& defined = define(output);
-    ProtobufMessage node;
+    formats::ProtobufMessage node;
     for (const std::string& input : inputs) node.add(1, input);
     node.add(2, output);
     node.add(3, output);
@@ -66,13 +66,13 @@ class OnnxGraph {
   template <OnnxElement T>
   const std::string& initializer(const std::string& name, const std::vector<std::size_t>& dims,
                                  std::span<const T> elements) {
-    require(byte_count(dims) == elements.size(), "'", name, "' has ", elements.size(), " elements, its shape ",
-            describe(dims), " has another number");
+    require(formats::byte_count(dims) == elements.size(), "'", name, "' has ", elements.size(), " elements, its shape ",
+            formats::describe(dims), " has another number");
     if constexpr (std::floating_point<T>)
       for (std::size_t i = 0; i < elements.size(); ++i)
         require(std::isfinite(elements[i]), "'", name, "' holds ", elements[i], " at index ", i);
     const std::string& defined = define(name);
-    ProtobufMessage tensor;
+    formats::ProtobufMessage tensor;
     for (const std::size_t dim : dims) tensor.add(1, dim);
     tensor.add(2, onnx_type<T>);
     tensor.add(8, name);
@@ -105,11 +105,11 @@ class OnnxGraph {
   /// longer than protocol buffers can be.
   std::string model(const std::string& name, const std::string& doc_string,
                     const std::map<std::string, std::string>& metadata) const {
-    for (const std::string* text : {&name, &doc_string}) require_utf8(*text);
-    ProtobufMessage graph = nodes_;
+    for (const std::string* text : {&name, &doc_string}) formats::require_utf8(*text);
+    formats::ProtobufMessage graph = nodes_;
     graph.add(2, name);
-    for (const ProtobufMessage* part : {&initializers_, &inputs_, &outputs_}) graph.append(*part);
-    ProtobufMessage operator_set, model;
+    for (const formats::ProtobufMessage* part : {&initializers_, &inputs_, &outputs_}) graph.append(*part);
+    formats::ProtobufMessage operator_set, model;
     operator_set.add(1, "");
     operator_set.add(2, 13);
     model.add(1, 7);  // the version of the format that came with operator set 13
@@ -118,27 +118,27 @@ class OnnxGraph {
     model.add(7, graph);
     model.add(8, operator_set);
     for (const auto& [key, value] : metadata) {
-      ProtobufMessage entry;
-      for (const std::string* text : {&key, &value}) require_utf8(*text);
+      formats::ProtobufMessage entry;
+      for (const std::string* text : {&key, &value}) formats::require_utf8(*text);
       entry.add(1, key);
       entry.add(2, value);
       model.add(14, entry);
     }
-    require(model.bytes().size() <= ProtobufMessage::max_size, "the ONNX file would have ", model.bytes().size(),
-            " bytes, at most ", ProtobufMessage::max_size, " are legal");
+    require(model.bytes().size() <= formats::ProtobufMessage::max_size, "the ONNX file would have ",
+            model.bytes().size(), " bytes, at most ", formats::ProtobufMessage::max_size, " are legal");
     return model.bytes();
   }
 
  private:
   const std::string& define(const std::string& name) {
-    require_utf8(name);
+    formats::require_utf8(name);
     const auto [place, is_new] = values_.insert(name);
     require(is_new, "there is already a value '", name, "'");
     return *place;
   }
 
-  static ProtobufMessage message(const OnnxAttribute& attribute) {
-    ProtobufMessage message;
+  static formats::ProtobufMessage message(const OnnxAttribute& attribute) {
+    formats::ProtobufMessage message;
     message.add(1, attribute.name);
     if (const auto* number = std::get_if<std::int64_t>(&attribute.value)) {
       message.add(3, *number);
@@ -151,12 +151,12 @@ class OnnxGraph {
   }
 
   /// A ValueInfoProto.
-  static ProtobufMessage batch_of_floats(const std::string& name, const std::vector<std::size_t>& dims) {
-    ProtobufMessage batch, shape, tensor, type, value;
+  static formats::ProtobufMessage batch_of_floats(const std::string& name, const std::vector<std::size_t>& dims) {
+    formats::ProtobufMessage batch, shape, tensor, type, value;
     batch.add(2, "batch");
     shape.add(1, batch);
     for (const std::size_t dim : dims) {
-      ProtobufMessage dimension;
+      formats::ProtobufMessage dimension;
       dimension.add(1, dim);
       shape.add(1, dimension);
     }
@@ -168,7 +168,7 @@ class OnnxGraph {
     return value;
   }
 
-  ProtobufMessage nodes_, initializers_, inputs_, outputs_;
+  formats::ProtobufMessage nodes_, initializers_, inputs_, outputs_;
   std::set<std::string> values_;
 };
 

@@ -20,7 +20,7 @@ namespace repopt::io {
 namespace detail {
 
 /// Names and shapes of the network's layers: "stage0.conv", ..., "linear".
-inline std::vector<std::pair<std::string, ConvShape>> layer_shapes(const nn::RepOptVggConfig& config) {
+inline std::vector<std::pair<std::string, ConvShape>> layer_shapes(const nn::VggConfig& config) {
   std::vector<std::pair<std::string, ConvShape>> layers;
   for (const nn::BlockSpec& spec : config.block_specs()) layers.emplace_back(spec.name + ".conv", spec.shape);
   layers.emplace_back("linear", ConvShape::linear(config.widths.back(), config.classes));
@@ -39,7 +39,7 @@ inline std::vector<std::size_t> weight_dims(const std::string& layer, const Conv
 /// Adds for each layer, stage0.conv to linear, its weight (I8, OIHW), weight_scale (F32, (out_channels) or (1)) and
 /// bias (I32), as in "stage0.conv.weight"; and for each of activation_names() its activation_scale (F32) and
 /// activation_zero_point (U8), of one element.
-inline void add_quantized(SafetensorsWriter& writer, const quant::QuantizedVgg& network) {
+inline void add_quantized(formats::SafetensorsWriter& writer, const quant::QuantizedVgg& network) {
   const auto layers = detail::layer_shapes(network.config());
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto& [name, shape] = layers[i];
@@ -60,7 +60,7 @@ inline void add_quantized(SafetensorsWriter& writer, const quant::QuantizedVgg& 
 
 /// Reads what add_quantized() wrote. Throws std::runtime_error, naming file and tensor, if one is missing, of another
 /// type or shape, or left over, and std::invalid_argument if a number is not possible.
-inline quant::QuantizedVgg read_quantized(const Safetensors& file, const nn::RepOptVggConfig& config) {
+inline quant::QuantizedVgg read_quantized(const formats::Safetensors& file, const nn::VggConfig& config) {
   std::size_t count = 0;
   const auto read = [&]<class T>(std::vector<T>& to, const std::string& name, const std::vector<std::size_t>& shape) {
     file.require_shape(name, shape);
@@ -86,8 +86,8 @@ inline quant::QuantizedVgg read_quantized(const Safetensors& file, const nn::Rep
     read(zero_point, name + ".activation_zero_point", {1});
     activations.push_back({scale[0], zero_point[0]});
   }
-  require_file(count == file.names().size(), file.name(), " holds ", file.names().size(), " tensors, the model '",
-               config.name, "' has ", count);
+  formats::require_file(count == file.names().size(), file.name(), " holds ", file.names().size(),
+                        " tensors, the model '", config.name, "' has ", count);
   return {config, std::move(weights), std::move(activations)};
 }
 

@@ -11,7 +11,7 @@
 #include "repopt/libtorch/tensor_block.hpp"
 #include "repopt/optim/rules/adamw.hpp"
 
-namespace repopt::torch {
+namespace repopt::libtorch {
 
 /// torch::optim::AdamW, exact in sign and eps, as repopt::AdamW says, in tensor operations; options and state are
 /// torch's. The moments are those of the raw gradient.
@@ -75,4 +75,4 @@ struct AdamW {
   }
 };
 
-}  // namespace repopt::torch
+}  // namespace repopt::libtorch

@@ -12,7 +12,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
 
-namespace repopt::torch {
+namespace repopt::libtorch {
 
 /// Visits what a shape is made of, number by number: visit(std::size_t&), 11 times. Not the layout, which is the order
 /// of weights in memory and a tensor's own business.
@@ -82,4 +82,4 @@ inline CslaBlock<double> with_saved_scales(const CslaBlock<double>& block, const
   return {block.target(), std::move(branches)};
 }
 
-}  // namespace repopt::torch
+}  // namespace repopt::libtorch

@@ -15,7 +15,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
 
-namespace repopt::torch {
+namespace repopt::libtorch {
 
 /// The weights of each block's branches, by the name of the kernel, in the order of CslaBlock::branches(). Each is
 /// (out_channels, in_channels / groups, kh, kw); axes of 1 may be missing, so that (channels) does for an identity.
@@ -79,4 +79,4 @@ inline void initialize(::torch::nn::Module& module, const CslaBlocks& blocks) {
   initialize(module, blocks, branch_weights);
 }
 
-}  // namespace repopt::torch
+}  // namespace repopt::libtorch

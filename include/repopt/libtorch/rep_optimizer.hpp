@@ -24,7 +24,7 @@
 #include "repopt/libtorch/sgd.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
 
-namespace repopt::torch {
+namespace repopt::libtorch {
 
 /// Parameters by name, as torch::nn::Module::named_parameters() gives them.
 using NamedParams = ::torch::OrderedDict<std::string, Tensor>;
@@ -35,9 +35,9 @@ using NamedParams = ::torch::OrderedDict<std::string, Tensor>;
 /// gradients never. Tensor operations only, on the parameters' devices; gradients must be dense. As with torch::optim,
 /// move the module to its device and precision before its optimizer is made.
 ///
-///     const repopt::torch::CslaBlocks blocks{{"conv1.weight", block}};
-///     repopt::torch::initialize(*model, blocks);
-///     repopt::torch::RepSgd optimizer(*model, blocks, torch::optim::SGDOptions(0.1).momentum(0.9).nesterov(true));
+///     const repopt::libtorch::CslaBlocks blocks{{"conv1.weight", block}};
+///     repopt::libtorch::initialize(*model, blocks);
+///     repopt::libtorch::RepSgd optimizer(*model, blocks, torch::optim::SGDOptions(0.1).momentum(0.9).nesterov(true));
 ///     ...
 ///     loss.backward();
 ///     optimizer.clip_grad_norm(5.0);
@@ -232,7 +232,7 @@ auto RepOptimizer<Rule>::load_param(const Tensor& tensor, std::size_t group,
 template <class Rule>
 void RepOptimizer<Rule>::load(::torch::serialize::InputArchive& archive) {
   c10::IValue rule, groups, params;
-  require(archive.try_read("rule", rule) && rule.isString(), "the archive holds no optimizer of repopt::torch");
+  require(archive.try_read("rule", rule) && rule.isString(), "the archive holds no optimizer of repopt::libtorch");
   require(rule.toStringRef() == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ",
           rule.toStringRef());
   archive.read("param_groups", groups);
@@ -278,4 +278,4 @@ void RepOptimizer<Rule>::load(::torch::serialize::InputArchive& archive) {
   params_ = std::move(loaded);
 }
 
-}  // namespace repopt::torch
+}  // namespace repopt::libtorch

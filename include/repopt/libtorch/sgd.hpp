@@ -9,7 +9,7 @@
 #include "repopt/libtorch/tensor_block.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 
-namespace repopt::torch {
+namespace repopt::libtorch {
 
 /// torch::optim::SGD on GradMult * grad, as repopt::Sgd says, in tensor operations; options and state are torch's.
 struct Sgd {
@@ -51,4 +51,4 @@ struct Sgd {
   static void visit_buffers(State& state, auto visit) { visit("momentum_buffer", state.momentum_buffer()); }
 };
 
-}  // namespace repopt::torch
+}  // namespace repopt::libtorch

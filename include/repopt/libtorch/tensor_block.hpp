@@ -17,7 +17,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/embedding.hpp"
 
-namespace repopt::torch {
+namespace repopt::libtorch {
 
 using ::torch::Tensor;
 
@@ -109,4 +109,4 @@ class TensorBlock {
   std::vector<Tensor> scales_;  ///< O(branches x out_channels) numbers
 };
 
-}  // namespace repopt::torch
+}  // namespace repopt::libtorch

@@ -30,7 +30,7 @@ namespace repopt::mpi {
 
 /// Gives every process the parameters, constants and running statistics that process 0 has.
 template <class T>
-void broadcast_parameters(const Communicator& processes, nn::RepOptVgg<T>& model) {
+void broadcast_parameters(const Communicator& processes, nn::Vgg<T>& model) {
   model.visit_parameters([&](const std::string&, nn::Parameter<T>& p) { processes.broadcast(std::span<T>(p.value)); });
 }
 
@@ -38,7 +38,7 @@ void broadcast_parameters(const Communicator& processes, nn::RepOptVgg<T>& model
 /// The mean of the gradients is the whole batch's if all shares have one size; else weigh dL/dlogits by
 /// processes.size() * share / batch before.
 template <class T>
-void average_gradients(const Communicator& processes, nn::RepOptVgg<T>& model) {
+void average_gradients(const Communicator& processes, nn::Vgg<T>& model) {
   model.visit_parameters([&](const std::string&, nn::Parameter<T>& p) { processes.average(std::span<T>(p.grad)); });
   for (const auto& block : model.blocks())
     block->visit_batch_norms([&](nn::BatchNorm2d<T>& bn) {
@@ -50,7 +50,7 @@ void average_gradients(const Communicator& processes, nn::RepOptVgg<T>& model) {
 /// torch.nn.SyncBatchNorm for every batch norm: from now on a forward pass in training and a backward pass are done by
 /// all processes together, as one process would that has the whole batch. `processes` must outlive them.
 template <class T>
-void synchronize_batch_norms(const Communicator& processes, nn::RepOptVgg<T>& model) {
+void synchronize_batch_norms(const Communicator& processes, nn::Vgg<T>& model) {
   for (const auto& block : model.blocks())
     block->visit_batch_norms([&](nn::BatchNorm2d<T>& bn) {
       bn.all_reduce = [&processes](std::span<double> values) { processes.sum(values); };
@@ -60,7 +60,7 @@ void synchronize_batch_norms(const Communicator& processes, nn::RepOptVgg<T>& mo
 /// Throws std::runtime_error on every process, naming the first parameter that differs, unless all have the same
 /// parameters, to the last bit.
 template <class T>
-void require_same_parameters(const Communicator& processes, nn::RepOptVgg<T>& model) {
+void require_same_parameters(const Communicator& processes, nn::Vgg<T>& model) {
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& p) {
     std::uint64_t checksum = 14695981039346656037U;  // FNV-1a over 32 or 64 bits at a time
     for (const T value : p.value) {

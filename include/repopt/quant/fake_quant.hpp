@@ -12,6 +12,7 @@
 #include "repopt/nn/blocks/block.hpp"
 #include "repopt/nn/blocks/conv_bias_relu.hpp"
 #include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
@@ -87,9 +88,8 @@ class FakeQuantConvRelu final : public nn::Block<T> {
 /// features and the linear layer, which hardly suffer, stay as they are. Trained, it gives a QuantizedVgg of the same
 /// activations. Throws std::invalid_argument if their number is wrong.
 template <class T>
-nn::RepOptVgg<T> fake_quantized(const nn::RepOptVgg<T>& model, const std::vector<Quantization>& activations,
-                                Scheme scheme) {
-  nn::RepOptVgg<T> plain = nn::deployed(model);
+nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations, Scheme scheme) {
+  nn::Vgg<T> plain = nn::deployed(model);
   require(activations.size() == plain.blocks().size() + 2, "there are ", activations.size(),
           " quantizations, the network has ", plain.blocks().size() + 2, " places for them");
   for (std::size_t i = 0; i < plain.blocks().size(); ++i)

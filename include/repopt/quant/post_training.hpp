@@ -11,6 +11,7 @@
 
 #include "repopt/base/error.hpp"
 #include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/layers/pooling.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/calibration.hpp"
@@ -24,7 +25,7 @@ namespace repopt::quant {
 /// Runs the network in evaluation up to the linear layer: visit(place, tensor) sees what is at each of the places of
 /// activation_names(). Throws std::invalid_argument if the images do not fit.
 template <class T>
-void visit_activations(const nn::RepOptVgg<T>& model, const nn::Tensor<T>& images, auto visit) {
+void visit_activations(const nn::Vgg<T>& model, const nn::Tensor<T>& images, auto visit) {
   nn::LazyTensor<T> x = images;
   nn::Tensor<T> memory;
   std::size_t place = 0;
@@ -40,7 +41,7 @@ void visit_activations(const nn::RepOptVgg<T>& model, const nn::Tensor<T>& image
 /// What the activations are for some pictures, in the order of activation_names(). Throws std::invalid_argument if
 /// there are no pictures, or an activation is not finite.
 template <class T>
-std::vector<Histogram> activation_histograms(const nn::RepOptVgg<T>& model, const std::vector<nn::Tensor<T>>& batches) {
+std::vector<Histogram> activation_histograms(const nn::Vgg<T>& model, const std::vector<nn::Tensor<T>>& batches) {
   std::size_t pictures = 0;
   for (const nn::Tensor<T>& batch : batches) pictures += batch.shape().batch;
   require(pictures > 0, "calibration needs pictures, there are none");
@@ -119,7 +120,7 @@ inline void report_weights(const nn::FusedConv<float>& conv, const QuantizedWeig
 
 /// Compares `quantized` with the network `model` that it was made from, by the histograms of its calibration and on
 /// pictures: a report for each block.
-inline std::vector<LayerReport> layer_reports(const nn::RepOptVgg<float>& model, QuantizedVgg& quantized,
+inline std::vector<LayerReport> layer_reports(const nn::Vgg<float>& model, QuantizedVgg& quantized,
                                               const std::vector<Histogram>& histograms,
                                               const nn::Tensor<float>& images) {
   const std::vector<std::string> names = activation_names(model.config());

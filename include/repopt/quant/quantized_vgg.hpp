@@ -24,7 +24,7 @@ namespace repopt::quant {
 
 /// The places of a network that carry quantized activations, in order: "images", the outputs of the blocks "stage0",
 /// "stage1.0", ..., and the features that the linear layer gets, "pooled".
-inline std::vector<std::string> activation_names(const nn::RepOptVggConfig& config) {
+inline std::vector<std::string> activation_names(const nn::VggConfig& config) {
   std::vector<std::string> names{"images"};
   for (const nn::BlockSpec& spec : config.block_specs()) names.push_back(spec.name);
   names.emplace_back("pooled");
@@ -40,11 +40,11 @@ class QuantizedVgg {
   /// all but the images' have zero point 0, so that ReLU is the clamping to 8 bits. Throws std::invalid_argument if
   /// their number is wrong, a zero point is another, or a number of the network is not finite.
   template <class T>
-  QuantizedVgg(const nn::RepOptVgg<T>& model, std::vector<Quantization> activations, Scheme scheme)
+  QuantizedVgg(const nn::Vgg<T>& model, std::vector<Quantization> activations, Scheme scheme)
       : QuantizedVgg(model.config(), quantized(model, activations, scheme), activations) {}
 
   /// From numbers: the blocks' and the linear layer's. Throws std::invalid_argument if they do not fit.
-  QuantizedVgg(nn::RepOptVggConfig config, std::vector<QuantizedWeights> weights, std::vector<Quantization> activations)
+  QuantizedVgg(nn::VggConfig config, std::vector<QuantizedWeights> weights, std::vector<Quantization> activations)
       : config_(std::move(config)), activations_(std::move(activations)) {
     const std::vector<nn::BlockSpec> specs = config_.block_specs();
     require_activations(config_, activations_);
@@ -65,7 +65,7 @@ class QuantizedVgg {
   }
 
   /// Of the network that was quantized.
-  const nn::RepOptVggConfig& config() const { return config_; }
+  const nn::VggConfig& config() const { return config_; }
 
   /// Of the images, the outputs of the blocks and the pooled features.
   const std::vector<Quantization>& activations() const { return activations_; }
@@ -97,7 +97,7 @@ class QuantizedVgg {
   }
 
  private:
-  static void require_activations(const nn::RepOptVggConfig& config, const std::vector<Quantization>& activations) {
+  static void require_activations(const nn::VggConfig& config, const std::vector<Quantization>& activations) {
     const std::vector<std::string> names = activation_names(config);
     require(activations.size() == names.size(), "there are ", activations.size(), " quantizations, the network has ",
             names.size(), " places for them");
@@ -110,8 +110,8 @@ class QuantizedVgg {
   }
 
   template <class T>
-  static std::vector<QuantizedWeights> quantized(const nn::RepOptVgg<T>& model,
-                                                 const std::vector<Quantization>& activations, Scheme scheme) {
+  static std::vector<QuantizedWeights> quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations,
+                                                 Scheme scheme) {
     require_activations(model.config(), activations);
     std::vector<QuantizedWeights> weights;
     for (std::size_t i = 0; i < model.blocks().size(); ++i)
@@ -160,7 +160,7 @@ class QuantizedVgg {
     return logits_;
   }
 
-  nn::RepOptVggConfig config_;
+  nn::VggConfig config_;
   std::vector<Quantization> activations_;
   std::vector<QuantizedConv> layers_;
   std::vector<std::vector<FixedPoint>> factors_;  ///< of each block, from the units of its sums to those of its output

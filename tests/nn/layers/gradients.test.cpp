@@ -233,13 +233,13 @@ TEST_CASE("Cross entropy of a masked class is finite without smoothing") {
   CHECK(cross_entropy<double>(logits, std::vector<int>{0}, 0, grad) == doctest::Approx(std::log(2.0)));
 }
 
-TEST_CASE("RepOptVgg has the gradients of all parameters in every mode") {
-  const RepOptVggConfig config = tiny_config();
+TEST_CASE("Vgg has the gradients of all parameters in every mode") {
+  const VggConfig config = tiny_config();
   for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::deploy}) {
     CAPTURE(to_string(mode));
     Random random(13);
     const bool scaled = mode == Mode::csla || mode == Mode::hyper_search;
-    RepOptVgg<double> model(config, mode, 1, scaled ? mixed_sign_scales<double>(config, 2) : Scales<double>{});
+    Vgg<double> model(config, mode, 1, scaled ? mixed_sign_scales<double>(config, 2) : Scales<double>{});
     const Tensor<double> images = random_tensor<double>(random, {4, 8, 8, 3});
     const std::vector<int> labels{0, 3, 1, 4};
     Tensor<double> grad_logits, ignored;

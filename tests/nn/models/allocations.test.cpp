@@ -53,11 +53,10 @@ namespace {
 /// Calls of malloc() in each of some training steps, but in zero_grad(), which makes the parameters' names.
 template <class Optimizer, class T>
 std::vector<long> allocations_by_step(Mode mode, const typename Optimizer::Options& options) {
-  const RepOptVggConfig config = repopt_vgg_preset("cifar-small");
-  const Scales<T> scales = search::sqrt_scales<T>(config);
-  RepOptVgg<T> model = mode == Mode::target
-                           ? target_from_prior<T>(config, 0, scales)
-                           : RepOptVgg<T>(config, mode, 0, mode == Mode::repvgg ? Scales<T>{} : scales);
+  const VggConfig config = vgg_preset("cifar-small");
+  const Scales<T> scales = nn::sqrt_scales<T>(config);
+  Vgg<T> model = mode == Mode::target ? target_from_prior<T>(config, 0, scales)
+                                      : Vgg<T>(config, mode, 0, mode == Mode::repvgg ? Scales<T>{} : scales);
   Optimizer optimizer;
   add_parameters(optimizer, model, options,
                  mode == Mode::target ? prior_blocks(config, scales) : std::map<std::string, CslaBlock<T>>{});

@@ -16,11 +16,11 @@
 
 using namespace repopt;
 using namespace repopt::nn;
-using namespace repopt::search;
+using namespace repopt::nn;
 using namespace repopt::testing;
 
 TEST_CASE("ones_scales are 1, for every scale that the network has") {
-  const RepOptVggConfig config = tiny_config();
+  const VggConfig config = tiny_config();
   const Scales<float> scales = ones_scales<float>(config);
   const auto lengths = scale_lengths(config);
   CHECK(scales.size() == 6 * 2 + 2);  // stage1.0 and stage2.1 have an identity
@@ -29,7 +29,7 @@ TEST_CASE("ones_scales are 1, for every scale that the network has") {
 }
 
 TEST_CASE("sqrt_scales are 1, sqrt(2), sqrt(2/2), sqrt(2/3), ... within a stage, and 1 for the identities") {
-  const Scales<double> scales = sqrt_scales<double>(repopt_vgg_preset("B1"));
+  const Scales<double> scales = sqrt_scales<double>(vgg_preset("B1"));
   const auto scale = [&](const char* name) {
     const std::vector<double>& values = scales.at(name);
     for (const double value : values) CHECK(value == values.front());
@@ -46,9 +46,9 @@ TEST_CASE("sqrt_scales are 1, sqrt(2), sqrt(2/2), sqrt(2/3), ... within a stage,
 }
 
 TEST_CASE("searched_scales are the trained scales, and fit a network of constant ones") {
-  const RepOptVggConfig config = tiny_config();
+  const VggConfig config = tiny_config();
   const Scales<double> start = sqrt_scales<double>(config);
-  RepOptVgg<double> model(config, Mode::hyper_search, 1, start);
+  Vgg<double> model(config, Mode::hyper_search, 1, start);
   CHECK(searched_scales(model) == start);
 
   Random random(1);
@@ -62,14 +62,14 @@ TEST_CASE("searched_scales are the trained scales, and fit a network of constant
   optimizer.step();
   const Scales<double> found = searched_scales(model);
   for (const auto& [name, values] : found) CHECK(values != start.at(name));
-  RepOptVgg<double>(config, Mode::csla, 1, found);
+  Vgg<double>(config, Mode::csla, 1, found);
 
-  RepOptVgg<double> repvgg(config, Mode::repvgg, 1);
+  Vgg<double> repvgg(config, Mode::repvgg, 1);
   CHECK_THROWS_WITH_AS(searched_scales(repvgg), "mode repvgg has no scales", std::invalid_argument);
 }
 
 TEST_CASE("with_identity_one resets the identities alone") {
-  const RepOptVggConfig config = tiny_config();
+  const VggConfig config = tiny_config();
   const Scales<double> scales = mixed_sign_scales<double>(config, 1), reset = with_identity_one(config, scales);
   REQUIRE(reset.size() == scales.size());
   for (const auto& [name, values] : reset)

@@ -22,7 +22,7 @@ using namespace repopt::testing;
 
 namespace {
 
-RepOptVgg<double> scaled_model(Mode mode, std::uint64_t seed = 1) {
+Vgg<double> scaled_model(Mode mode, std::uint64_t seed = 1) {
   return {tiny_config(), mode, seed, mixed_sign_scales<double>(tiny_config(), 2)};
 }
 
@@ -43,12 +43,12 @@ TEST_CASE("The equivalent target has the CSLA network's outputs, in training and
   const Tensor<double> x = random_tensor<double>(random, {3, 8, 8, 3});
   for (const Mode mode : {Mode::csla, Mode::hyper_search}) {
     CAPTURE(to_string(mode));
-    RepOptVgg<double> csla = scaled_model(mode);
+    Vgg<double> csla = scaled_model(mode);
     csla.visit_parameters([&](const std::string& name, Parameter<double>& parameter) {
       if (name.find(".bn.") != name.npos)
         fill_random<double>(random, parameter.value, name.ends_with("running_var") ? 0.2 : -1, 1);
     });
-    RepOptVgg<double> target = equivalent_target(csla);
+    Vgg<double> target = equivalent_target(csla);
     CHECK(target.mode() == Mode::target);
     for (const Phase phase : {Phase::eval, Phase::train, Phase::eval})
       CHECK(relative_error(target.forward(x, phase).values(), csla.forward(x, phase).values()) < 1e-12);
@@ -58,18 +58,18 @@ TEST_CASE("The equivalent target has the CSLA network's outputs, in training and
 TEST_CASE("target_from_prior starts as the CSLA network of the same seed and scales") {
   Random random(2);
   const Tensor<double> x = random_tensor<double>(random, {3, 8, 8, 3});
-  RepOptVgg<double> csla = scaled_model(Mode::csla, 5);
+  Vgg<double> csla = scaled_model(Mode::csla, 5);
   auto target = target_from_prior<double>(tiny_config(), 5, mixed_sign_scales<double>(tiny_config(), 2));
   CHECK(relative_error(target.forward(x, Phase::train).values(), csla.forward(x, Phase::train).values()) < 1e-12);
 }
 
 TEST_CASE("A network without CSLA blocks has no equivalent target") {
-  RepOptVgg<double> target(tiny_config(), Mode::target, 1);
+  Vgg<double> target(tiny_config(), Mode::target, 1);
   CHECK_THROWS_WITH_AS(equivalent_target(target), "mode target has no CSLA blocks", std::invalid_argument);
 }
 
 TEST_CASE("prior_block is the block whose branches the CSLA network has") {
-  RepOptVgg<double> csla = scaled_model(Mode::csla);
+  Vgg<double> csla = scaled_model(Mode::csla);
   const auto blocks = prior_blocks(tiny_config(), mixed_sign_scales<double>(tiny_config(), 2));
   const std::vector<BlockSpec> specs = tiny_config().block_specs();
   REQUIRE(blocks.size() == specs.size());
@@ -90,7 +90,7 @@ TEST_CASE("prior_block is the block whose branches the CSLA network has") {
 TEST_CASE("Kernels, the linear weight and the identity's scale decay, batch norms, biases and trained scales do not") {
   const Sgd::Options options{.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true};
   using Kinds = std::set<std::string>;
-  const auto check = [&](RepOptVgg<double> model, const Kinds& decayed, const Kinds& not_decayed) {
+  const auto check = [&](Vgg<double> model, const Kinds& decayed, const Kinds& not_decayed) {
     CAPTURE(to_string(model.mode()));
     RepSgd<double> optimizer;
     add_parameters(optimizer, model, options);
@@ -116,7 +116,7 @@ TEST_CASE("Kernels, the linear weight and the identity's scale decay, batch norm
 }
 
 TEST_CASE("A kernel gets the block under its name, the others stand for themselves") {
-  RepOptVgg<double> model(tiny_config(), Mode::target, 1);
+  Vgg<double> model(tiny_config(), Mode::target, 1);
   auto blocks = prior_blocks(tiny_config(), mixed_sign_scales<double>(tiny_config(), 2));
   blocks.erase("stage1.0.conv.weight");
   RepSgd<double> optimizer;
@@ -129,7 +129,7 @@ TEST_CASE("A kernel gets the block under its name, the others stand for themselv
 }
 
 TEST_CASE("A block for a kernel that the network lacks is refused, and the optimizer is left as it was") {
-  RepOptVgg<double> model(tiny_config(), Mode::target, 1);
+  Vgg<double> model(tiny_config(), Mode::target, 1);
   RepSgd<double> optimizer;
   auto blocks = prior_blocks(tiny_config(), mixed_sign_scales<double>(tiny_config(), 2));
   for (const char* name : {"stage9.0.conv.weight", "stage0.bn.weight"}) {
@@ -145,7 +145,7 @@ TEST_CASE("A block of another layout, or for a network that trains its branches 
   const Scales<double> scales = mixed_sign_scales<double>(tiny_config(), 2);
   auto blocks = prior_blocks(tiny_config(), scales);
   RepSgd<double> optimizer;
-  RepOptVgg<double> csla = scaled_model(Mode::csla), target(tiny_config(), Mode::target, 1);
+  Vgg<double> csla = scaled_model(Mode::csla), target(tiny_config(), Mode::target, 1);
   CHECK_THROWS_WITH_AS(add_parameters(optimizer, csla, {.lr = 0.1}, blocks),
                        "mode csla trains the branches of its blocks one by one: it takes no blocks",
                        std::invalid_argument);
@@ -159,13 +159,13 @@ TEST_CASE("A block of another layout, or for a network that trains its branches 
 TEST_CASE("A deployed network trained with its blocks follows the target network of frozen batch norms") {
   const auto scales = mixed_sign_scales<double>(tiny_config(), 2);
   const Sgd::Options options{.lr = 0.1, .momentum = 0.9, .weight_decay = 1e-2, .nesterov = true};
-  RepOptVgg<double> target(tiny_config(), Mode::target, 1);
+  Vgg<double> target(tiny_config(), Mode::target, 1);
   Random random(6);
   target.visit_parameters([&](const std::string& name, Parameter<double>& parameter) {
     if (name.find(".bn.") != name.npos)
       fill_random<double>(random, parameter.value, name.ends_with("running_var") ? 0.2 : -1, 1);
   });
-  RepOptVgg<double> plain = deployed(target);
+  Vgg<double> plain = deployed(target);
   RepSgd<double> rep, deployed_rep;
   add_parameters(rep, target, options, prior_blocks(tiny_config(), scales));
   add_parameters(deployed_rep, plain, options, deployed_blocks(target, scales));

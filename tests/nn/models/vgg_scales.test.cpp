@@ -1,3 +1,4 @@
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "repopt/core/scales.hpp"
 
 #include <doctest/doctest.h>
@@ -6,13 +7,14 @@
 #include <string>
 #include <vector>
 
+using namespace repopt;
 using namespace repopt::nn;
 
 namespace {
 
 Scales<float> ones(const char* preset) {
   Scales<float> scales;
-  for (const auto& [name, length] : scale_lengths(repopt_vgg_preset(preset))) scales[name].assign(length, 1);
+  for (const auto& [name, length] : scale_lengths(vgg_preset(preset))) scales[name].assign(length, 1);
   return scales;
 }
 
@@ -30,7 +32,7 @@ TEST_CASE("LayerOrder is the order of the layers, whatever their numbers") {
       CHECK(before(ordered[i], ordered[j]) == (i < j));
     }
 
-  for (const RepOptVggConfig& preset : repopt_vgg_presets()) {
+  for (const VggConfig& preset : vgg_presets()) {
     std::vector<std::string> layers, specs;
     for (const auto& [name, length] : scale_lengths(preset))
       if (const std::string layer(ScaleName(name).layer); layers.empty() || layers.back() != layer)
@@ -55,8 +57,7 @@ TEST_CASE("A scale's name has a layer and a kind") {
 
 TEST_CASE("Scales fit the presets that have just their names and lengths") {
   using Names = std::vector<std::string>;
-  for (const RepOptVggConfig& preset : repopt_vgg_presets())
-    CHECK(fitting_presets(ones(preset.name.c_str())) == Names{preset.name});
+  for (const VggConfig& preset : vgg_presets()) CHECK(fitting_presets(ones(preset.name.c_str())) == Names{preset.name});
   Scales<float> scales = ones("B1");
   scales["stage1.0.scale_conv.weight"].pop_back();
   CHECK(fitting_presets(scales).empty());

@@ -9,7 +9,7 @@
 #include "repopt/nn/models/hyper_search.hpp"
 #include "support/temporary_folder.hpp"
 
-using repopt::nn::Scales;
+using repopt::Scales;
 using repopt::testing::TemporaryFolder;
 
 namespace {
@@ -17,7 +17,7 @@ namespace {
 /// A training by these scales must be refused, and leave nothing.
 void refuses(const Scales<float>& scales, const char* message, bool average = false) {
   const TemporaryFolder folder;
-  repopt::io::save_scales<float>(folder / "scales", scales);
+  repopt::formats::save_scales<float>(folder / "scales", scales);
   repopt_cifar::TrainOptions options;
   options.data = "synthetic";
   options.model = "cifar-small";
@@ -32,7 +32,7 @@ void refuses(const Scales<float>& scales, const char* message, bool average = fa
 }  // namespace
 
 TEST_CASE("train refuses scales that do not fit, or that cannot train, before it writes anything") {
-  const auto good = repopt::search::sqrt_scales<float>(repopt::nn::repopt_vgg_preset("cifar-small"));
+  const auto good = repopt::nn::sqrt_scales<float>(repopt::nn::vgg_preset("cifar-small"));
   const auto with = [&](auto change) {
     Scales<float> scales = good;
     change(scales);

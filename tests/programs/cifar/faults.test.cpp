@@ -12,8 +12,8 @@ using namespace repopt;
 using namespace repopt_cifar;
 
 TEST_CASE("A fault names what is not finite and where, for the network from its input on") {
-  const nn::RepOptVggConfig config{.stem = 2, .widths = {2, 2, 2, 2}, .blocks = {1, 1, 1, 1}};
-  nn::RepOptVgg<float> model(config, nn::Mode::target, 0);
+  const nn::VggConfig config{.stem = 2, .widths = {2, 2, 2, 2}, .blocks = {1, 1, 1, 1}};
+  nn::Vgg<float> model(config, nn::Mode::target, 0);
   RepSgd<float> optimizer;
   nn::add_parameters(optimizer, model, {.lr = 0.1}, {});
   CHECK(network_fault(model) == std::nullopt);

@@ -52,7 +52,7 @@ TEST_CASE("Summaries are over the finite values, in the order of the layers") {
 }
 
 TEST_CASE("The picture has a column for each of up to three kinds, else a row for each scale") {
-  const auto svg = [](const repopt::nn::Scales<double>& scales) { return scales_svg("file", {}, summarize(scales)); };
+  const auto svg = [](const repopt::Scales<double>& scales) { return scales_svg("file", {}, summarize(scales)); };
   const std::string three = svg({{"l1.x.weight", {1}}, {"l1.y.weight", {1}}, {"l2.x.weight", {1}}, {"l2.z", {-1}}});
   CHECK(count(three, ">l1<") == 1);
   CHECK(count(three, ">l2<") == 1);
@@ -65,7 +65,7 @@ TEST_CASE("The picture has a column for each of up to three kinds, else a row fo
 }
 
 TEST_CASE("The picture shows what is negative or not finite, whatever the names and values") {
-  const auto svg = [](const repopt::nn::Scales<double>& scales) { return scales_svg("file", {}, summarize(scales)); };
+  const auto svg = [](const repopt::Scales<double>& scales) { return scales_svg("file", {}, summarize(scales)); };
   CHECK(count(svg({{"a", {-1, -2, -0.5, 3}}}), ">3</text>") == 1);  // no tick stands at 3: they are 2 apart
   CHECK(count(svg({{"a", {1, not_a_number}}}), ">NaN</text>") == 1);
   for (const std::vector<double>& values :
@@ -78,8 +78,8 @@ TEST_CASE("The picture shows what is negative or not finite, whatever the names 
 
 TEST_CASE("Scales of any network are shown, and the models that they fit are named") {
   const TemporaryFolder folder;
-  const auto show = [&](const repopt::nn::Scales<float>& scales) {
-    repopt::io::save_scales(folder / "scales", scales);
+  const auto show = [&](const repopt::Scales<float>& scales) {
+    repopt::formats::save_scales(folder / "scales", scales);
     return show_scales({.file = folder / "scales", .out = folder / "scales.svg"});
   };
   const Json foreign = show({{"blocks.0.0.ghost1.fusion_scale.weight", {-1, 2}}, {"blocks.0.0.ghost1.other", {1}}});
@@ -90,8 +90,8 @@ TEST_CASE("Scales of any network are shown, and the models that they fit are nam
   CHECK(foreign.at("scales").at(0).at("mean") == 0.5);
   CHECK(count(read_bytes(folder / "scales.svg"), ">blocks.0.0.ghost1<") == 1);
 
-  repopt::nn::Scales<float> small;
-  for (const auto& [name, length] : repopt::nn::scale_lengths(repopt::nn::repopt_vgg_preset("cifar-small")))
+  repopt::Scales<float> small;
+  for (const auto& [name, length] : repopt::nn::scale_lengths(repopt::nn::vgg_preset("cifar-small")))
     small[name].assign(length, 1);
   CHECK(show(small).at("fits") == Json{"cifar-small"});
   CHECK_THROWS_WITH_AS(show({}), ((folder / "scales").string() + " holds no scales").c_str(), std::runtime_error);

@@ -10,7 +10,7 @@
 using namespace repopt_cifar::study;
 
 TEST_CASE("The taps of GradMult are s^2 + t^2 at the centre, 1 more on its diagonal, and s^2 elsewhere") {
-  const std::vector<repopt::nn::BlockSpec> specs = repopt::nn::repopt_vgg_preset("cifar-deep").block_specs();
+  const std::vector<repopt::nn::BlockSpec> specs = repopt::nn::vgg_preset("cifar-deep").block_specs();
   const repopt::nn::BlockSpec& spec = specs[1];
   REQUIRE(spec.has_identity());
   std::vector<float> s(16), t(16);

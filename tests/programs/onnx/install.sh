@@ -2,10 +2,10 @@
 # Installs what the test `onnx` needs, so that it is not skipped: onnxruntime and onnx from PyPI, in a virtual environment.
 # Where pip cannot get them: node and python3 with onnx by apt-get, and onnxruntime-node by npm. Where npm cannot either,
 # it says so, and the test will be skipped.
-# Usage: sh tests/onnx/install.sh [FOLDER]   (default: build/release/tests/onnx, where the test looks)
+# Usage: sh tests/programs/onnx/install.sh [FOLDER]   (default: build/release/tests/onnx, where the test looks)
 set -eu
 
-folder=${1:-$(dirname "$0")/../../build/release/tests/onnx}
+folder=${1:-$(dirname "$0")/../../../build/release/tests/onnx}
 mkdir -p "$folder"
 cd "$folder"
 

@@ -31,7 +31,7 @@ void write_reference(const ModelInfo& info, const repopt::io::ImageDataset& pict
     const auto values = forward(batch).values();
     logits.insert(logits.end(), values.begin(), values.end());
   }
-  repopt::io::SafetensorsWriter writer;
+  repopt::formats::SafetensorsWriter writer;
   writer.add("images", {pictures.size(), 3, 32, 32}, images);
   writer.add("logits", {pictures.size(), info.classes}, logits);
   writer.save(path);
@@ -42,7 +42,7 @@ void write_reference(const ModelInfo& info, const repopt::io::ImageDataset& pict
 int main(int argc, char** argv) try {
   repopt::require(argc == 5, "usage: onnx_reference WEIGHTS DATA COUNT OUT");
   const repopt::io::ImageDataset pictures = PictureSets::load(argv[2], std::stoul(argv[3])).test;
-  if (network_format(repopt::io::Safetensors::load(argv[1])) == NetworkFormat::int8) {
+  if (network_format(repopt::formats::Safetensors::load(argv[1])) == NetworkFormat::int8) {
     auto [info, model] = load_quantized_network(argv[1]);
     const auto forward = [&model = model](const Images& x) -> const Images& { return model.forward(x); };
     write_reference(info, pictures, forward, argv[4]);

@@ -15,7 +15,7 @@ elif node -e "require('onnxruntime-node')" 2>/dev/null && /usr/bin/python3 -c 'i
   python=/usr/bin/python3
   run_model() { node "$here/compare.js" "$@"; }
 else
-  echo "skipped: no ONNX Runtime in $folder, of PyPI or npm; tests/onnx/install.sh installs it"
+  echo "skipped: no ONNX Runtime in $folder, of PyPI or npm; tests/programs/onnx/install.sh installs it"
   exit 77
 fi
 

@@ -10,17 +10,17 @@ void Processes::require_same(std::string_view, const std::string&) {}
 int Processes::run(const std::function<int()>& command) { return command(); }
 
 template <class T>
-void Processes::average(repopt::nn::RepOptVgg<T>&) {}
+void Processes::average(repopt::nn::Vgg<T>&) {}
 template <class T>
-void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<T>&) {}
+void Processes::synchronize_batch_norms(repopt::nn::Vgg<T>&) {}
 template <class T>
-void Processes::require_same(repopt::nn::RepOptVgg<T>&) {}
+void Processes::require_same(repopt::nn::Vgg<T>&) {}
 
-template void Processes::average(repopt::nn::RepOptVgg<float>&);
-template void Processes::average(repopt::nn::RepOptVgg<double>&);
-template void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<float>&);
-template void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<double>&);
-template void Processes::require_same(repopt::nn::RepOptVgg<float>&);
-template void Processes::require_same(repopt::nn::RepOptVgg<double>&);
+template void Processes::average(repopt::nn::Vgg<float>&);
+template void Processes::average(repopt::nn::Vgg<double>&);
+template void Processes::synchronize_batch_norms(repopt::nn::Vgg<float>&);
+template void Processes::synchronize_batch_norms(repopt::nn::Vgg<double>&);
+template void Processes::require_same(repopt::nn::Vgg<float>&);
+template void Processes::require_same(repopt::nn::Vgg<double>&);
 
 }  // namespace repopt_cifar

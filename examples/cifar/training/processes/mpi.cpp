@@ -21,12 +21,12 @@ void Processes::sum(std::span<double> values) {
 }
 
 template <class T>
-void Processes::average(repopt::nn::RepOptVgg<T>& model) {
+void Processes::average(repopt::nn::Vgg<T>& model) {
   if (size() > 1) repopt::mpi::average_gradients(*all, model);
 }
 
 template <class T>
-void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<T>& model) {
+void Processes::synchronize_batch_norms(repopt::nn::Vgg<T>& model) {
   if (size() > 1) repopt::mpi::synchronize_batch_norms(*all, model);
 }
 
@@ -35,7 +35,7 @@ void Processes::require_same(std::string_view what, const std::string& text) {
 }
 
 template <class T>
-void Processes::require_same(repopt::nn::RepOptVgg<T>& model) {
+void Processes::require_same(repopt::nn::Vgg<T>& model) {
   if (size() > 1) repopt::mpi::require_same_parameters(*all, model);
 }
 
@@ -48,11 +48,11 @@ int Processes::run(const std::function<int()>& command) {
   return status;
 }
 
-template void Processes::average(repopt::nn::RepOptVgg<float>&);
-template void Processes::average(repopt::nn::RepOptVgg<double>&);
-template void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<float>&);
-template void Processes::synchronize_batch_norms(repopt::nn::RepOptVgg<double>&);
-template void Processes::require_same(repopt::nn::RepOptVgg<float>&);
-template void Processes::require_same(repopt::nn::RepOptVgg<double>&);
+template void Processes::average(repopt::nn::Vgg<float>&);
+template void Processes::average(repopt::nn::Vgg<double>&);
+template void Processes::synchronize_batch_norms(repopt::nn::Vgg<float>&);
+template void Processes::synchronize_batch_norms(repopt::nn::Vgg<double>&);
+template void Processes::require_same(repopt::nn::Vgg<float>&);
+template void Processes::require_same(repopt::nn::Vgg<double>&);
 
 }  // namespace repopt_cifar

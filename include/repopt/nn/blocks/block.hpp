@@ -1,20 +1,17 @@
 // Block: what a VGG-style network is a sequence of.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <string>
 
 #include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/lazy_tensor.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
-
-/// Memory for the gradients of branches, shared by all blocks of a network.
-template <class T>
-using GradScratch = std::array<Tensor<T>, 2>;
 
 /// A convolution of some structure, batch norm and ReLU.
 template <class T>

@@ -7,6 +7,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/engine/conv.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/channel_moments.hpp"
 #include "repopt/tensor/lazy_tensor.hpp"
 #include "repopt/tensor/tensor.hpp"

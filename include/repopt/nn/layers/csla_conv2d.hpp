@@ -1,8 +1,8 @@
 // CslaConv2d: the CSLA block itself, every branch computed and trained by itself.
 #pragma once
 
+#include <array>
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,14 +12,16 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/nn/blocks/block.hpp"
-#include "repopt/nn/blocks/fused_conv.hpp"
-#include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/layers/scale.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
+
+/// Memory for the gradients of branches, shared by all blocks of a network.
+template <class T>
+using GradScratch = std::array<Tensor<T>, 2>;
 
 /// y = sum_i s_i * conv(x, W_i), computed branch by branch (arXiv 2205.15242, section 3): what the target kernel with a
 /// RepOptimizer imitates, or with trained scales the model of Hyper-Search.
@@ -143,42 +145,6 @@ class CslaConv2d {
   bool requires_input_grad_ = true;
   Tensor<T> y_, grad_;
   GradScratch<T> scratch_;
-};
-
-/// CslaConv2d, bn, ReLU: the block of modes csla and hyper_search.
-template <class T>
-class CslaBnRelu final : public Block<T> {
- public:
-  CslaConv2d<T> conv;  ///< the branches
-  BatchNorm2d<T> bn;   ///< after their addition, with the ReLU
-
-  /// `csla_conv` must have its branches.
-  explicit CslaBnRelu(CslaConv2d<T> csla_conv, std::size_t out_channels)
-      : conv(std::move(csla_conv)), bn(out_channels, Activation::relu) {}
-
-  LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) override {
-    return bn.forward_lazily(conv.forward(x.evaluate(x_)), phase);
-  }
-
-  void backward(Tensor<T>& grad, GradScratch<T>& scratch) override {
-    bn.backward(grad);
-    conv.backward(grad, scratch);
-  }
-
-  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
-    conv.visit_parameters(prefix, visit);
-    bn.visit_parameters(prefix + ".bn", visit);
-  }
-
-  void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override { visit(bn); }
-
-  FusedConv<T> fused() const override {
-    const std::vector<T> kernel = conv.equivalent_kernel();
-    return fuse<T>(conv.target(), {{conv.target(), kernel, bn}});
-  }
-
- private:
-  Tensor<T> x_;
 };
 
 }  // namespace repopt::nn

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/channel_sums.hpp"
 #include "repopt/tensor/tensor.hpp"
 

@@ -12,14 +12,13 @@
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 
-namespace repopt::search {
-
-using nn::Scales;
+namespace repopt::nn {
 
 /// All scales, and the identities' initial weights, 1.
 template <class T>
-Scales<T> ones_scales(const nn::RepOptVggConfig& config) {
+Scales<T> ones_scales(const nn::VggConfig& config) {
   Scales<T> scales;
   for (const auto& [name, length] : nn::scale_lengths(config)) scales[name].assign(length, T(1));
   return scales;
@@ -28,7 +27,7 @@ Scales<T> ones_scales(const nn::RepOptVggConfig& config) {
 /// Where Hyper-Search starts (arXiv 2205.15242, section 4): sqrt(2 / l) for block l of a stage, 1 for its first block,
 /// l = 0, and for the identities.
 template <class T>
-Scales<T> sqrt_scales(const nn::RepOptVggConfig& config) {
+Scales<T> sqrt_scales(const nn::VggConfig& config) {
   Scales<T> scales = ones_scales<T>(config);
   for (const nn::BlockSpec& spec : config.block_specs())
     if (spec.index_in_stage > 0)
@@ -40,7 +39,7 @@ Scales<T> sqrt_scales(const nn::RepOptVggConfig& config) {
 
 /// The identities' initial weights set to 1, instead of what the search found.
 template <class T>
-Scales<T> with_identity_one(const nn::RepOptVggConfig& config, Scales<T> scales) {
+Scales<T> with_identity_one(const nn::VggConfig& config, Scales<T> scales) {
   for (const nn::BlockSpec& spec : config.block_specs())
     if (spec.has_identity()) scales[nn::scale_name(spec, "scale_identity")].assign(spec.shape.out_channels, T(1));
   return scales;
@@ -58,7 +57,7 @@ Scales<T> averaged_over_channels(Scales<T> scales) {
 
 /// The scales of a trained network of mode hyper_search (or csla). Throws std::invalid_argument for another mode.
 template <class T>
-Scales<T> searched_scales(nn::RepOptVgg<T>& model) {
+Scales<T> searched_scales(nn::Vgg<T>& model) {
   require(model.mode() == nn::Mode::hyper_search || model.mode() == nn::Mode::csla, "mode ",
           nn::to_string(model.mode()), " has no scales");
   Scales<T> scales;
@@ -96,7 +95,7 @@ ScaleDiagnostics diagnose(const Scales<T>& scales, const Scales<T>& start) {
     const auto from = start.find(name);
     require(from != start.end() && from->second.size() == values.size(), "the start has no '", name, "' of ",
             values.size(), " elements");
-    Movement& movement = nn::ScaleName(name).kind == "scale_identity" ? identities : branches;
+    Movement& movement = ScaleName(name).kind == "scale_identity" ? identities : branches;
     for (std::size_t c = 0; c < values.size(); ++c) {
       const double scale = double(values[c]), began = double(from->second[c]);
       ++found.count;
@@ -113,4 +112,4 @@ ScaleDiagnostics diagnose(const Scales<T>& scales, const Scales<T>& start) {
   return found;
 }
 
-}  // namespace repopt::search
+}  // namespace repopt::nn

@@ -13,8 +13,10 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/blocks/conv_bn_relu.hpp"
+#include "repopt/nn/blocks/csla_bn_relu.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 namespace repopt::nn {
@@ -32,10 +34,10 @@ CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
 /// The target network that computes what `csla`, in mode csla or hyper_search, computes now: each kernel is its block's
 /// equivalent kernel, everything else is copied. Throws std::invalid_argument for another mode.
 template <class T>
-RepOptVgg<T> equivalent_target(RepOptVgg<T>& csla) {
+Vgg<T> equivalent_target(Vgg<T>& csla) {
   require(csla.mode() == Mode::csla || csla.mode() == Mode::hyper_search, "mode ", to_string(csla.mode()),
           " has no CSLA blocks");
-  RepOptVgg<T> target(csla.config(), Mode::target, 0);
+  Vgg<T> target(csla.config(), Mode::target, 0);
   std::map<std::string, const Parameter<T>*> source;
   csla.visit_parameters([&](const std::string& name, Parameter<T>& parameter) { source[name] = &parameter; });
   target.visit_parameters([&](const std::string& name, Parameter<T>& p) { p.value = source.at(name)->value; });
@@ -47,14 +49,14 @@ RepOptVgg<T> equivalent_target(RepOptVgg<T>& csla) {
 
 /// A target network that starts as the CSLA network of the same seed and scales would: the rule of initialization.
 template <class T>
-RepOptVgg<T> target_from_prior(const RepOptVggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
-  RepOptVgg<T> csla(config, Mode::csla, seed, scales);
+Vgg<T> target_from_prior(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
+  Vgg<T> csla(config, Mode::csla, seed, scales);
   return equivalent_target(csla);
 }
 
 /// The CSLA blocks of a target network's kernels, by parameter name.
 template <class T>
-std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, const Scales<T>& scales) {
+std::map<std::string, CslaBlock<T>> prior_blocks(const VggConfig& config, const Scales<T>& scales) {
   std::map<std::string, CslaBlock<T>> blocks;
   for (const BlockSpec& spec : config.block_specs())
     blocks.emplace(spec.name + ".conv.weight", prior_block(spec, scales));
@@ -66,7 +68,7 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const RepOptVggConfig& config, 
 /// network of frozen batch norms that is trained with prior_blocks(). Throws std::invalid_argument for another mode
 /// than target, or if a scale is missing or its length is wrong.
 template <class T>
-std::map<std::string, CslaBlock<T>> deployed_blocks(const RepOptVgg<T>& target, const Scales<T>& scales) {
+std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const Scales<T>& scales) {
   require(target.mode() == Mode::target, "mode ", to_string(target.mode()), " is not trained by the rule of iteration");
   std::map<std::string, CslaBlock<T>> blocks;
   const std::vector<BlockSpec> specs = target.config().block_specs();
@@ -86,7 +88,7 @@ std::map<std::string, CslaBlock<T>> deployed_blocks(const RepOptVgg<T>& target, 
 /// model or is for another shape, the model computes its CSLA blocks itself, or the optimizer has one of the names
 /// already; then the optimizer is as before.
 template <class Rule, class T>
-void add_parameters(RepOptimizer<Rule, T>& optimizer, RepOptVgg<T>& model, const typename Rule::Options& options,
+void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
   require(blocks.empty() || (model.mode() != Mode::csla && model.mode() != Mode::hyper_search), "mode ",
           to_string(model.mode()), " trains the branches of its blocks one by one: it takes no blocks");

@@ -1,4 +1,4 @@
-// RepOptVgg: the network in its modes.
+// Vgg: the network in its modes.
 #pragma once
 
 #include <algorithm>
@@ -11,18 +11,21 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
-#include "repopt/base/random.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/blocks/block.hpp"
 #include "repopt/nn/blocks/conv_bias_relu.hpp"
 #include "repopt/nn/blocks/conv_bn_relu.hpp"
+#include "repopt/nn/blocks/csla_bn_relu.hpp"
 #include "repopt/nn/blocks/rep_vgg_block.hpp"
 #include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
 #include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/init.hpp"
 #include "repopt/nn/layers/linear.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/layers/pooling.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "repopt/tensor/lazy_tensor.hpp"
 #include "repopt/tensor/tensor.hpp"
 
@@ -40,14 +43,14 @@ constexpr std::string_view to_string(Mode mode) {
 
 /// Blocks, global average pooling, a linear layer. Parameter names are those of the published models.
 template <class T>
-class RepOptVgg {
+class Vgg {
  public:
   Linear<T> linear;  ///< from the pooled features to the logits
 
   /// Kernels and the linear layer start as PyTorch's, from `seed`. `scales` are the constants of mode csla or the
   /// initial ones of hyper_search, and the identities' initial weights; the other modes take none. Throws
   /// std::invalid_argument if a scale is missing or its length is wrong.
-  RepOptVgg(RepOptVggConfig config, Mode mode, std::uint64_t seed, const Scales<T>& scales = {})
+  Vgg(VggConfig config, Mode mode, std::uint64_t seed, const Scales<T>& scales = {})
       : linear(config.widths.back(), config.classes), config_(std::move(config)), mode_(mode) {
     require(scales.empty() || mode == Mode::csla || mode == Mode::hyper_search, "mode ", to_string(mode),
             " takes no scales");
@@ -67,7 +70,7 @@ class RepOptVgg {
 
   /// As given to the constructor.
   /// @{
-  const RepOptVggConfig& config() const { return config_; }
+  const VggConfig& config() const { return config_; }
   Mode mode() const { return mode_; }
   /// @}
 
@@ -152,7 +155,7 @@ class RepOptVgg {
 
   void configure(Conv2d<T>& conv) const { conv.algorithm = config_.algorithm; }
 
-  RepOptVggConfig config_;
+  VggConfig config_;
   Mode mode_;
   std::vector<std::unique_ptr<Block<T>>> blocks_;
   GlobalAveragePooling<T> pooling_;
@@ -164,8 +167,8 @@ class RepOptVgg {
 /// The network as it is deployed: in mode deploy, with the outputs that `model`, of any mode, has in evaluation. Throws
 /// std::invalid_argument if a scale of a block is not finite.
 template <class T>
-RepOptVgg<T> deployed(const RepOptVgg<T>& model) {
-  RepOptVgg<T> plain(model.config(), Mode::deploy, 0);
+Vgg<T> deployed(const Vgg<T>& model) {
+  Vgg<T> plain(model.config(), Mode::deploy, 0);
   for (std::size_t i = 0; i < model.blocks().size(); ++i) {
     FusedConv<T> fused = model.blocks()[i]->fused();
     auto& block = dynamic_cast<ConvBiasRelu<T>&>(*plain.blocks()[i]);

@@ -1,4 +1,4 @@
-// RepOptVggConfig: the architectures, as data.
+// VggConfig: the architectures, as data.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,7 @@ struct BlockSpec {
 
 /// RepOpt-VGG's dimensions: stage 0 is one block, each of four stages starts with its stride, then global average
 /// pooling and a linear layer.
-struct RepOptVggConfig {
+struct VggConfig {
   std::string name = "custom";                        ///< the preset's, e.g. "B1"
   std::size_t stem = 64;                              ///< channels of stage 0
   std::array<std::size_t, 4> widths{};                ///< channels of stages 1 to 4
@@ -72,9 +72,9 @@ struct RepOptVggConfig {
 };
 
 /// The presets: CIFAR's for 32x32 images and 10 classes, the published ones for ImageNet's 1000 classes.
-inline std::span<const RepOptVggConfig> repopt_vgg_presets() {
+inline std::span<const VggConfig> vgg_presets() {
   constexpr std::array<std::size_t, 5> cifar{1, 1, 2, 2, 2}, imagenet{2, 2, 2, 2, 2};
-  static const std::array<RepOptVggConfig, 8> presets{{
+  static const std::array<VggConfig, 8> presets{{
       {"cifar-small", 32, {32, 64, 128, 256}, {1, 2, 2, 1}, cifar, 10},
       {"cifar-vgg", 64, {64, 128, 256, 512}, {2, 4, 6, 1}, cifar, 10},
       {"cifar-deep", 16, {16, 32, 64, 128}, {4, 6, 16, 1}, cifar, 10},
@@ -88,11 +88,11 @@ inline std::span<const RepOptVggConfig> repopt_vgg_presets() {
 }
 
 /// The preset of that name. Throws std::invalid_argument that lists the names.
-inline RepOptVggConfig repopt_vgg_preset(std::string_view name) {
-  const auto presets = repopt_vgg_presets();
-  const auto found = std::ranges::find(presets, name, &RepOptVggConfig::name);
+inline VggConfig vgg_preset(std::string_view name) {
+  const auto presets = vgg_presets();
+  const auto found = std::ranges::find(presets, name, &VggConfig::name);
   std::string names;
-  for (const RepOptVggConfig& preset : presets) names += (names.empty() ? "" : ", ") + preset.name;
+  for (const VggConfig& preset : presets) names += (names.empty() ? "" : ", ") + preset.name;
   require(found != presets.end(), "there is no model '", name, "'; the models are ", names);
   return *found;
 }

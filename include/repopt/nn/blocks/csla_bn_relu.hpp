@@ -1,0 +1,56 @@
+// CslaBnRelu: the prior structure as a CSLA block, its branches computed and trained one by one.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/nn/blocks/block.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/parameter.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
+
+namespace repopt::nn {
+
+/// CslaConv2d, bn, ReLU: the block of modes csla and hyper_search.
+template <class T>
+class CslaBnRelu final : public Block<T> {
+ public:
+  CslaConv2d<T> conv;  ///< the branches
+  BatchNorm2d<T> bn;   ///< after their addition, with the ReLU
+
+  /// `csla_conv` must have its branches.
+  explicit CslaBnRelu(CslaConv2d<T> csla_conv, std::size_t out_channels)
+      : conv(std::move(csla_conv)), bn(out_channels, Activation::relu) {}
+
+  LazyTensor<T> forward(const LazyTensor<T>& x, Phase phase) override {
+    return bn.forward_lazily(conv.forward(x.evaluate(x_)), phase);
+  }
+
+  void backward(Tensor<T>& grad, GradScratch<T>& scratch) override {
+    bn.backward(grad);
+    conv.backward(grad, scratch);
+  }
+
+  void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
+    conv.visit_parameters(prefix, visit);
+    bn.visit_parameters(prefix + ".bn", visit);
+  }
+
+  void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override { visit(bn); }
+
+  FusedConv<T> fused() const override {
+    const std::vector<T> kernel = conv.equivalent_kernel();
+    return fuse<T>(conv.target(), {{conv.target(), kernel, bn}});
+  }
+
+ private:
+  Tensor<T> x_;
+};
+
+}  // namespace repopt::nn

@@ -1,0 +1,32 @@
+// init_uniform: how kernels and linear layers start.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "repopt/base/random.hpp"
+#include "repopt/core/conv_shape.hpp"
+#include "repopt/nn/layers/parameter.hpp"
+
+namespace repopt::nn {
+
+/// Fills a parameter as PyTorch's Conv2d and Linear start: uniform in +-1 / sqrt(fan_in). The numbers belong to the
+/// places in PyTorch's order, so they do not depend on the layout in memory.
+template <class T>
+void init_uniform(Parameter<T>& parameter, std::size_t fan_in, std::uint64_t seed, std::string_view name) {
+  const double bound = 1 / std::sqrt(double(fan_in));
+  const auto draw = [&, hash = name_hash(name)](std::size_t index) {
+    return T(bound * (2 * to_uniform(random_bits(seed, hash, index)) - 1));
+  };
+  std::size_t index = 0;
+  if (parameter.conv)
+    for_each_weight(*parameter.conv, [&](const WeightIndex& weight) {
+      parameter.value[parameter.conv->offset(weight)] = draw(index++);
+    });
+  else
+    for (T& value : parameter.value) value = draw(index++);
+}
+
+}  // namespace repopt::nn
