@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/grad_mult.hpp"
+#include "repopt/optim/kernel_stream.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 
 using repopt::Branch, repopt::ConvShape, repopt::CslaBlock, repopt::WeightLayout;
@@ -160,13 +160,10 @@ double ohwi_with_host_update() {
   const CslaBlock<double> block = make_block(WeightLayout::ohwi);
   const std::size_t filters = block.target().size();
   Numbers params(filters + out), grads(filters + out), velocity(filters + out);
-  const repopt::GradMult<double> grad_mult(block);
   const auto step = [&](double lr) {
     Numbers multiplied = grads;
-    block.for_each_chunk([&](std::size_t first, std::span<double> chunk) {
-      const double* m = grad_mult.of_chunk(first, chunk);
-      for (std::size_t k = 0; k < chunk.size(); ++k) multiplied[first + k] *= m[k];
-    });
+    const std::span<double> of_filters = std::span(multiplied).first(filters);
+    repopt::multiply_gradient<double>(block, of_filters, of_filters);
     host_update(params, multiplied, velocity, lr);
   };
   return train(block, params, grads, step, host_update);

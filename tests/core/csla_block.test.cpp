@@ -2,9 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <limits>
+#include <list>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -26,7 +27,28 @@ TEST_CASE("A branch takes one scale per channel or one for all, and an identity 
   const auto identity = Branch<double>::identity(3);
   CHECK(identity.shape == ConvShape::depthwise_1x1(3));
   CHECK(identity.scale == std::vector<double>{1, 1, 1});
-  CHECK(identity == Branch<double>(ConvShape::depthwise_1x1(3), 1.0));
+  CHECK(identity.is_identity);
+  CHECK_FALSE(Branch<double>(ConvShape::depthwise_1x1(3), 1.0).is_identity);
+}
+
+TEST_CASE("Scales may be numbers and ranges of any floating-point type, but not empty") {
+  const ConvShape shape = square(3, 2, 3);
+  const std::vector<float> expected{0.5f, -2};
+  const std::vector<double> doubles{0.5, -2};
+  const std::array<long double, 2> array{0.5, -2};
+  const std::list<float> list{0.5f, -2};
+  CHECK(Branch<float>(shape, doubles).scale == expected);
+  CHECK(Branch<float>(shape, array).scale == expected);
+  CHECK(Branch<float>(shape, list).scale == expected);
+  CHECK(Branch<float>(shape, std::span<const double>(doubles)).scale == expected);
+  CHECK(Branch<float>(shape, 0.25).scale == std::vector<float>{0.25f, 0.25f});
+  CHECK(Branch<float>(shape, 2).scale == std::vector<float>{2, 2});
+  CHECK_THROWS_WITH_AS(CslaBlock<float>(shape, {{shape, std::vector<double>()}}),
+                       ("scale has 0 elements, out_channels is 2; branch [" + describe(shape) + "]").c_str(),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(CslaBlock<float>(shape, {{shape, 1e300}}),
+                       ("scale holds inf, it must be finite; branch [" + describe(shape) + "]").c_str(),
+                       std::invalid_argument);
 }
 
 TEST_CASE("What cannot be a CSLA block is refused, with both shapes and the reason") {
@@ -99,42 +121,6 @@ TEST_CASE("The equivalent kernel of a braced list, and what it refuses") {
                        ("weight has 35 elements, target [" + describe(conv3x3) + "] has 36").c_str(),
                        std::invalid_argument);
   CHECK(weight == before);
-}
-
-TEST_CASE("Chunks cover the target once, and their sums add up") {
-  Random random(31);
-  for (int trial = 0; trial < 60; ++trial) {
-    CslaBlock<double> block = random_block<double>(random);
-    if (trial % 3 == 0) {  // rows of more than one chunk
-      ConvShape target = trial % 2 == 0 ? square(250, 3, 3) : square(3, 1200, 3);
-      target.layout = random_layout(random);
-      block = CslaBlock<double>::plain(target);
-    }
-    std::vector<int> visits(block.target().size());
-    block.for_each_chunk([&](std::size_t first, std::span<double> chunk) {
-      for (std::size_t k = 0; k < chunk.size(); ++k) ++visits[first + k];
-    });
-    CHECK(std::ranges::count(visits, 1) == std::ptrdiff_t(visits.size()));
-    CHECK(block.sum_over_chunks([](std::size_t, std::span<double> chunk) { return double(chunk.size()); }) ==
-          double(visits.size()));
-  }
-}
-
-TEST_CASE("The streamed sum is the scattered sum, for random blocks and terms of the place") {
-  Random random(32);
-  for (int trial = 0; trial < 100; ++trial) {
-    const CslaBlock<double> block = random_block<double>(random);
-    INFO("target [", describe(block.target()), "]");
-    const std::vector<double> factor = random.numbers<double>(block.target().size());
-    std::vector<double> scattered(factor.size()), streamed(factor.size());
-    block.sum(scattered, [](double s, std::size_t, std::size_t) { return s; });
-    for (std::size_t k = 0; k < factor.size(); ++k) scattered[k] *= factor[k];
-    block.for_each_chunk([&](std::size_t first, std::span<double> chunk) {
-      block.sum_chunk(first, chunk, [&](double s, std::size_t k) { return s * factor[first + k]; });
-      std::ranges::copy(chunk, streamed.begin() + std::ptrdiff_t(first));
-    });
-    CHECK(relative_error(streamed, scattered) < 1e-14);
-  }
 }
 
 TEST_CASE("The equivalent kernel cannot be written over a branch's") {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
+#include "repopt/optim/kernel_stream.hpp"
 #include "repopt/optim/rules/adamw.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 #include "support/block_kinds.hpp"
@@ -28,39 +29,44 @@ std::vector<T> multiplier(const CslaBlock<T>& block, auto of_scale) {
 
 /// SGD whose gradient is multiplied with sum_i embed_i(s_i).
 struct SgdWithS : Sgd {
+  using Sgd::update;
   template <class T>
-  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
-    std::vector<T> multiplied = multiplier(block, [](T s) { return s; });
+    std::vector<T> multiplied = multiplier(stream.block(), [](T s) { return s; });
     for (std::size_t k = 0; k < grad.size(); ++k) multiplied[k] *= grad[k];
-    Sgd::update<T>(weight, multiplied, grad_scale, CslaBlock<T>::plain(block.target()), state, options);
+    Sgd::update<T>(weight, multiplied, grad_scale, state, options);
   }
 };
 
 /// SGD whose weight decay is multiplied with GradMult too.
 struct SgdWithMultipliedDecay : Sgd {
+  using Sgd::update;
   template <class T>
-  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
-                     State<T>& state, Options options) {
-    std::vector<T> multiplied = multiplier(block, [](T s) { return s * s; });
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
+                     State<T>& state, const Options& options) {
+    Options without_decay = options;
+    without_decay.weight_decay = 0;
+    std::vector<T> multiplied = multiplier(stream.block(), [](T s) { return s * s; });
     for (std::size_t k = 0; k < grad.size(); ++k)
       multiplied[k] *= grad_scale * grad[k] + T(options.weight_decay) * weight[k];
-    options.weight_decay = 0;
-    Sgd::update<T>(weight, multiplied, T(1), CslaBlock<T>::plain(block.target()), state, options);
+    Sgd::update<T>(weight, multiplied, T(1), state, without_decay);
   }
 };
 
 /// AdamW whose update is multiplied with sum_i embed_i(of_scale(s_i)), as if it were linear in the gradient.
 template <class OfScale>
 struct AdamWTimes : AdamW {
+  using AdamW::update;
   template <class T>
-  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
-                     State<T>& state, Options options) {
-    const std::vector<T> factor = multiplier(block, OfScale());
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
+                     State<T>& state, const Options& options) {
+    Options without_decay = options;
+    without_decay.weight_decay = 0;
+    const std::vector<T> factor = multiplier(stream.block(), OfScale());
     const T decay = T(1 - options.lr * options.weight_decay);
     std::vector<T> change(weight.size());
-    options.weight_decay = 0;
-    AdamW::update<T>(change, grad, grad_scale, CslaBlock<T>::plain(block.target()), state, options);
+    AdamW::update<T>(change, grad, grad_scale, state, without_decay);
     for (std::size_t k = 0; k < weight.size(); ++k) weight[k] = decay * weight[k] + factor[k] * change[k];
   }
 };
@@ -77,12 +83,13 @@ struct Absolute {
 
 /// AdamW given the gradient times GradMult, which its moments do not see.
 struct AdamWOnMultipliedGrad : AdamW {
+  using AdamW::update;
   template <class T>
-  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
-    std::vector<T> multiplied = multiplier(block, [](T s) { return s * s; });
+    std::vector<T> multiplied = multiplier(stream.block(), [](T s) { return s * s; });
     for (std::size_t k = 0; k < grad.size(); ++k) multiplied[k] *= grad[k];
-    AdamW::update<T>(weight, multiplied, grad_scale, CslaBlock<T>::plain(block.target()), state, options);
+    AdamW::update<T>(weight, multiplied, grad_scale, state, options);
   }
 };
 

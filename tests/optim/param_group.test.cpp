@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -30,10 +31,12 @@ TEST_CASE("A group holds its parameters, with the user's buffers, and its option
   CHECK(group.params()[0].name == "block");
   CHECK(group.params()[0].weight.data() == weight.data());
   CHECK(group.params()[0].grad.data() == grad.data());
-  CHECK(group.params()[0].block.branches() == block.branches());
-  CHECK(group.params()[1].block.target() == shape);
-  CHECK(group.params()[1].block.branches() == CslaBlock<float>::plain(shape).branches());
-  CHECK(group.params()[2].block.target() == ConvShape::linear(2, 1));
+  CHECK(group.params()[0].branches() == block.branches());
+  CHECK(group.params()[0].shape == shape);
+  CHECK(group.params()[1].shape == shape);
+  CHECK(group.params()[1].branches().empty());
+  CHECK(group.params()[2].shape == std::nullopt);
+  CHECK(group.params()[2].branches().empty());
 }
 
 TEST_CASE("A parameter that does not fit is refused, and nothing is added") {

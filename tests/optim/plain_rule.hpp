@@ -35,17 +35,22 @@ double strays_from_torch(const typename Rule::Options& options) {
   return largest / double(std::numeric_limits<T>::epsilon());
 }
 
-/// update() of a rule: weights and state from a random start after `steps` steps on random gradients.
+/// The weights that update() of a rule leaves, from a random start after `steps` steps on random gradients: of a kernel
+/// that stands for `block` or, with `grad_mult`, of an ordinary parameter whose gradient is multiplied with it.
 template <class Rule, class T>
 std::vector<T> updated(const CslaBlock<T>& block, const typename Rule::Options& options, std::size_t steps,
-                       std::span<const T> grad_factor = {}) {
+                       std::span<const T> grad_mult = {}) {
   Random random(61);
+  const KernelStream<T> stream(block);
   std::vector<T> weight = random.numbers<T>(block.target().size());
   typename Rule::template State<T> state;
   for (std::size_t step = 0; step < steps; ++step) {
     std::vector<T> grad = random.numbers<T>(weight.size());
-    for (std::size_t k = 0; k < grad_factor.size(); ++k) grad[k] *= grad_factor[k];
-    Rule::template update<T>(weight, grad, T(1), block, state, options);
+    for (std::size_t k = 0; k < grad_mult.size(); ++k) grad[k] *= grad_mult[k];
+    if (grad_mult.empty())
+      Rule::template update<T>(weight, grad, T(1), stream, state, options);
+    else
+      Rule::template update<T>(weight, grad, T(1), state, options);
   }
   return weight;
 }

@@ -199,9 +199,18 @@ TEST_CASE("Whatever does not match is refused, and leaves everything as it was")
   refuses([](Dict& d) { d.params.emplace_back(d.params[0]).name = "gamma"; },
           "the optimizer lacks 'gamma' of the saved state");
   refuses([](Dict& d) { d.params[1].group = 0; }, "'bias' is in param_group 1, saved in 0");
-  refuses(
-      [](Dict& d) { d.params[1].shape.in_channels = 5; },
-      "'bias' is [" + describe(ConvShape::linear(4, 1)) + "], saved is [" + describe(ConvShape::linear(5, 1)) + "]");
+  refuses([](Dict& d) { d.params[1].size = 5; }, "'bias' has 4 elements, saved are 5");
+  refuses([](Dict& d) { d.params[1].shape = ConvShape::linear(2, 2); },
+          "'bias' is an ordinary parameter, saved is a kernel");
+  refuses([](Dict& d) { d.params[0].shape.reset(); }, "'weight' is a kernel, saved is an ordinary parameter of 144 elements");
+  ConvShape wide = *other.optimizer.state_dict().params[0].shape;
+  const std::string own_shape = describe(wide);
+  wide.in_channels *= 2;
+  refuses([&](Dict& d) { d.params[0].shape = wide; },
+          "'weight' is [" + own_shape + "], saved is [" + describe(wide) + "]");
+  refuses([&](Dict& d) { d.params[1].branches = {{ConvShape::linear(4, 1), 2.0}}; },
+          "'bias' has no CSLA block, the saved state has one of 1 branches");
+  refuses([](Dict& d) { d.params[0].branches.clear(); }, "'weight' has 3 branches, the saved state has 0");
   refuses([](Dict& d) { d.params[0].branches.pop_back(); }, "'weight' has 3 branches, the saved state has 2");
   const ConvShape conv1x1 = model.block.branches()[1].shape;
   ConvShape grouped = conv1x1;

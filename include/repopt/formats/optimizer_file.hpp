@@ -77,6 +77,22 @@ inline std::string scale_tensor(const std::string& param, std::size_t branch) {
   return optimizer_tensor(param, concat("scale.", branch));
 }
 
+/// Adds a buffer as it lies in files: a kernel's in OIHW, any other as one row of numbers.
+template <std::floating_point T>
+void add_buffer(SafetensorsWriter& writer, const ParamState<T>& param, const std::string& name,
+                std::span<const T> buffer) {
+  const std::string tensor = optimizer_tensor(param.name, name);
+  if (!param.shape) {
+    writer.add(tensor, {param.size}, buffer);
+    return;
+  }
+  ConvShape oihw = *param.shape;
+  oihw.layout = WeightLayout::oihw;
+  std::vector<T> weights(oihw.size());
+  copy_weight<T>(*param.shape, buffer, oihw, weights);
+  writer.add(tensor, weight_dims(oihw), weights);
+}
+
 }  // namespace detail
 
 /// The elements of a tensor that must be of that shape and of just type T: resuming in another precision would not
@@ -98,26 +114,23 @@ void add_optimizer(SafetensorsWriter& writer, const StateDict<T>& state) {
       require(std::isfinite(value), "option '", name, "' is ", value, ", it must be finite");
   auto params = nlohmann::json::array();
   for (const ParamState<T>& param : state.params) {
-    ConvShape oihw = param.shape;
-    oihw.layout = WeightLayout::oihw;
-    auto branches = nlohmann::json::array(), buffers = nlohmann::json::array();
+    nlohmann::json json{{"name", param.name}, {"group", param.group}, {"counters", param.counters}};
+    if (param.shape)
+      json["shape"] = detail::shape_to_json(*param.shape);
+    else
+      json["size"] = param.size;
+    json["buffers"] = nlohmann::json::array();
     for (const auto& [name, buffer] : param.buffers) {
-      std::vector<T> weights(oihw.size());
-      copy_weight<T>(param.shape, buffer, oihw, weights);
-      writer.add(detail::optimizer_tensor(param.name, name), detail::weight_dims(oihw), weights);
-      buffers.push_back(name);
+      detail::add_buffer(writer, param, name, buffer);
+      json["buffers"].push_back(name);
     }
+    json["branches"] = nlohmann::json::array();
     for (std::size_t i = 0; i < param.branches.size(); ++i) {
       const Branch<T>& branch = param.branches[i];
       writer.add(detail::scale_tensor(param.name, i), {branch.scale.size()}, branch.scale);
-      branches.push_back(detail::shape_to_json(branch.shape));
+      json["branches"].push_back(detail::shape_to_json(branch.shape));
     }
-    params.push_back({{"name", param.name},
-                      {"group", param.group},
-                      {"shape", detail::shape_to_json(oihw)},
-                      {"branches", std::move(branches)},
-                      {"buffers", std::move(buffers)},
-                      {"counters", param.counters}});
+    params.push_back(std::move(json));
   }
   const nlohmann::json json{{"rule", state.rule}, {"param_groups", state.param_groups}, {"params", std::move(params)}};
   writer.add_metadata("optimizer", json.dump());
@@ -171,7 +184,15 @@ class SavedOptimizer {
     param.name = to_text(member(json, "name", where_), where_ + ": name");
     const std::string where = concat(where_, ": '", param.name, "'");
     param.group = to_size(member(json, "group", where), where + ": group");
-    param.shape = detail::shape_from_json(member(json, "shape", where), where + ": shape");
+    std::vector<std::size_t> dims;
+    if (json.contains("shape")) {
+      param.shape = detail::shape_from_json(json["shape"], where + ": shape");
+      param.size = param.shape->size();
+      dims = detail::weight_dims(*param.shape);
+    } else {
+      param.size = to_size(member(json, "size", where), where + ": size");
+      dims = {param.size};
+    }
     for (const auto& branch : array(json, "branches", where)) {
       const std::size_t index = param.branches.size();
       const ConvShape shape = detail::shape_from_json(branch, concat(where, ": branch ", index));
@@ -180,7 +201,7 @@ class SavedOptimizer {
     }
     for (const auto& name : array(json, "buffers", where)) {
       const std::string buffer = to_text(name, where + ": buffer");
-      memory_.push_back(claim(file, detail::optimizer_tensor(param.name, buffer), detail::weight_dims(param.shape)));
+      memory_.push_back(claim(file, detail::optimizer_tensor(param.name, buffer), dims));
       param.buffers[buffer] = memory_.back();
     }
     for (const auto& [name, value] : object(member(json, "counters", where), where + ": counters").items())

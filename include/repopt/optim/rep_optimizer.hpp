@@ -9,19 +9,20 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <type_traits>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "repopt/base/error.hpp"
 #include "repopt/base/finite.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/grad_mult.hpp"
 #include "repopt/optim/param_group.hpp"
 #include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/lion.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 #include "repopt/optim/rules/update_rule.hpp"
 #include "repopt/optim/state_dict.hpp"
+#include "repopt/optim/state_matching.hpp"
 
 namespace repopt {
 
@@ -66,10 +67,40 @@ class RepOptimizer {
   }
 
   /// The groups, in the order of add_param_group().
-  /// @{
-  std::deque<ParamGroup>& param_groups() { return param_groups_; }
   const std::deque<ParamGroup>& param_groups() const { return param_groups_; }
-  /// @}
+
+  /// The group that the index-th add_param_group() returned. Throws std::invalid_argument if there are fewer.
+  ParamGroup& param_group(std::size_t index) {
+    require(index < param_groups_.size(), "there are ", param_groups_.size(), " param_groups, asked for is number ",
+            index);
+    return param_groups_[index];
+  }
+
+  /// Removes a parameter with its state. Throws std::invalid_argument if there is none of that name.
+  void remove_param(std::string_view name) {
+    const auto [group, index] = find_param(name);
+    registry_.front().remove(group->params_[index].name);
+    group->params_.erase(group->params_.begin() + std::ptrdiff_t(index));
+  }
+
+  /// Freezes a parameter, or lets it train again. While it is frozen, step() changes neither weight nor state (no
+  /// decay, no momentum), and clip_grad_norm() and first_non_finite_grad() pass over its gradient, as torch does where
+  /// requires_grad is false. Not part of the saved state. Throws std::invalid_argument if there is none of that name.
+  void set_frozen(std::string_view name, bool frozen) {
+    const auto [group, index] = find_param(name);
+    group->params_[index].is_frozen = frozen;
+  }
+
+  /// Binds a parameter to other buffers of the same size and layout, whose contents are the user's matter; the state
+  /// stays. Throws std::invalid_argument, and changes nothing, if there is none of that name, a size differs, or the
+  /// weight overlaps another parameter's or the gradient.
+  void rebind(std::string_view name, std::span<T> weight, std::span<const T> grad) {
+    const auto [group, index] = find_param(name);
+    Param<Rule, T>& param = group->params_[index];
+    registry_.front().replace(param.name, weight, grad);
+    param.weight = weight;
+    param.grad = grad;
+  }
 
   /// Sets the learning rate of every group. Throws std::invalid_argument if it is negative or not finite.
   void set_lr(double lr) {
@@ -93,7 +124,8 @@ class RepOptimizer {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
     double sum_of_squares = 0;
     for (const ParamGroup& group : param_groups_)
-      for (const Param<Rule, T>& param : group.params()) sum_of_squares += param.csla_grad_norm_squared();
+      for (const Param<Rule, T>& param : group.params())
+        if (!param.is_frozen) sum_of_squares += param.csla_grad_norm_squared();
     const double norm = grad_scale_ * std::sqrt(sum_of_squares), coef = max_norm / (norm + 1e-6);
     clip_coef_ = coef > 1 ? 1 : coef;
     clip_waits_ = true;
@@ -104,8 +136,10 @@ class RepOptimizer {
   /// asked before step(), which would spread it over weights and buffers for good. Costs a pass over the gradients.
   std::optional<NonFiniteGrad<T>> first_non_finite_grad() const {
     for (const ParamGroup& group : param_groups_)
-      for (const Param<Rule, T>& param : group.params())
+      for (const Param<Rule, T>& param : group.params()) {
+        if (param.is_frozen) continue;
         if (const auto index = first_non_finite(param.grad)) return {{param.name, *index, param.grad[*index]}};
+      }
     return std::nullopt;
   }
 
@@ -115,23 +149,67 @@ class RepOptimizer {
     const T grad_scale = T(grad_scale_ * clip_coef_);
     for (ParamGroup& group : param_groups_)
       for (Param<Rule, T>& param : group.params_)
-        Rule::update(param.weight, param.grad, grad_scale, param.block, param.state, group.options_);
+        if (!param.is_frozen) param.update(grad_scale, group.options_);
     clip_coef_ = 1;
     clip_waits_ = false;
   }
 
   /// The state by parameter name: options of the groups, blocks with their scales, buffers. The buffers are spans into
   /// this optimizer. Weights, grad_scale and a waiting clip are not part of it.
-  StateDict<T> state_dict() const;
+  StateDict<T> state_dict() const {
+    StateDict<T> dict{.rule = std::string(Rule::name), .param_groups = {}, .params = {}};
+    for (std::size_t group = 0; group < param_groups_.size(); ++group) {
+      dict.param_groups.push_back(save_options<Rule>(param_groups_[group].options()));
+      for (const Param<Rule, T>& param : param_groups_[group].params()) dict.params.push_back(save_param(param, group));
+    }
+    return dict;
+  }
 
   /// Takes over options, scales and buffers from `saved`, which may be in other layouts. Parameters are matched by
   /// name; a waiting clip is forgotten. Throws std::invalid_argument, and changes nothing, if the rule, the set of
   /// names, a parameter's group, a shape, a branch or a buffer's size differs, or an option or scale is not valid; the
   /// message names the parameter and both values.
-  void load_state_dict(const StateDict<T>& saved);
+  void load_state_dict(const StateDict<T>& saved) {
+    require(saved.rule == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ", saved.rule);
+    require(saved.param_groups.size() == param_groups_.size(), "the optimizer has ", param_groups_.size(),
+            " param_groups, the saved state has ", saved.param_groups.size());
+    std::vector<Options> options;
+    for (const auto& group : saved.param_groups) options.push_back(load_options<Rule>(group));
+    std::vector<ParamKey> own_keys, saved_keys;
+    for (std::size_t group = 0; group < param_groups_.size(); ++group)
+      for (const Param<Rule, T>& param : param_groups_[group].params()) own_keys.push_back({param.name, group});
+    for (const ParamState<T>& param : saved.params) saved_keys.push_back({param.name, param.group});
+    const std::vector<std::size_t> matches = match_params(own_keys, saved_keys);
+
+    std::vector<LoadedParam<Rule, T>> loaded;
+    for (const ParamGroup& group : param_groups_)
+      for (const Param<Rule, T>& param : group.params())
+        loaded.push_back(load_param(param, saved.params[matches[loaded.size()]]));
+
+    clip_coef_ = 1;  // a clip that waited was for another state
+    clip_waits_ = false;
+    auto next = loaded.begin();
+    for (std::size_t group = 0; group < param_groups_.size(); ++group) {
+      param_groups_[group].options_ = options[group];
+      for (Param<Rule, T>& param : param_groups_[group].params_) {
+        param.stream = std::move(next->stream);
+        param.state = std::move(next->state);
+        ++next;
+      }
+    }
+  }
 
  private:
-  std::vector<ParamRegistry<T>> registry_;  ///< one, where the groups find it when this has been moved
+  /// Where a parameter is. Throws std::invalid_argument if there is none of that name.
+  std::pair<ParamGroup*, std::size_t> find_param(std::string_view name) {
+    for (ParamGroup& group : param_groups_)
+      for (std::size_t index = 0; index < group.params_.size(); ++index)
+        if (group.params_[index].name == name) return {&group, index};
+    require(false, "there is no parameter '", name, "'");
+    return {};
+  }
+
+  std::vector<WeightRegistry<T>> registry_;  ///< at most one, on the heap: the groups find it after a move, too
   std::deque<ParamGroup> param_groups_;
   double grad_scale_ = 1;
   double clip_coef_ = 1;     ///< of the next step()
@@ -146,6 +224,8 @@ using RepSgd = RepOptimizer<Sgd, T>;
 template <std::floating_point T>
 using RepAdamW = RepOptimizer<AdamW, T>;
 
-}  // namespace repopt
+/// Lion with Gradient Re-parameterization.
+template <std::floating_point T>
+using RepLion = RepOptimizer<Lion, T>;
 
-#include "repopt/optim/state_matching.hpp"
+}  // namespace repopt

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,12 +17,13 @@ namespace repopt {
 /// The state of one parameter.
 template <std::floating_point T>
 struct ParamState {
-  std::string name;                                   ///< as given to add_param()
-  std::size_t group = 0;                              ///< index of its group in StateDict::param_groups
-  ConvShape shape;                                    ///< of the weight and of every buffer, with their layout
-  std::vector<Branch<T>> branches;                    ///< the CSLA block's, with their scales
-  std::map<std::string, std::span<const T>> buffers;  ///< e.g. "momentum_buffer"; those that exist yet
-  std::map<std::string, std::size_t> counters;        ///< e.g. AdamW's "step"
+  std::string name;                                     ///< as given to add_param()
+  std::size_t group = 0;                                ///< index of its group in StateDict::param_groups
+  std::size_t size = 0;                                 ///< number of elements of the weight and of every buffer
+  std::optional<ConvShape> shape{};                     ///< of a kernel and its buffers, with their layout
+  std::vector<Branch<T>> branches{};                    ///< the CSLA block's, with their scales; none without a block
+  std::map<std::string, std::span<const T>> buffers{};  ///< those that exist, e.g. "momentum_buffer"
+  std::map<std::string, std::size_t> counters{};        ///< e.g. AdamW's "step"
 };
 
 /// The state of a RepOptimizer. The spans lie in the optimizer, or wherever the caller who loads it keeps them.

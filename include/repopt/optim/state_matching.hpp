@@ -1,32 +1,182 @@
-// RepOptimizer's state_dict() and load_state_dict(). Included by rep_optimizer.hpp.
+// How a saved state is matched with an optimizer: parameters by name, then shapes, branches, buffers and options.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
-#include "repopt/optim/rep_optimizer.hpp"
+#include "repopt/core/csla_block.hpp"
+#include "repopt/optim/kernel_stream.hpp"
+#include "repopt/optim/param_group.hpp"
 #include "repopt/optim/state_dict.hpp"
 
 namespace repopt {
 
-namespace detail {
-
-/// A parameter's state in its optimizer's own layout and types, ready to be swapped in.
-template <class Rule, std::floating_point T>
-struct LoadedParam {
-  CslaBlock<T> block;
-  typename Rule::template State<T> state;
+/// What parameters are matched by.
+struct ParamKey {
+  std::string_view name;  ///< as given to add_param()
+  std::size_t group = 0;  ///< index of its group
 };
 
+/// The index in `saved` of each of `own`, in order: the parameter of the same name. Throws std::invalid_argument, which
+/// names the parameter, if a name is saved twice or missing on one side, or a parameter's group differs.
+inline std::vector<std::size_t> match_params(std::span<const ParamKey> own, std::span<const ParamKey> saved) {
+  std::map<std::string_view, std::size_t> by_name;
+  for (std::size_t i = 0; i < saved.size(); ++i)
+    require(by_name.emplace(saved[i].name, i).second, "the saved state holds '", saved[i].name, "' twice");
+  std::vector<std::size_t> matches;
+  for (const ParamKey& param : own) {
+    const auto found = by_name.find(param.name);
+    require(found != by_name.end(), "the saved state lacks '", param.name, "'");
+    const std::size_t saved_group = saved[found->second].group;
+    require(saved_group == param.group, "'", param.name, "' is in param_group ", param.group, ", saved in ",
+            saved_group);
+    matches.push_back(found->second);
+    by_name.erase(found);
+  }
+  if (!by_name.empty()) require(false, "the optimizer lacks '", by_name.begin()->first, "' of the saved state");
+  return matches;
+}
+
+/// Whether two shapes are equal but for the layout.
+constexpr bool same_convolution(ConvShape a, const ConvShape& b) {
+  a.layout = b.layout;
+  return a == b;
+}
+
+/// The block of parameter `name` with the scales of `saved`. Branches must agree but for their layouts, which are only
+/// orders of weights that nobody holds any more. Throws std::invalid_argument, naming both, if they do not, or if a
+/// scale is not valid.
+template <std::floating_point T>
+CslaBlock<T> with_saved_scales(std::string_view name, const CslaBlock<T>& block, const std::vector<Branch<T>>& saved) {
+  std::vector<Branch<T>> branches = block.branches();
+  require(saved.size() == branches.size(), "'", name, "' has ", branches.size(), " branches, the saved state has ",
+          saved.size());
+  for (std::size_t i = 0; i < saved.size(); ++i) {
+    require(same_convolution(saved[i].shape, branches[i].shape), "branch ", i, " of '", name, "' is [",
+            describe(branches[i].shape), "], saved is [", describe(saved[i].shape), "]");
+    branches[i].scale = saved[i].scale;
+  }
+  return {block.target(), std::move(branches)};
+}
+
+namespace detail {
+
+/// Before version 0.2 every parameter was saved with a block, if only with its plain one: one branch, s = 1.
+template <std::floating_point T>
+bool has_saved_block(const ParamState<T>& saved) {
+  if (saved.branches.size() != 1 || !saved.shape) return !saved.branches.empty();
+  const Branch<T>& branch = saved.branches[0];
+  return !same_convolution(branch.shape, *saved.shape) || std::ranges::any_of(branch.scale, [](T s) { return s != 1; });
+}
+
+/// Throws std::invalid_argument unless the saved parameter has the own one's shape, layouts aside. Before version 0.2
+/// an ordinary parameter of n elements was saved as a fully connected layer, n -> 1.
+template <class Rule, std::floating_point T>
+void require_same_shape(const Param<Rule, T>& param, const ParamState<T>& saved) {
+  if (param.shape && saved.shape) {
+    require(same_convolution(*saved.shape, *param.shape), "'", param.name, "' is [", describe(*param.shape),
+            "], saved is [", describe(*saved.shape), "]");
+    return;
+  }
+  require(!param.shape || saved.shape, "'", param.name, "' is a kernel, saved is an ordinary parameter of ", saved.size,
+          " elements");
+  require(saved.size == param.weight.size(), "'", param.name, "' has ", param.weight.size(), " elements, saved are ",
+          saved.size);
+  require(!saved.shape || *saved.shape == ConvShape::linear(saved.size, 1), "'", param.name,
+          "' is an ordinary parameter, saved is a kernel");
+}
+
+/// The rule's state in the layout of the parameter. Throws std::invalid_argument, naming the parameter and the member,
+/// if a buffer has another size, a member is missing or unknown, or the state contradicts itself.
+template <class Rule, std::floating_point T>
+typename Rule::template State<T> load_rule_state(const Param<Rule, T>& param, const ParamState<T>& saved) {
+  typename Rule::template State<T> state;
+  std::size_t known = 0;
+  Rule::visit_state(state, [&](const char* name, auto& member) {
+    if constexpr (std::is_same_v<std::remove_reference_t<decltype(member)>, std::vector<T>>) {
+      const auto found = saved.buffers.find(name);
+      if (found == saved.buffers.end()) return;  // no step needed it yet
+      const std::span<const T> buffer = found->second;
+      require(buffer.size() == param.weight.size(), name, " of '", param.name, "' has ", param.weight.size(),
+              " elements, saved are ", buffer.size());
+      member.assign(buffer.begin(), buffer.end());
+      if (param.shape) copy_weight<T>(*saved.shape, buffer, *param.shape, member);
+    } else {
+      const auto found = saved.counters.find(name);
+      require(found != saved.counters.end(), "saved state of '", param.name, "' lacks ", name);
+      member = found->second;
+    }
+    ++known;
+  });
+  if constexpr (requires { Rule::state_fault(state); }) {
+    const std::string fault = Rule::state_fault(state);
+    require(fault.empty(), "saved state of '", param.name, "': ", fault);
+  }
+  const std::size_t members = saved.buffers.size() + saved.counters.size();
+  require(known == members, "saved state of '", param.name, "' has ", members, " members, rule ", Rule::name, " knows ",
+          known, " of them");
+  return state;
+}
+
+}  // namespace detail
+
+/// What load_state_dict() puts in the place of a parameter's own.
+template <class Rule, std::floating_point T>
+struct LoadedParam {
+  std::optional<KernelStream<T>> stream;     ///< of the block with the saved scales, if there is a block
+  typename Rule::template State<T> state{};  ///< in the layout of the parameter
+};
+
+/// What `saved` is for `param`. Throws std::invalid_argument, naming the parameter and both values, if a shape, a
+/// branch, a buffer's size or a member of the state differs.
+template <class Rule, std::floating_point T>
+LoadedParam<Rule, T> load_param(const Param<Rule, T>& param, const ParamState<T>& saved) {
+  detail::require_same_shape(param, saved);
+  LoadedParam<Rule, T> loaded;
+  if (param.stream)
+    loaded.stream.emplace(with_saved_scales(param.name, param.stream->block(), saved.branches));
+  else
+    require(!detail::has_saved_block(saved), "'", param.name, "' has no CSLA block, the saved state has one of ",
+            saved.branches.size(), " branches");
+  loaded.state = detail::load_rule_state(param, saved);
+  return loaded;
+}
+
+/// The state of one parameter, as spans into it.
+template <class Rule, std::floating_point T>
+ParamState<T> save_param(const Param<Rule, T>& param, std::size_t group) {
+  ParamState<T> saved{param.name, group, param.weight.size(), param.shape, param.branches()};
+  Rule::visit_state(param.state, [&](const char* name, const auto& member) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, std::vector<T>>) {
+      if (!member.empty()) saved.buffers[name] = member;
+    } else {
+      saved.counters[name] = member;
+    }
+  });
+  return saved;
+}
+
+/// A group's options by name; a bool is 0 or 1.
+template <class Rule>
+std::map<std::string, double> save_options(const typename Rule::Options& options) {
+  std::map<std::string, double> saved;
+  Rule::visit_options(options, [&](const char* name, auto option) { saved[name] = double(option); });
+  return saved;
+}
+
+/// The options that were saved. Throws std::invalid_argument, naming the option, if one is missing, unknown or out of
+/// range.
 template <class Rule>
 typename Rule::Options load_options(const std::map<std::string, double>& saved) {
   typename Rule::Options options;
@@ -40,121 +190,6 @@ typename Rule::Options load_options(const std::map<std::string, double>& saved) 
   require(saved.size() == known, "saved state has ", saved.size(), " options, rule ", Rule::name, " has ", known);
   Rule::validate(options);
   return options;
-}
-
-/// Branch shapes must agree but for the layout, which is only the order of weights that nobody holds any more.
-template <std::floating_point T>
-void require_equal_branches(const std::string& name, const CslaBlock<T>& block, const std::vector<Branch<T>>& saved) {
-  require(saved.size() == block.branches().size(), "'", name, "' has ", block.branches().size(),
-          " branches, the saved state has ", saved.size());
-  for (std::size_t i = 0; i < saved.size(); ++i) {
-    ConvShape shape = saved[i].shape;
-    shape.layout = block.branches()[i].shape.layout;
-    require(shape == block.branches()[i].shape, "branch ", i, " of '", name, "' is [",
-            describe(block.branches()[i].shape), "], saved is [", describe(shape), "]");
-  }
-}
-
-template <class Rule, std::floating_point T>
-LoadedParam<Rule, T> load_param(const Param<Rule, T>& param, const ParamState<T>& saved) {
-  const ConvShape& target = param.block.target();
-  ConvShape shape = saved.shape;
-  shape.layout = target.layout;
-  require(shape == target, "'", param.name, "' is [", describe(target), "], saved is [", describe(saved.shape), "]");
-  require_equal_branches(param.name, param.block, saved.branches);
-  std::vector<Branch<T>> branches = param.block.branches();
-  for (std::size_t i = 0; i < branches.size(); ++i) branches[i].scale = saved.branches[i].scale;
-
-  LoadedParam<Rule, T> loaded{{target, std::move(branches)}, {}};
-  std::size_t known = 0;
-  Rule::visit_state(loaded.state, [&](const char* name, auto& member) {
-    if constexpr (std::is_same_v<std::remove_reference_t<decltype(member)>, std::vector<T>>) {
-      const auto found = saved.buffers.find(name);
-      if (found == saved.buffers.end()) return;  // no step needed it yet
-      require(found->second.size() == target.size(), name, " of '", param.name, "' has ", target.size(),
-              " elements, saved are ", found->second.size());
-      member.resize(target.size());
-      copy_weight<T>(saved.shape, found->second, target, member);
-    } else {
-      const auto found = saved.counters.find(name);
-      require(found != saved.counters.end(), "saved state of '", param.name, "' lacks ", name);
-      member = found->second;
-    }
-    ++known;
-  });
-  if constexpr (requires { Rule::validate_state(loaded.state); }) {
-    try {
-      Rule::validate_state(loaded.state);
-    } catch (const std::invalid_argument& error) {
-      require(false, "saved state of '", param.name, "': ", error.what());
-    }
-  }
-  require(known == saved.buffers.size() + saved.counters.size(), "saved state of '", param.name, "' has ",
-          saved.buffers.size() + saved.counters.size(), " members, rule ", Rule::name, " knows ", known, " of them");
-  return loaded;
-}
-
-}  // namespace detail
-
-template <class Rule, std::floating_point T>
-  requires UpdateRule<Rule, T>
-auto RepOptimizer<Rule, T>::state_dict() const -> StateDict<T> {
-  StateDict<T> dict{.rule = std::string(Rule::name), .param_groups = {}, .params = {}};
-  for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    auto& options = dict.param_groups.emplace_back();
-    Rule::visit_options(param_groups_[group].options(),
-                        [&](const char* name, auto option) { options[name] = double(option); });
-    for (const Param<Rule, T>& param : param_groups_[group].params()) {
-      ParamState<T> saved{param.name, group, param.block.target(), param.block.branches(), {}, {}};
-      Rule::visit_state(param.state, [&](const char* name, const auto& member) {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(member)>, std::vector<T>>) {
-          if (!member.empty()) saved.buffers[name] = member;
-        } else {
-          saved.counters[name] = member;
-        }
-      });
-      dict.params.push_back(std::move(saved));
-    }
-  }
-  return dict;
-}
-
-template <class Rule, std::floating_point T>
-  requires UpdateRule<Rule, T>
-void RepOptimizer<Rule, T>::load_state_dict(const StateDict<T>& saved) {
-  require(saved.rule == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ", saved.rule);
-  require(saved.param_groups.size() == param_groups_.size(), "the optimizer has ", param_groups_.size(),
-          " param_groups, the saved state has ", saved.param_groups.size());
-  std::map<std::string, const ParamState<T>*> by_name;
-  for (const ParamState<T>& param : saved.params)
-    require(by_name.emplace(param.name, &param).second, "the saved state holds '", param.name, "' twice");
-
-  std::vector<Options> options;
-  std::vector<detail::LoadedParam<Rule, T>> loaded;
-  for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    options.push_back(detail::load_options<Rule>(saved.param_groups[group]));
-    for (const Param<Rule, T>& param : param_groups_[group].params()) {
-      const auto found = by_name.find(param.name);
-      require(found != by_name.end(), "the saved state lacks '", param.name, "'");
-      require(found->second->group == group, "'", param.name, "' is in param_group ", group, ", saved in ",
-              found->second->group);
-      loaded.push_back(detail::load_param(param, *found->second));
-      by_name.erase(found);
-    }
-  }
-  if (!by_name.empty()) require(false, "the optimizer lacks '", by_name.begin()->first, "' of the saved state");
-
-  clip_coef_ = 1;  // a clip that waited was for another state
-  clip_waits_ = false;
-  auto next = loaded.begin();
-  for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    param_groups_[group].options_ = options[group];
-    for (Param<Rule, T>& param : param_groups_[group].params_) {
-      param.block = std::move(next->block);
-      param.state = std::move(next->state);
-      ++next;
-    }
-  }
 }
 
 }  // namespace repopt

@@ -38,7 +38,7 @@ TEST_CASE("The update is a sum of one term per branch, in every layout") {
     std::vector<double> weight = random.numbers<double>(block.target().size()), expected = weight;
     const auto grad = random.numbers<double>(weight.size());
     AdamW::State<double> state;
-    AdamW::update<double>(weight, grad, 0.5, block, state, options);
+    AdamW::update<double>(weight, grad, 0.5, KernelStream<double>(block), state, options);
 
     std::vector<double> change(weight.size());
     for (const Branch<double>& branch : block.branches())
@@ -60,11 +60,12 @@ TEST_CASE("A branch with s = 0 contributes nothing at eps = 0, even where the gr
   std::vector<double> weight{1, 1};
   const std::vector<double> grad{0.25, -0.5};
   AdamW::State<double> state;
-  AdamW::update<double>(weight, grad, 1, block, state, {.lr = 0.125, .eps = 0, .weight_decay = 0});
+  AdamW::update<double>(weight, grad, 1, KernelStream<double>(block), state,
+                        {.lr = 0.125, .eps = 0, .weight_decay = 0});
   CHECK(weight[0] == doctest::Approx(0.75));
   CHECK(weight[1] == doctest::Approx(1.25));
 
-  const CslaBlock<double> still(shape, {{shape, 0.0}});
+  const KernelStream<double> still(CslaBlock<double>(shape, {{shape, 0.0}}));
   AdamW::State<double> still_state;
   AdamW::update<double>(weight, std::vector<double>{0, 1}, 1, still, still_state, {.eps = 0, .weight_decay = 0});
   CHECK(weight[0] == doctest::Approx(0.75));
@@ -72,12 +73,11 @@ TEST_CASE("A branch with s = 0 contributes nothing at eps = 0, even where the gr
 }
 
 TEST_CASE("amsgrad keeps the largest raw second moment") {
-  const auto block = CslaBlock<double>::plain(ConvShape::linear(1, 1));
   std::vector<double> weight{0};
   AdamW::State<double> state;
   double largest = 0;
   for (const double g : {1.0, 0.1, 0.1, 2.0, 0.0}) {
-    AdamW::update<double>(weight, std::vector<double>{g}, 1, block, state, {.betas = {0.9, 0.5}, .amsgrad = true});
+    AdamW::update<double>(weight, std::vector<double>{g}, 1, state, {.betas = {0.9, 0.5}, .amsgrad = true});
     largest = std::max(largest, state.exp_avg_sq[0]);
     CHECK(state.max_exp_avg_sq[0] == largest);
   }

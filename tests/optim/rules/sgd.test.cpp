@@ -33,12 +33,11 @@ TEST_CASE_TEMPLATE("SGD on an ordinary parameter is torch.optim.SGD", T, double,
 TEST_CASE("The first momentum step is undampened, as in PyTorch") {
   std::vector<double> weight{1};
   const std::vector<double> grad{0.5};
-  const auto block = CslaBlock<double>::plain(ConvShape::linear(1, 1));
   Sgd::State<double> state;
   const Sgd::Options options{.lr = 1, .momentum = 0.5, .dampening = 0.75};
-  Sgd::update<double>(weight, grad, 1, block, state, options);
+  Sgd::update<double>(weight, grad, 1, state, options);
   CHECK(weight[0] == 0.5);
-  Sgd::update<double>(weight, grad, 1, block, state, options);
+  Sgd::update<double>(weight, grad, 1, state, options);
   CHECK(state.momentum_buffer[0] == 0.5 * 0.5 + 0.25 * 0.5);
   CHECK(weight[0] == 0.125);
 }
@@ -46,7 +45,7 @@ TEST_CASE("The first momentum step is undampened, as in PyTorch") {
 TEST_CASE("There is no momentum buffer without momentum") {
   std::vector<float> weight(10, 1), grad(10, 1);
   Sgd::State<float> state;
-  Sgd::update<float>(weight, grad, 1, CslaBlock<float>::plain(ConvShape::linear(10, 1)), state, {.lr = 0.1});
+  Sgd::update<float>(weight, grad, 1, state, {.lr = 0.1});
   CHECK(state.momentum_buffer.empty());
 }
 
@@ -54,12 +53,11 @@ TEST_CASE_TEMPLATE("Steps with the dense GradMult are generated steps, in every 
   Random random(62);
   const auto equal = [](const CslaBlock<T>& block) {
     const std::vector<T> grad_mult = GradMult<T>(block).dense();
-    const auto plain = CslaBlock<T>::plain(block.target());
     for (const Sgd::Options& options :
          {Sgd::Options{.lr = 0.125, .weight_decay = 0.25},
           Sgd::Options{.lr = 0.125, .momentum = 0.5, .weight_decay = 0.25, .nesterov = true}}) {
       INFO("target [", describe(block.target()), "]");
-      CHECK(relative_error(updated<Sgd, T>(plain, options, 3, grad_mult), updated<Sgd, T>(block, options, 3)) <
+      CHECK(relative_error(updated<Sgd, T>(block, options, 3, grad_mult), updated<Sgd, T>(block, options, 3)) <
             4 * std::numeric_limits<T>::epsilon());  // of fused multiply-adds; without them they are equal
     }
   };

@@ -6,12 +6,14 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "repopt/base/error.hpp"
 #include "repopt/base/parallel.hpp"
-#include "repopt/core/csla_block.hpp"
+#include "repopt/optim/chunks.hpp"
+#include "repopt/optim/kernel_stream.hpp"
 
 namespace repopt {
 
@@ -53,63 +55,26 @@ struct AdamW {
             "weight_decay must be finite and >= 0, it is ", options.weight_decay);
   }
 
-  /// One step on `weight` (block.target().size() elements) by `grad`, dL/dweight, times `grad_scale`.
+  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
   template <class T>
-  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
-                     State<T>& state, const Options& options) {
-    state.exp_avg.resize(weight.size());
-    state.exp_avg_sq.resize(weight.size());
-    if (options.amsgrad) state.max_exp_avg_sq.resize(weight.size());
-    const auto step = double(++state.step);
-    const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
-    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as torch does
-    const T decay = T(1 - options.lr * options.weight_decay);
-    const T step_size = T(options.lr / (1 - std::pow(options.betas[0], step)));
-    const T root_correction = T(1 / std::sqrt(1 - std::pow(options.betas[1], step)));
-
-    T* const exp_avg = state.exp_avg.data();
-    T* const exp_avg_sq = state.exp_avg_sq.data();
-    T* const max_exp_avg_sq = options.amsgrad ? state.max_exp_avg_sq.data() : nullptr;
-
-    const auto corrected_root = [=](T second_moment) { return std::sqrt(second_moment) * root_correction; };
-    const auto update_chunk = [=, &block](std::size_t first, std::span<T> chunk) {
-      T* const root = chunk.data();
-      T* const w = weight.data() + first;
-      T* const m = exp_avg + first;
-      T* const v = exp_avg_sq + first;
-      const T* const g = grad.data() + first;
-      for_each_independent(chunk.size(), [=](std::size_t k) {
-        const T scaled = grad_scale * g[k];
-        // Read before anything is stored: to a processor, arrays a multiple of 4096 bytes apart seem to overlap.
-        const T first_moment = beta1 * m[k] + new_part1 * scaled;
-        const T second_moment = beta2 * v[k] + new_part2 * (scaled * scaled);
-        const T decayed = w[k] * decay;
-        m[k] = first_moment;
-        v[k] = second_moment;
-        root[k] = corrected_root(second_moment);
-        w[k] = decayed;
-      });
-      if (max_exp_avg_sq) {
-        T* const largest = max_exp_avg_sq + first;
-        for_each_independent(chunk.size(), [=](std::size_t k) {
-          largest[k] = std::max(largest[k], v[k]);
-          root[k] = corrected_root(largest[k]);
-        });
-      }
-      block.for_each_scale(first, chunk.size(), [=](T s, std::size_t k) {
-        const T still = s == 0 ? T(1) : T(0);  // a branch with s = 0 stands still, at eps = 0 too
-        w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
-      });
-    };
-    block.for_each_chunk(update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
-                         max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
+                     const Options& options) {
+    apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
   }
 
-  /// Throws std::invalid_argument for a state that no number of steps leaves, e.g. from a damaged file.
+  /// The same on a kernel that stands for stream.block().
   template <class T>
-  static void validate_state(const State<T>& state) {
-    require(state.exp_avg.empty() == (state.step == 0) && state.exp_avg_sq.empty() == (state.step == 0), "step is ",
-            state.step, ", exp_avg has ", state.exp_avg.size(), " elements, exp_avg_sq has ", state.exp_avg_sq.size());
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
+                     State<T>& state, const Options& options) {
+    apply(weight, grad, grad_scale, stream, state, options);
+  }
+
+  /// How a loaded state contradicts itself, in words; empty if it is one that some number of steps leaves.
+  template <class T>
+  static std::string state_fault(const State<T>& state) {
+    if (state.exp_avg.empty() == (state.step == 0) && state.exp_avg_sq.empty() == (state.step == 0)) return {};
+    return concat("step is ", state.step, ", exp_avg has ", state.exp_avg.size(), " elements, exp_avg_sq has ",
+                  state.exp_avg_sq.size());
   }
 
   /// As UpdateRule asks.
@@ -130,6 +95,59 @@ struct AdamW {
     visit("step", state.step);
   }
   /// @}
+
+ private:
+  template <class T>
+  static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
+                    const Options& options) {
+    state.exp_avg.resize(weight.size());
+    state.exp_avg_sq.resize(weight.size());
+    if (options.amsgrad) state.max_exp_avg_sq.resize(weight.size());
+    const double step = double(++state.step);
+    const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
+    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as torch does
+    const T decay = T(1 - options.lr * options.weight_decay);
+    const T step_size = T(options.lr / (1 - std::pow(options.betas[0], step)));
+    const T root_correction = T(1 / std::sqrt(1 - std::pow(options.betas[1], step)));
+
+    T* const exp_avg = state.exp_avg.data();
+    T* const exp_avg_sq = state.exp_avg_sq.data();
+    T* const max_exp_avg_sq = options.amsgrad ? state.max_exp_avg_sq.data() : nullptr;
+
+    const auto corrected_root = [=](T second_moment) { return std::sqrt(second_moment) * root_correction; };
+    const auto update_chunk = [=, &stream](std::size_t first, std::size_t count) {
+      T roots[max_chunk];
+      T* const root = roots;
+      T* const w = weight.data() + first;
+      T* const m = exp_avg + first;
+      T* const v = exp_avg_sq + first;
+      const T* const g = grad.data() + first;
+      for_each_independent(count, [=](std::size_t k) {
+        const T scaled = grad_scale * g[k];
+        // Read before anything is stored: to a processor, arrays a multiple of 4096 bytes apart seem to overlap.
+        const T first_moment = beta1 * m[k] + new_part1 * scaled;
+        const T second_moment = beta2 * v[k] + new_part2 * (scaled * scaled);
+        const T decayed = w[k] * decay;
+        m[k] = first_moment;
+        v[k] = second_moment;
+        root[k] = corrected_root(second_moment);
+        w[k] = decayed;
+      });
+      if (max_exp_avg_sq) {
+        T* const largest = max_exp_avg_sq + first;
+        for_each_independent(count, [=](std::size_t k) {
+          largest[k] = std::max(largest[k], v[k]);
+          root[k] = corrected_root(largest[k]);
+        });
+      }
+      stream.for_each_branch_scale(first, count, [=](T s, std::size_t k) {
+        const T still = s == 0 ? T(1) : T(0);  // a branch with s = 0 stands still, at eps = 0 too
+        w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
+      });
+    };
+    for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
+                   max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
+  }
 };
 
 }  // namespace repopt

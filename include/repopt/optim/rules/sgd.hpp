@@ -9,8 +9,8 @@
 
 #include "repopt/base/error.hpp"
 #include "repopt/base/parallel.hpp"
-#include "repopt/core/csla_block.hpp"
-#include "repopt/core/grad_mult.hpp"
+#include "repopt/optim/chunks.hpp"
+#include "repopt/optim/kernel_stream.hpp"
 
 namespace repopt {
 
@@ -46,36 +46,18 @@ struct Sgd {
             "nesterov needs momentum > 0 and dampening = 0, they are ", options.momentum, " and ", options.dampening);
   }
 
-  /// One step on `weight` (block.target().size() elements) by `grad`, dL/dweight, times `grad_scale`.
+  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
   template <class T>
-  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const CslaBlock<T>& block,
-                     State<T>& state, const Options& options) {
-    const bool first_step = state.momentum_buffer.empty();  // torch: the buffer starts as the gradient, undampened
-    if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
-    const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
-    const T new_part = T(1 - (first_step ? 0 : options.dampening));
-    const T gradient_part = T(options.nesterov ? options.lr : 0);
-    const T buffer_part = T(options.nesterov ? options.lr * options.momentum : options.lr);
-    T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
+                     const Options& options) {
+    apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
+  }
 
-    const auto update_chunk = [=, grad_mult = GradMult<T>(block)](std::size_t first, std::span<T> chunk) {
-      const T *const m = grad_mult.of_chunk(first, chunk), *const g = grad.data() + first;
-      T* const w = weight.data() + first;
-      T* const b = buffer ? buffer + first : nullptr;
-      const auto without_momentum = [=](std::size_t k) {
-        w[k] -= lr * (m[k] * (grad_scale * g[k]) + weight_decay * w[k]);
-      };
-      const auto with_momentum = [=](std::size_t k) {
-        const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
-        b[k] = momentum * b[k] + new_part * d;
-        w[k] -= gradient_part * d + buffer_part * b[k];
-      };
-      if (buffer)
-        for_each_independent(chunk.size(), with_momentum);
-      else
-        for_each_independent(chunk.size(), without_momentum);
-    };
-    block.for_each_chunk(update_chunk, grad.data(), weight.data(), buffer ? buffer : weight.data());
+  /// The same on a kernel that stands for stream.block().
+  template <class T>
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
+                     State<T>& state, const Options& options) {
+    apply(weight, grad, grad_scale, stream, state, options);
   }
 
   /// As UpdateRule asks.
@@ -90,6 +72,40 @@ struct Sgd {
 
   static constexpr void visit_state(auto& state, auto visit) { visit("momentum_buffer", state.momentum_buffer); }
   /// @}
+
+ private:
+  template <class T>
+  static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
+                    const Options& options) {
+    const bool first_step = state.momentum_buffer.empty();  // torch: the buffer starts as the gradient, undampened
+    if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
+    const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
+    const T new_part = T(1 - (first_step ? 0 : options.dampening));
+    const T gradient_part = T(options.nesterov ? options.lr : 0);
+    const T buffer_part = T(options.nesterov ? options.lr * options.momentum : options.lr);
+    T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
+
+    const auto update_chunk = [=, &stream](std::size_t first, std::size_t count) {
+      T memory[max_chunk];
+      const auto m = stream.grad_mult(first, std::span<T>(memory, count));
+      const T* const g = grad.data() + first;
+      T* const w = weight.data() + first;
+      T* const b = buffer ? buffer + first : nullptr;
+      const auto without_momentum = [=](std::size_t k) {
+        w[k] -= lr * (m[k] * (grad_scale * g[k]) + weight_decay * w[k]);
+      };
+      const auto with_momentum = [=](std::size_t k) {
+        const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
+        b[k] = momentum * b[k] + new_part * d;
+        w[k] -= gradient_part * d + buffer_part * b[k];
+      };
+      if (buffer)
+        for_each_independent(count, with_momentum);
+      else
+        for_each_independent(count, without_momentum);
+    };
+    for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), buffer ? buffer : weight.data());
+  }
 };
 
 }  // namespace repopt

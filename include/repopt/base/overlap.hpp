@@ -1,0 +1,16 @@
+// overlap: whether two buffers share memory.
+#pragma once
+
+#include <compare>
+#include <span>
+
+namespace repopt {
+
+/// Whether two buffers share memory.
+template <class T>
+bool overlap(std::span<const T> a, std::span<const T> b) {
+  const std::compare_three_way order;  // unlike <, defined for pointers into different buffers
+  return order(a.data(), b.data() + b.size()) < 0 && order(b.data(), a.data() + a.size()) < 0;
+}
+
+}  // namespace repopt
