@@ -7,6 +7,7 @@
 #include "repopt/nn/layers/cross_entropy.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/nn/models/vgg.hpp"
+#include "repopt/optim/ema.hpp"
 #include "repopt/optim/lr_schedule.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
 #include "repopt/version.hpp"

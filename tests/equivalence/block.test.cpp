@@ -93,6 +93,10 @@ TEST_CASE_TEMPLATE("AdamW with a term per branch follows the CSLA block for 50 i
   follow_every_kind<AdamW, T>(usual_adamw);
 }
 
+TEST_CASE("Lion with |s| follows the CSLA block for 50 iterations") {
+  follow_every_kind<Lion, double>({.options = {.lr = 0.003, .weight_decay = 0.1}});
+}
+
 TEST_CASE_TEMPLATE("SGD follows the CSLA block with every option", T, double, float) {
   const WarmupCosineLr cosine{.lr = 0.1, .warmup_steps = 5, .total_steps = 50};
   follow_with<Sgd, T>({
@@ -137,7 +141,18 @@ TEST_CASE_TEMPLATE("AdamW follows the CSLA block with every option", T, double, 
   });
 }
 
-TEST_CASE_TEMPLATE("Any random block is followed", Rule, Sgd, AdamW) {
+TEST_CASE("Lion follows the CSLA block with every option") {
+  const WarmupCosineLr cosine{.lr = 0.01, .warmup_steps = 5, .total_steps = 50};
+  follow_with<Lion, double>({
+      {"defaults", {.options = {}}},
+      {"other betas", {.options = {.lr = 0.003, .betas = {0.5, 0.8}}}},
+      {"no momentum", {.options = {.lr = 0.003, .betas = {0, 0}}}},
+      {"all at once",
+       {.options = {.lr = 0.01, .weight_decay = 0.3}, .micro_batches = 2, .max_norm = 0.2, .schedule = cosine}},
+  });
+}
+
+TEST_CASE_TEMPLATE("Any random block is followed", Rule, Sgd, AdamW, Lion) {
   Random random(3);
   for (std::size_t trial = 0; trial < 40; ++trial) {
     const auto block = random_block<double>(random);

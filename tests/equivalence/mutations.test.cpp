@@ -10,6 +10,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/optim/kernel_stream.hpp"
 #include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/lion.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 #include "support/block_kinds.hpp"
 #include "support/follow_csla.hpp"
@@ -93,6 +94,18 @@ struct AdamWOnMultipliedGrad : AdamW {
   }
 };
 
+/// Lion given the gradient times GradMult, whose sign is the gradient's.
+struct LionOnMultipliedGrad : Lion {
+  using Lion::update;
+  template <class T>
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
+                     State<T>& state, const Options& options) {
+    std::vector<T> multiplied(grad.size());
+    multiply_gradient<T>(stream.block(), grad, multiplied);
+    Lion::update<T>(weight, multiplied, grad_scale, state, options);
+  }
+};
+
 /// RepVGG's block; scales of magnitude 0.3 to 1.2.
 CslaBlock<double> repvgg_block(bool mixed_sign) {
   Random random(4);
@@ -136,6 +149,10 @@ TEST_CASE("AdamW with the signed s misses where a scale is negative") {
 TEST_CASE("AdamW given s^2 misses, on the update and on the gradient") {
   must_miss<AdamWTimes<Squared>>(repvgg_block(false), adamw);
   must_miss<AdamWOnMultipliedGrad>(repvgg_block(false), adamw);
+}
+
+TEST_CASE("Lion on the multiplied gradient misses") {
+  must_miss<LionOnMultipliedGrad>(repvgg_block(true), Training<Lion>{.options = {.lr = 0.003, .weight_decay = 0.1}});
 }
 
 TEST_CASE("AdamW with an eps that no branch divides misses where eps is large") {

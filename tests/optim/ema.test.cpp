@@ -43,6 +43,16 @@ TEST_CASE("Averages that were saved go on through swap()") {
   CHECK(other == weight);
 }
 
+TEST_CASE("A weight that is averaged already is refused, and a part of one") {
+  std::vector<float> weights(10);
+  Ema<float> ema(0.5);
+  ema.add_param(std::span(weights).first(6));
+  CHECK_THROWS_WITH_AS(ema.add_param(weights),
+                       "the weight of 10 elements overlaps in memory with number 0, which is averaged already",
+                       std::invalid_argument);
+  CHECK_NOTHROW(ema.add_param(std::span(weights).last(4)));
+}
+
 TEST_CASE("A decay of 1 or more, or below 0, is refused") {
   for (const double decay : {-0.1, 1.0, 2.0, std::numeric_limits<double>::quiet_NaN()})
     CHECK_THROWS_AS(Ema<float>{decay}, std::invalid_argument);

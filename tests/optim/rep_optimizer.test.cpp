@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -20,7 +22,24 @@ using namespace repopt::testing;
 
 namespace {
 
-static_assert(UpdateRule<Sgd, float> && UpdateRule<AdamW, double>);
+/// Plain gradient descent that says nothing of blocks.
+struct OrdinaryRule {
+  struct Options {
+    double lr = 1;
+  };
+  template <class T>
+  struct State {};
+  static constexpr std::string_view name = "ordinary";
+  static void validate(const Options&) {}
+  template <class T>
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>&, const Options& options) {
+    for (std::size_t k = 0; k < weight.size(); ++k) weight[k] -= T(options.lr) * grad_scale * grad[k];
+  }
+};
+
+static_assert(UpdateRule<Sgd, float> && UpdateRule<AdamW, double> && UpdateRule<OrdinaryRule, float>);
+static_assert(ReparameterizableRule<Sgd, float> && ReparameterizableRule<AdamW, double> &&
+              ReparameterizableRule<Lion, double> && !ReparameterizableRule<OrdinaryRule, float>);
 static_assert(!UpdateRule<Sgd, int> && !UpdateRule<ConvShape, float>);
 static_assert(std::is_move_constructible_v<RepSgd<float>> && !std::is_copy_constructible_v<RepSgd<float>>);
 
@@ -230,4 +249,107 @@ TEST_CASE_TEMPLATE("The first gradient that is not finite is found by name, plac
   CHECK(optimizer.first_non_finite_grad()->param == "weight");
   CHECK(optimizer.first_non_finite_grad()->index == model.grad.size() - 1);
   CHECK(std::isnan(optimizer.first_non_finite_grad()->value));
+}
+
+TEST_CASE("A rule that knows no blocks trains ordinary parameters and kernels without a block") {
+  std::vector<double> a{1}, b{1};
+  const std::vector<double> grad{0.25};
+  RepOptimizer<OrdinaryRule, double> optimizer;
+  auto& group = optimizer.add_param_group();
+  group.add_param("a", a, grad);
+  group.add_param("b", b, grad, ConvShape::linear(1, 1));
+  optimizer.step();
+  CHECK(a[0] == 0.75);
+  CHECK(b[0] == 0.75);
+}
+
+TEST_CASE("Groups are reached by their index, and no other") {
+  RepSgd<double> optimizer;
+  auto& first = optimizer.add_param_group();
+  optimizer.add_param_group({.lr = 0.5});
+  CHECK(&optimizer.param_group(0) == &first);
+  optimizer.param_group(1).set_lr(0.25);
+  CHECK(optimizer.param_groups()[1].options().lr == 0.25);
+  CHECK_THROWS_WITH_AS(optimizer.param_group(2), "there are 2 param_groups, asked for is number 2",
+                       std::invalid_argument);
+}
+
+TEST_CASE_TEMPLATE("A frozen parameter keeps weight and state, and does not count in the norm", Rule, Sgd, AdamW) {
+  Random random(83);
+  KernelAndBias<double> model(random);
+  RepOptimizer<Rule, double> optimizer;
+  typename Rule::Options options{.lr = 0.1, .weight_decay = 0.1};
+  if constexpr (requires { options.momentum; }) options.momentum = 0.9;
+  model.add_to(optimizer.add_param_group(options));
+  optimizer.step();
+  const std::vector<double> weight = model.weight, bias = model.bias;
+  const auto state_of = [&](std::size_t i) {
+    const auto dict = optimizer.state_dict();
+    const auto buffer = dict.params[i].buffers.begin()->second;
+    return std::vector<double>(buffer.begin(), buffer.end());
+  };
+  const std::vector<double> state = state_of(0);
+  optimizer.set_frozen("weight", true);
+  model.grad[0] = not_a_number;
+  CHECK_FALSE(optimizer.first_non_finite_grad());
+  double bias_norm = 0;
+  for (const double g : model.bias_grad) bias_norm += g * g;
+  CHECK(optimizer.clip_grad_norm(100) == doctest::Approx(std::sqrt(bias_norm)));
+  optimizer.step();
+  CHECK(model.weight == weight);
+  CHECK(state_of(0) == state);
+  CHECK(model.bias != bias);
+  model.grad[0] = 1;
+  optimizer.set_frozen("weight", false);
+  optimizer.step();
+  CHECK(model.weight != weight);
+  CHECK_THROWS_WITH_AS(optimizer.set_frozen("gamma", true), "there is no parameter 'gamma'", std::invalid_argument);
+}
+
+TEST_CASE("A removed parameter is trained no more, and its name and memory are free again") {
+  std::vector<double> a{1}, b{1};
+  const std::vector<double> grad{1};
+  RepSgd<double> optimizer;
+  auto& group = optimizer.add_param_group({.lr = 0.5});
+  group.add_param("a", a, grad);
+  group.add_param("b", b, grad);
+  optimizer.remove_param("a");
+  optimizer.step();
+  CHECK(a[0] == 1);
+  CHECK(b[0] == 0.5);
+  REQUIRE(optimizer.state_dict().params.size() == 1);
+  CHECK(optimizer.state_dict().params[0].name == "b");
+  CHECK_THROWS_WITH_AS(optimizer.remove_param("a"), "there is no parameter 'a'", std::invalid_argument);
+  CHECK_NOTHROW(group.add_param("a", a, grad));
+}
+
+TEST_CASE("A parameter that is bound to new buffers trains there with its old state") {
+  Random random(84);
+  KernelAndBias<double> straight(random), moved = straight;
+  RepSgd<double> of_straight, of_moved;
+  straight.add_to(of_straight.add_param_group({.lr = 0.1, .momentum = 0.9}));
+  moved.add_to(of_moved.add_param_group({.lr = 0.1, .momentum = 0.9}));
+  of_straight.step();
+  of_moved.step();
+  std::vector<double> weight = moved.weight, grad = moved.grad;
+  of_moved.rebind("weight", weight, grad);
+  moved.weight.assign(moved.weight.size(), 7);
+  of_straight.step();
+  of_moved.step();
+  CHECK(weight == straight.weight);
+  CHECK(moved.weight.front() == 7);
+
+  const auto refuses = [&](const char* name, std::span<double> new_weight, std::span<const double> new_grad,
+                           const char* message) {
+    CHECK_THROWS_WITH_AS(of_moved.rebind(name, new_weight, new_grad), message, std::invalid_argument);
+  };
+  refuses("gamma", moved.weight, moved.grad, "there is no parameter 'gamma'");
+  refuses("bias", moved.weight, moved.grad, "'bias' has 4 elements, the new weight has 144");
+  refuses("bias", moved.bias, moved.grad, "grad of 'bias' has 144 elements, its weight has 4");
+  refuses("bias", std::span(weight).first(4), moved.bias_grad, "weights of 'bias' and 'weight' overlap in memory");
+  refuses("bias", moved.bias, moved.bias, "weight and grad of 'bias' overlap in memory");
+  of_straight.step();
+  of_moved.step();
+  CHECK(moved.bias == straight.bias);
+  CHECK_NOTHROW(of_moved.rebind("weight", weight, moved.grad));  // another gradient for the same weight
 }

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <limits>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -167,6 +168,33 @@ TEST_CASE_TEMPLATE("Saved options and scales replace the current ones, so that a
   CHECK(everything(resumed) == everything(straight));
 }
 
+TEST_CASE("State of before version 0.2, when ordinary parameters and kernels had a plain block, still loads") {
+  const ConvShape conv = square(2, 2, 3), linear = ConvShape::linear(3, 1);
+  std::vector<double> weight(36, 1.0), grad(36, 0.5), bias(3, 1.0), bias_grad(3, 0.5);
+  RepSgd<double> optimizer;
+  auto& group = optimizer.add_param_group({.lr = 0.1, .momentum = 0.9});
+  group.add_param("kernel", weight, grad, conv);
+  group.add_param("bias", bias, bias_grad);
+  optimizer.step();
+  StateDict<double> saved = optimizer.state_dict();
+  std::vector<double> kernel_buffer(36, 3.0), bias_buffer{1, 2, 3};
+  saved.params[0].branches = {{conv, 1.0}};
+  saved.params[0].buffers["momentum_buffer"] = kernel_buffer;
+  saved.params[1].shape = linear;
+  saved.params[1].branches = {{linear, 1.0}};
+  saved.params[1].buffers["momentum_buffer"] = bias_buffer;
+  optimizer.load_state_dict(saved);
+  const auto loaded = optimizer.state_dict();
+  CHECK(loaded.params[0].branches.empty());
+  CHECK(std::ranges::equal(loaded.params[0].buffers.at("momentum_buffer"), kernel_buffer));
+  CHECK(loaded.params[1].shape == std::nullopt);
+  CHECK(std::ranges::equal(loaded.params[1].buffers.at("momentum_buffer"), bias_buffer));
+
+  saved.params[0].branches = {{conv, 2.0}};
+  CHECK_THROWS_WITH_AS(optimizer.load_state_dict(saved),
+                       "'kernel' has no CSLA block, the saved state has one of 1 branches", std::invalid_argument);
+}
+
 TEST_CASE("An optimizer may load what lies in itself") {
   TrainedModel<AdamW> model(repvgg_block(0));
   model.train(0, 3);
@@ -202,14 +230,18 @@ TEST_CASE("Whatever does not match is refused, and leaves everything as it was")
   refuses([](Dict& d) { d.params[1].size = 5; }, "'bias' has 4 elements, saved are 5");
   refuses([](Dict& d) { d.params[1].shape = ConvShape::linear(2, 2); },
           "'bias' is an ordinary parameter, saved is a kernel");
-  refuses([](Dict& d) { d.params[0].shape.reset(); }, "'weight' is a kernel, saved is an ordinary parameter of 144 elements");
+  refuses([](Dict& d) { d.params[0].shape.reset(); },
+          "'weight' is a kernel, saved is an ordinary parameter of 144 elements");
   ConvShape wide = *other.optimizer.state_dict().params[0].shape;
   const std::string own_shape = describe(wide);
   wide.in_channels *= 2;
   refuses([&](Dict& d) { d.params[0].shape = wide; },
           "'weight' is [" + own_shape + "], saved is [" + describe(wide) + "]");
-  refuses([&](Dict& d) { d.params[1].branches = {{ConvShape::linear(4, 1), 2.0}}; },
-          "'bias' has no CSLA block, the saved state has one of 1 branches");
+  refuses(
+      [&](Dict& d) {
+        d.params[1].branches = {{ConvShape::linear(4, 1), 2.0}};
+      },
+      "'bias' has no CSLA block, the saved state has one of 1 branches");
   refuses([](Dict& d) { d.params[0].branches.clear(); }, "'weight' has 3 branches, the saved state has 0");
   refuses([](Dict& d) { d.params[0].branches.pop_back(); }, "'weight' has 3 branches, the saved state has 2");
   const ConvShape conv1x1 = model.block.branches()[1].shape;

@@ -1,4 +1,5 @@
-// torch.optim.SGD, torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, element by element as PyTorch's source reads.
+// torch.optim.SGD, torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, element by element as PyTorch's source reads,
+// and Lion as its article's algorithm reads.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/lion.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 
 namespace repopt::testing {
@@ -56,6 +58,19 @@ void torch_step(TorchParam<T>& param, const AdamW::Options& options) {
     if (options.amsgrad) second_moment = param.max_exp_avg_sq[k] = std::max(param.max_exp_avg_sq[k], second_moment);
     const T denom = std::sqrt(second_moment) / T(std::sqrt(bias_correction2)) + T(options.eps);
     param.data[k] -= T(options.lr / bias_correction1) * param.exp_avg[k] / denom;
+  }
+}
+
+/// Lion, arXiv 2302.06675, algorithm 2.
+template <class T>
+void torch_step(TorchParam<T>& param, const Lion::Options& options) {
+  param.exp_avg.resize(param.data.size());
+  const auto [beta1, beta2] = options.betas;
+  for (std::size_t k = 0; k < param.data.size(); ++k) {
+    const T c = T(beta1) * param.exp_avg[k] + T(1 - beta1) * param.grad[k];
+    const T sign = c > 0 ? T(1) : c < 0 ? T(-1) : T(0);
+    param.data[k] -= T(options.lr) * (sign + T(options.weight_decay) * param.data[k]);
+    param.exp_avg[k] = T(beta2) * param.exp_avg[k] + T(1 - beta2) * param.grad[k];
   }
 }
 

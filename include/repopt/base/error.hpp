@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <concepts>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -31,10 +32,35 @@ std::string concat(const Parts&... parts) {
   return text;
 }
 
+#ifdef __cpp_exceptions
+
+namespace detail {
+
+[[noreturn]] inline void fail(const std::string& message) { throw std::invalid_argument(message); }
+
+}  // namespace detail
+
+#else
+
+/// Built with -fno-exceptions, errors go here instead of being thrown: put a function of your own in its place, which
+/// gets the message and must not return. The default aborts the program.
+inline void (*error_handler)(const char* message) = [](const char*) { std::abort(); };
+
+namespace detail {
+
+[[noreturn]] inline void fail(const std::string& message) {
+  error_handler(message.c_str());
+  std::abort();
+}
+
+}  // namespace detail
+
+#endif
+
 /// Throws std::invalid_argument with the concatenated `message` unless `condition` holds.
 template <class... Parts>
 constexpr void require(bool condition, const Parts&... message) {
-  if (!condition) throw std::invalid_argument(concat(message...));
+  if (!condition) detail::fail(concat(message...));
 }
 
 }  // namespace repopt

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/base/overlap.hpp"
 
 namespace repopt {
 
@@ -31,7 +32,13 @@ class Ema {
   }
 
   /// Averages `weight`, which stays the user's and must outlive this. Its average is the weight itself until update().
-  void add_param(std::span<T> weight) { params_.push_back({weight, {weight.begin(), weight.end()}}); }
+  /// Throws std::invalid_argument if it overlaps a weight that is averaged already.
+  void add_param(std::span<T> weight) {
+    for (std::size_t i = 0; i < params_.size(); ++i)
+      require(!overlap<T>(weight, params_[i].weight), "the weight of ", weight.size(),
+              " elements overlaps in memory with number ", i, ", which is averaged already");
+    params_.push_back({weight, {weight.begin(), weight.end()}});
+  }
 
   /// Takes the weights as they are now into the average.
   void update() {
