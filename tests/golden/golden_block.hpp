@@ -34,7 +34,7 @@ inline std::array<std::size_t, 2> centred_padding(const ConvShape& shape, const 
   return padding;
 }
 
-inline BlockShapes read_shapes(const GoldenFile& file) {
+inline ConvShape read_target(const GoldenFile& file) {
   Members recorded(file.json("target"), "target");
   auto dimensions = recorded.take<std::vector<std::size_t>>("shape");
   if (dimensions.size() == 2) dimensions.insert(dimensions.end(), {1, 1});  // fully connected
@@ -48,7 +48,11 @@ inline BlockShapes read_shapes(const GoldenFile& file) {
   target.dilation = recorded.take_pair("dilation", {1, 1});
   target.padding = centred_padding(target, "target");
   recorded.finish();
+  return target;
+}
 
+inline BlockShapes read_shapes(const GoldenFile& file) {
+  const ConvShape target = read_target(file);
   BlockShapes shapes{target, {}};
   for (const nlohmann::json& entry : file.json("branches")) {
     const std::string name = concat("branch.", shapes.branches.size());
@@ -127,17 +131,18 @@ inline Largest check_block(const GoldenFile& file) {
   file.require_known_metadata({"target", "branches", "optimizer", "iterations", "loss"});
   if (file.text("loss") != "var_unbiased(y)+mean(y)^2") throw std::runtime_error("unknown loss: " + file.text("loss"));
   BlockShapes shapes = read_shapes(file);
-  return with_optimizer(file, [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
-    constexpr std::array layouts{WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio};
-    Largest largest;
-    for (std::size_t k = 0; k < layouts.size(); ++k) {
-      shapes.target.layout = layouts[k];
-      for (std::size_t i = 0; i < shapes.branches.size(); ++i)
-        shapes.branches[i].layout = layouts[(i + k) % layouts.size()];
-      largest.add(train_block<Rule>(file, shapes, options, max_norm));
-    }
-    return largest;
-  });
+  return with_reparameterizable_rule(
+      file, [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
+        constexpr std::array layouts{WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio};
+        Largest largest;
+        for (std::size_t k = 0; k < layouts.size(); ++k) {
+          shapes.target.layout = layouts[k];
+          for (std::size_t i = 0; i < shapes.branches.size(); ++i)
+            shapes.branches[i].layout = layouts[(i + k) % layouts.size()];
+          largest.add(train_block<Rule>(file, shapes, options, max_norm));
+        }
+        return largest;
+      });
 }
 
 }  // namespace repopt::testing

@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@
 
 #include "repopt/base/error.hpp"
 #include "repopt/formats/safetensors.hpp"
+#include "repopt/optim/rules/adam.hpp"
 #include "repopt/optim/rules/adamw.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 #include "support/relative_error.hpp"
@@ -169,7 +171,7 @@ inline void take_options(Members& recorded, Sgd::Options& options) {
   options.nesterov = recorded.take("nesterov", options.nesterov);
 }
 
-inline void take_options(Members& recorded, AdamW::Options& options) {
+void take_options(Members& recorded, auto& options) {
   options.lr = recorded.take<double>("lr");
   options.betas = recorded.take("betas", options.betas);
   options.eps = recorded.take("eps", options.eps);
@@ -177,8 +179,10 @@ inline void take_options(Members& recorded, AdamW::Options& options) {
   options.amsgrad = recorded.take("amsgrad", options.amsgrad);
 }
 
-/// Calls check(Rule(), options, max_norm) for the recorded optimizer; max_norm is 0 if it does not clip.
-auto with_optimizer(const GoldenFile& file, auto check) {
+/// Calls check(Rule(), options, max_norm) for the recorded optimizer, which is one of `Rules`; max_norm is 0 if it does
+/// not clip. Throws std::runtime_error if it is another.
+template <class... Rules>
+auto with_rule_of(const GoldenFile& file, auto check) {
   Members recorded(file.json("optimizer"), "optimizer");
   const auto rule = recorded.take<std::string>("rule");
   const auto max_norm = recorded.take("clip_grad_norm", 0.0);
@@ -188,9 +192,16 @@ auto with_optimizer(const GoldenFile& file, auto check) {
     recorded.finish();
     return check(rule_type, options, max_norm);
   };
-  if (rule == Sgd::name) return read(Sgd());
-  if (rule == AdamW::name) return read(AdamW());
-  throw std::runtime_error("unknown rule '" + rule + "'");
+  std::optional<decltype(check(Sgd(), Sgd::Options(), 0.0))> result;
+  ((rule == Rules::name && (result = read(Rules()), true)) || ...);
+  if (!result) throw std::runtime_error("unknown rule '" + rule + "'");
+  return *result;
 }
+
+/// The same for any rule.
+auto with_rule(const GoldenFile& file, auto check) { return with_rule_of<Sgd, AdamW, Adam>(file, check); }
+
+/// The same for rules that have a form on the kernel of a block.
+auto with_reparameterizable_rule(const GoldenFile& file, auto check) { return with_rule_of<Sgd, AdamW>(file, check); }
 
 }  // namespace repopt::testing

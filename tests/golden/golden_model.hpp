@@ -165,18 +165,20 @@ Largest check_model_in(const GoldenFile& file) {
   const nn::Mode mode = read_mode(file);
   const bool has_scales = mode == nn::Mode::csla || mode == nn::Mode::hyper_search;
   const Scales<T> scales = has_scales ? read_scales<T>(file, config) : Scales<T>();
-  return with_optimizer(file, [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
-    Largest largest;
-    nn::Vgg<T> model(config, mode, 0, scales);
-    require_same_parameters(model, file);
-    load(model, file, with_prefix("init."));
-    RepOptimizer<Rule, T> optimizer;
-    nn::add_parameters(optimizer, model, options);
-    train_model(model, optimizer, file, max_norm, file.text("mode"), largest);
-    compare(model, file, with_prefix("final."), largest);
-    if (mode == nn::Mode::csla) check_target<Rule>(file, config, scales, options, max_norm, largest);
-    return largest;
-  });
+  return with_reparameterizable_rule(file,
+                                     [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
+                                       Largest largest;
+                                       nn::Vgg<T> model(config, mode, 0, scales);
+                                       require_same_parameters(model, file);
+                                       load(model, file, with_prefix("init."));
+                                       RepOptimizer<Rule, T> optimizer;
+                                       nn::add_parameters(optimizer, model, options);
+                                       train_model(model, optimizer, file, max_norm, file.text("mode"), largest);
+                                       compare(model, file, with_prefix("final."), largest);
+                                       if (mode == nn::Mode::csla)
+                                         check_target<Rule>(file, config, scales, options, max_norm, largest);
+                                       return largest;
+                                     });
 }
 
 /// Largest errors in double and in float.

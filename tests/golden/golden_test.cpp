@@ -17,6 +17,7 @@
 
 #include "golden/golden_block.hpp"
 #include "golden/golden_file.hpp"
+#include "golden/golden_folded.hpp"
 #include "golden/golden_model.hpp"
 
 namespace {
@@ -34,6 +35,10 @@ bool print(const std::string& name, bool passed, const Largest& largest, const s
 bool check(const std::string& name, const GoldenFile& file) {
   if (!file.has("kind")) {
     const Largest largest = check_block(file);
+    return print(name, largest.error <= block_tolerance, largest);
+  }
+  if (file.text("kind") == "folded") {
+    const Largest largest = check_folded(file);
     return print(name, largest.error <= block_tolerance, largest);
   }
   if (file.text("kind") != "model") throw std::runtime_error("unknown kind '" + file.text("kind") + "'");

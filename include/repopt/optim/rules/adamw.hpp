@@ -8,12 +8,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "repopt/base/error.hpp"
 #include "repopt/base/parallel.hpp"
 #include "repopt/optim/chunks.hpp"
 #include "repopt/optim/kernel_stream.hpp"
+#include "repopt/optim/rules/adam_moments.hpp"
 
 namespace repopt {
 
@@ -35,25 +34,14 @@ struct AdamW {
     bool amsgrad = false;                     ///< divide by the largest second moment so far
   };
 
-  /// What a parameter keeps from step to step: moments of the raw gradient, as the weight; empty before the first step.
+  /// What a parameter keeps from step to step: moments of the raw gradient.
   template <class T>
-  struct State {
-    std::vector<T> exp_avg;         ///< m
-    std::vector<T> exp_avg_sq;      ///< v
-    std::vector<T> max_exp_avg_sq;  ///< with amsgrad only
-    std::size_t step = 0;           ///< number of steps done
-  };
+  using State = AdamMoments<T>;
 
   static constexpr std::string_view name = "adamw";  ///< in saved state
 
   /// Throws std::invalid_argument for what torch.optim.AdamW refuses, and for anything not finite.
-  static void validate(const Options& options) {
-    require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
-    for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
-    require(std::isfinite(options.eps) && options.eps >= 0, "eps must be finite and >= 0, it is ", options.eps);
-    require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
-            "weight_decay must be finite and >= 0, it is ", options.weight_decay);
-  }
+  static void validate(const Options& options) { validate_adam_options(options); }
 
   /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
   template <class T>
@@ -69,16 +57,13 @@ struct AdamW {
     apply(weight, grad, grad_scale, stream, state, options);
   }
 
-  /// How a loaded state contradicts itself, in words; empty if it is one that some number of steps leaves.
-  template <class T>
-  static std::string state_fault(const State<T>& state) {
-    if (state.exp_avg.empty() == (state.step == 0) && state.exp_avg_sq.empty() == (state.step == 0)) return {};
-    return concat("step is ", state.step, ", exp_avg has ", state.exp_avg.size(), " elements, exp_avg_sq has ",
-                  state.exp_avg_sq.size());
-  }
-
   /// As UpdateRule asks.
   /// @{
+  template <class T>
+  static std::string state_fault(const State<T>& state) {
+    return state.fault();
+  }
+
   static constexpr void visit_options(auto& options, auto visit) {
     visit("lr", options.lr);
     visit("beta1", options.betas[0]);
@@ -88,11 +73,9 @@ struct AdamW {
     visit("amsgrad", options.amsgrad);
   }
 
-  static constexpr void visit_state(auto& state, auto visit) {
-    visit("exp_avg", state.exp_avg);
-    visit("exp_avg_sq", state.exp_avg_sq);
-    visit("max_exp_avg_sq", state.max_exp_avg_sq);
-    visit("step", state.step);
+  template <class S>
+  static constexpr void visit_state(S& state, auto visit) {
+    S::visit(state, visit);
   }
   /// @}
 
@@ -100,15 +83,12 @@ struct AdamW {
   template <class T>
   static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
                     const Options& options) {
-    state.exp_avg.resize(weight.size());
-    state.exp_avg_sq.resize(weight.size());
-    if (options.amsgrad) state.max_exp_avg_sq.resize(weight.size());
-    const double step = double(++state.step);
+    state.begin_step(weight.size(), options.amsgrad);
+    const BiasCorrection correction(options, state.step);
     const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
     const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as torch does
     const T decay = T(1 - options.lr * options.weight_decay);
-    const T step_size = T(options.lr / (1 - std::pow(options.betas[0], step)));
-    const T root_correction = T(1 / std::sqrt(1 - std::pow(options.betas[1], step)));
+    const T step_size = T(options.lr * correction.moment), root_correction = T(correction.root);
 
     T* const exp_avg = state.exp_avg.data();
     T* const exp_avg_sq = state.exp_avg_sq.data();

@@ -1,0 +1,95 @@
+// Adam: with coupled weight decay, for ordinary parameters and folded branches.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "repopt/base/parallel.hpp"
+#include "repopt/optim/chunks.hpp"
+#include "repopt/optim/rules/adam_moments.hpp"
+
+namespace repopt {
+
+/// torch.optim.Adam. The decayed gradient grad + weight_decay * weight enters both moments, so that the step depends on
+/// each branch's weights: no update of the folded kernel follows it. Train branches folded, by FoldedKernel.
+struct Adam {
+  /// torch.optim.Adam's arguments.
+  struct Options {
+    double lr = 1e-3;                         ///< per step
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): what a step keeps of either moment
+    double eps = 1e-8;                        ///< beside sqrt(v^); 0 is legal
+    double weight_decay = 0;                  ///< coupled: added to the gradient
+    bool amsgrad = false;                     ///< divide by the largest second moment so far
+  };
+
+  /// What a parameter keeps from step to step.
+  template <class T>
+  using State = AdamMoments<T>;
+
+  static constexpr std::string_view name = "adam";  ///< in saved state
+
+  /// Throws std::invalid_argument for what torch.optim.Adam refuses, and for anything not finite.
+  static void validate(const Options& options) { validate_adam_options(options); }
+
+  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
+  template <class T>
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
+                     const Options& options) {
+    state.begin_step(weight.size(), options.amsgrad);
+    const BiasCorrection correction(options, state.step);
+    const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
+    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);
+    const T weight_decay = T(options.weight_decay);
+    const T step_size = T(options.lr * correction.moment), root_correction = T(correction.root);
+    T* const exp_avg = state.exp_avg.data();
+    T* const exp_avg_sq = state.exp_avg_sq.data();
+    T* const max_exp_avg_sq = options.amsgrad ? state.max_exp_avg_sq.data() : nullptr;
+
+    const auto update_chunk = [=](std::size_t first, std::size_t count) {
+      const T* const g = grad.data() + first;
+      T* const w = weight.data() + first;
+      T* const m = exp_avg + first;
+      T* const v = exp_avg_sq + first;
+      T* const largest = max_exp_avg_sq ? max_exp_avg_sq + first : v;
+      for_each_independent(count, [=](std::size_t k) {
+        const T d = grad_scale * g[k] + weight_decay * w[k];
+        m[k] = beta1 * m[k] + new_part1 * d;
+        v[k] = beta2 * v[k] + new_part2 * (d * d);
+      });
+      if (max_exp_avg_sq) for_each_independent(count, [=](std::size_t k) { largest[k] = std::max(largest[k], v[k]); });
+      for_each_independent(
+          count, [=](std::size_t k) { w[k] -= step_size * (m[k] / (std::sqrt(largest[k]) * root_correction + eps)); });
+    };
+    for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
+                   max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
+  }
+
+  /// As UpdateRule asks.
+  /// @{
+  template <class T>
+  static std::string state_fault(const State<T>& state) {
+    return state.fault();
+  }
+
+  static constexpr void visit_options(auto& options, auto visit) {
+    visit("lr", options.lr);
+    visit("beta1", options.betas[0]);
+    visit("beta2", options.betas[1]);
+    visit("eps", options.eps);
+    visit("weight_decay", options.weight_decay);
+    visit("amsgrad", options.amsgrad);
+  }
+
+  template <class S>
+  static constexpr void visit_state(S& state, auto visit) {
+    S::visit(state, visit);
+  }
+  /// @}
+};
+
+}  // namespace repopt

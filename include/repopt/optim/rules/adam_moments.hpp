@@ -1,0 +1,63 @@
+// What Adam, AdamW and LAMB share: two moments of the gradient, and the options that shape them.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "repopt/base/error.hpp"
+
+namespace repopt {
+
+/// What a parameter keeps from step to step: moments, as the weight; empty before the first step.
+template <class T>
+struct AdamMoments {
+  std::vector<T> exp_avg;         ///< m
+  std::vector<T> exp_avg_sq;      ///< v
+  std::vector<T> max_exp_avg_sq;  ///< with amsgrad only
+  std::size_t step = 0;           ///< number of steps done
+
+  /// Before a step on `size` weights: makes room, and counts the step.
+  void begin_step(std::size_t size, bool amsgrad) {
+    exp_avg.resize(size);
+    exp_avg_sq.resize(size);
+    if (amsgrad) max_exp_avg_sq.resize(size);
+    ++step;
+  }
+
+  /// How the moments contradict each other, in words; empty if some number of steps leaves them so.
+  std::string fault() const {
+    if (exp_avg.empty() == (step == 0) && exp_avg_sq.empty() == (step == 0)) return {};
+    return concat("step is ", step, ", exp_avg has ", exp_avg.size(), " elements, exp_avg_sq has ", exp_avg_sq.size());
+  }
+
+  /// As UpdateRule asks.
+  static constexpr void visit(auto& state, auto visitor) {
+    visitor("exp_avg", state.exp_avg);
+    visitor("exp_avg_sq", state.exp_avg_sq);
+    visitor("max_exp_avg_sq", state.max_exp_avg_sq);
+    visitor("step", state.step);
+  }
+};
+
+/// Throws std::invalid_argument for what torch.optim.Adam refuses, and for anything not finite.
+void validate_adam_options(const auto& options) {
+  require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
+  for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
+  require(std::isfinite(options.eps) && options.eps >= 0, "eps must be finite and >= 0, it is ", options.eps);
+  require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
+          "weight_decay must be finite and >= 0, it is ", options.weight_decay);
+}
+
+/// What a step's number makes of the moments: m^ = m / (1 - beta1^t), and sqrt(v^) = sqrt(v) / sqrt(1 - beta2^t).
+struct BiasCorrection {
+  double moment, root;  ///< factors of m and of sqrt(v)
+
+  /// `step` is counted from 1.
+  BiasCorrection(const auto& options, std::size_t step)
+      : moment(1 / (1 - std::pow(options.betas[0], double(step)))),
+        root(1 / std::sqrt(1 - std::pow(options.betas[1], double(step)))) {}
+};
+
+}  // namespace repopt

@@ -1,0 +1,110 @@
+// Lamb: Adam's direction, as long as the weight is, for ordinary parameters and folded branches.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "repopt/base/parallel.hpp"
+#include "repopt/optim/chunks.hpp"
+#include "repopt/optim/rules/adam_moments.hpp"
+
+namespace repopt {
+
+/// LAMB (arXiv 1904.00962, algorithm 2), for each parameter that was added:
+///
+///     u = m^ / (sqrt(v^) + eps) + weight_decay * weight
+///     weight -= lr * |weight| / |u| * u
+///
+/// with bias-corrected moments m^ and v^; the ratio of the norms is 1 where one of them is 0, and is not capped. A step
+/// depends on the norm of each branch: no update of the folded kernel follows it. Train branches folded, by
+/// FoldedKernel.
+struct Lamb {
+  /// The names of torch.optim.AdamW's arguments.
+  struct Options {
+    double lr = 1e-3;                         ///< per step, relative to the weight's norm
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): what a step keeps of either moment
+    double eps = 1e-6;                        ///< beside sqrt(v^); 0 is legal
+    double weight_decay = 0;                  ///< added to the direction, before its norm is taken
+  };
+
+  /// What a parameter keeps from step to step.
+  template <class T>
+  using State = AdamMoments<T>;
+
+  static constexpr std::string_view name = "lamb";  ///< in saved state
+
+  /// Throws std::invalid_argument for an option that is negative or not finite, and for betas outside [0, 1).
+  static void validate(const Options& options) { validate_adam_options(options); }
+
+  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`. The norms are the same for any number
+  /// of threads.
+  template <class T>
+  static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
+                     const Options& options) {
+    state.begin_step(weight.size(), false);
+    const BiasCorrection correction(options, state.step);
+    const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
+    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);
+    const T moment_correction = T(correction.moment), root_correction = T(correction.root);
+    const T weight_decay = T(options.weight_decay);
+    T* const m = state.exp_avg.data();
+    T* const v = state.exp_avg_sq.data();
+    T* const w = weight.data();
+    const T* const g = grad.data();
+
+    const auto direction = [=](std::size_t k) {
+      return moment_correction * m[k] / (std::sqrt(v[k]) * root_correction + eps) + weight_decay * w[k];
+    };
+    const double weight_square = sum_over_chunks(weight.size(), [=](std::size_t first, std::size_t count) {
+      double sum = 0;
+      for (std::size_t k = first; k < first + count; ++k) sum += double(w[k]) * double(w[k]);
+      return sum;
+    });
+    const double direction_square = sum_over_chunks(weight.size(), [=](std::size_t first, std::size_t count) {
+      double sum = 0;
+      for (std::size_t k = first; k < first + count; ++k) {
+        const T scaled = grad_scale * g[k];
+        m[k] = beta1 * m[k] + new_part1 * scaled;
+        v[k] = beta2 * v[k] + new_part2 * (scaled * scaled);
+        const double u = double(direction(k));
+        sum += u * u;
+      }
+      return sum;
+    });
+    const bool has_ratio = weight_square > 0 && direction_square > 0;
+    const T step_size = T(options.lr * (has_ratio ? std::sqrt(weight_square / direction_square) : 1));
+    for_each_chunk(
+        weight.size(),
+        [=](std::size_t first, std::size_t count) {
+          for_each_independent(count, [=](std::size_t k) { w[first + k] -= step_size * direction(first + k); });
+        },
+        w, m, v);
+  }
+
+  /// As UpdateRule asks.
+  /// @{
+  template <class T>
+  static std::string state_fault(const State<T>& state) {
+    return state.fault();
+  }
+
+  static constexpr void visit_options(auto& options, auto visit) {
+    visit("lr", options.lr);
+    visit("beta1", options.betas[0]);
+    visit("beta2", options.betas[1]);
+    visit("eps", options.eps);
+    visit("weight_decay", options.weight_decay);
+  }
+
+  template <class S>
+  static constexpr void visit_state(S& state, auto visit) {
+    S::visit(state, visit);
+  }
+  /// @}
+};
+
+}  // namespace repopt
