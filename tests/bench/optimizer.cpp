@@ -7,6 +7,7 @@
 
 #include "bench.hpp"
 #include "repopt/base/parallel.hpp"
+#include "repopt/core/folded_kernel.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/repopt.hpp"
 
@@ -89,6 +90,59 @@ RepOptimizer<Rule, float> make_optimizer(std::vector<Kernel>& kernels, const typ
   return optimizer;
 }
 
+/// Branches trained folded: what an iteration costs beside the plain network's forward and backward pass.
+class FoldedTraining {
+ public:
+  FoldedTraining(std::vector<Kernel>& kernels, bool train_scales) {
+    auto& decayed =
+        optimizer_.add_param_group({.lr = lr, .momentum = momentum, .weight_decay = weight_decay, .nesterov = true});
+    auto& others = optimizer_.add_param_group({.lr = lr, .momentum = momentum, .nesterov = true});
+    for (Kernel& kernel : kernels) {
+      auto& [to, folded] =
+          folded_.emplace_back(&kernel, FoldedKernel<float>(kernel.block, {.train_scales = train_scales}));
+      folded.visit_parameters([&](const std::string& name, auto value, auto grad, bool decays) {
+        (decays ? decayed : others).add_param(concat(folded_.size(), ".", name), value, grad);
+      });
+    }
+  }
+
+  void step() {
+    for (auto& [kernel, folded] : folded_) folded.fold(kernel->weight);
+    for (auto& [kernel, folded] : folded_) {
+      folded.zero_grad();
+      folded.add_gradients(kernel->grad);
+    }
+    optimizer_.step();
+  }
+
+ private:
+  std::vector<std::pair<Kernel*, FoldedKernel<float>>> folded_;
+  RepSgd<float> optimizer_;
+};
+
+/// Milliseconds of fold() and add_gradients() for a 3x3 kernel that stands for 1x1-then-3x3.
+double sequence_milliseconds(std::size_t channels, std::size_t rounds) {
+  const auto square = [&](std::size_t size) {
+    return ConvShape{.in_channels = channels,
+                     .out_channels = channels,
+                     .kernel_size = {size, size},
+                     .padding = {size / 2, size / 2},
+                     .layout = WeightLayout::hwio};
+  };
+  FoldedKernel<float> folded(square(3), {FoldedBranch<float>::sequence(square(1), square(3), 1)});
+  for (const auto& parameter : folded.parameters()) fill_random(parameter.value);
+  std::vector<float> kernel(square(3).size()), grad(kernel.size());
+  fill_random(grad);
+  std::vector<double> times;
+  for (std::size_t round = 0; round < rounds; ++round)
+    times.push_back(milliseconds([&] {
+      folded.fold(kernel);
+      folded.zero_grad();
+      folded.add_gradients(grad);
+    }));
+  return median(times);
+}
+
 }  // namespace
 
 void bench_optimizer(const Options& options) {
@@ -100,6 +154,7 @@ void bench_optimizer(const Options& options) {
   auto rep_sgd =
       make_optimizer<Sgd>(kernels, {.lr = lr, .momentum = momentum, .weight_decay = weight_decay, .nesterov = true});
   auto rep_adamw = make_optimizer<AdamW>(kernels, {.lr = lr, .weight_decay = weight_decay});
+  FoldedTraining folded(kernels, false), search(kernels, true);
   double parameters = 0;
   for (const Kernel& kernel : kernels) parameters += double(kernel.weight.size());
 
@@ -114,7 +169,9 @@ void bench_optimizer(const Options& options) {
                                 {"fused SGD, dense GradMult", 24, [&] { fused_sgd<true>(kernels); }},
                                 {"RepSgd", 20, [&] { rep_sgd.step(); }},
                                 {"stream, read 4 write 3", 28, [&] { stream<true>(kernels); }},
-                                {"RepAdamW", 28, [&] { rep_adamw.step(); }}};
+                                {"RepAdamW", 28, [&] { rep_adamw.step(); }},
+                                {"folded SGD, constant scales", 48, [&] { folded.step(); }},
+                                {"folded SGD, trained scales", 52, [&] { search.step(); }}};
   for (std::size_t round = 0; round <= options.rounds; ++round)
     for (Variant& variant : variants) {
       const double ms = milliseconds(variant.run);
@@ -131,6 +188,12 @@ void bench_optimizer(const Options& options) {
                     {"milliseconds_median", ms},
                     {"gigabytes_per_second", 1e-6 * variant.bytes * parameters / ms}});
   }
+  for (const std::size_t channels : {std::size_t(64), std::size_t(512)})
+    print(options, {{"bench", "optimizer"},
+                    {"variant", "fold and gradients of 1x1-3x3"},
+                    {"channels", channels},
+                    {"threads", thread_count()},
+                    {"milliseconds_median", sequence_milliseconds(channels, options.rounds)}});
 }
 
 }  // namespace repopt_bench

@@ -14,6 +14,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/fold_loops.hpp"
+#include "repopt/core/fold_part.hpp"
 #include "repopt/core/folded_branch.hpp"
 #include "repopt/core/folded_sequence.hpp"
 
@@ -96,9 +97,10 @@ class FoldedKernel {
     update_filter_factors();
     for (std::size_t i = 0; i < branches_.size(); ++i)
       if (sequences_[i]) sequences_[i]->fold(weights(i, 0), weights(i, 1));
-    for_each_fold_row(target_, [&](std::size_t, const FoldRow& row) {
-      std::fill_n(kernel.data() + row.begin(), row.size(), T(0));
-      for (const FoldPart<T>& part : parts_) part.add_to(row, kernel.data());
+    for_each_fold_slab(target_, [&](std::size_t, const FoldSlab& slab) {
+      const bool is_covered = parts_[0].covers_target;
+      if (!is_covered) std::fill_n(kernel.data() + slab.begin(), slab.size(), T(0));
+      for (const FoldPart<T>& part : parts_) part.add_to(slab, kernel.data(), is_covered && &part == &parts_[0]);
     });
   }
 
@@ -111,8 +113,8 @@ class FoldedKernel {
     require_size("the kernel's gradient", kernel_grad.size());
     update_filter_factors();
     std::ranges::fill(scale_sums_, T(0));
-    for_each_fold_row(target_, [&](std::size_t share, const FoldRow& row) {
-      for (const FoldPart<T>& part : parts_) part.add_gradients(row, share, kernel_grad.data(), overwrites_);
+    for_each_fold_slab(target_, [&](std::size_t share, const FoldSlab& slab) {
+      for (const FoldPart<T>& part : parts_) part.add_gradients(slab, share, kernel_grad.data(), overwrites_);
     });
     std::size_t summed = 0;
     for (std::size_t i = 0; i < branches_.size(); ++i)
@@ -223,7 +225,8 @@ class FoldedKernel {
   void add_parts(std::size_t i) {
     const FoldedBranch<T>& branch = branches_[i];
     const ConvShape& shape = branch.convolution.shape;
-    FoldPart<T> part{.placement = RowPlacement(shape, target_), .factor = scale(i).data()};
+    FoldPart<T> part{.placement = SlabPlacement(shape, target_), .factor = scale(i).data()};
+    part.covers_target = branch.filter.empty() && shape.size() == target_.size();
     if (sums_scale_gradient(i)) {
       part.scale_sums = scale_sums_.data() + next_sum_;
       part.sums_step = sums_per_share_;
@@ -246,7 +249,7 @@ class FoldedKernel {
     const Placement placed(shape, target_);
     for (std::size_t tap = 0; tap < shape.taps(); ++tap) {
       const WeightIndex of_branch{.row = tap / shape.kernel_size[1], .column = tap % shape.kernel_size[1]};
-      part.placement = RowPlacement::at_tap(branch.operators[0], target_, placed(of_branch));
+      part.placement = SlabPlacement::at_tap(branch.operators[0], target_, placed(of_branch));
       for (std::size_t o = 0; o < target_.out_channels; ++o)
         filters_[next_filter_ + o] = branch.filter[o * shape.taps() + tap];
       part.filter = filters_.data() + next_filter_;

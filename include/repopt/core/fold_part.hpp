@@ -1,0 +1,135 @@
+// FoldPart: weights that a scale carries into the target kernel, and the gradients that come back.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "repopt/core/fold_loops.hpp"
+
+namespace repopt {
+
+/// Weights that one scale for each output channel carries into the target: kernel[place] += factor[out] *
+/// weight[index].
+template <class T>
+struct FoldPart {
+  SlabPlacement placement;     ///< where the weights lie
+  const T* weight = nullptr;   ///< the weights
+  T* weight_grad = nullptr;    ///< dL/dweight
+  const T* factor = nullptr;   ///< (out_channels), s or s * f
+  const T* filter = nullptr;   ///< (out_channels), f; null where the factor is s
+  T* scale_sums = nullptr;     ///< (shares, sums_step), where dL/ds is summed; null if s is constant
+  std::size_t sums_step = 0;   ///< elements from share to share
+  bool is_first = true;        ///< whether no earlier part has the same weights
+  bool covers_target = false;  ///< whether every place of the target has a weight
+  bool is_gathered = false;    ///< whether weight_grad gets G itself, without the factor
+
+  /// Adds the weights of a slab to the kernel; with `writes`, which is for parts that cover the target, writes them.
+  void add_to(const FoldSlab& slab, T* kernel, bool writes) const {
+    const bool along_out = slab.is_hwio();
+    placement.for_each_run(slab, [=, this](const WeightRun& run) {
+      const T *const w = weight, *const s = factor + run.out;
+      const auto add = [=](auto factor_of) {
+        if (writes)
+          for_each_in_run(run, [=](std::size_t k, std::size_t place, std::size_t index) {
+            kernel[place] = factor_of(k) * w[index];
+          });
+        else
+          for_each_in_run(run, [=](std::size_t k, std::size_t place, std::size_t index) {
+            kernel[place] += factor_of(k) * w[index];
+          });
+      };
+      if (along_out)
+        add([=](std::size_t k) { return s[k]; });
+      else
+        add([of_channel = *s](std::size_t) { return of_channel; });
+    });
+  }
+
+  /// Adds dL/dweight and dL/ds for `kernel_grad`, G, in a slab; with `overwrites`, dL/dweight is written instead.
+  void add_gradients(const FoldSlab& slab, std::size_t share, const T* kernel_grad, bool overwrites) const {
+    const bool along_out = slab.is_hwio(), writes = overwrites && is_first;
+    placement.for_each_run(slab, [=, this](const WeightRun& run) {
+      T* const sums = scale_sums ? scale_sums + share * sums_step + run.out : nullptr;
+      if (is_gathered)
+        gather(run, kernel_grad);
+      else if (along_out)
+        add_along_out(run, kernel_grad, sums, writes);
+      else
+        add_in_channel(run, kernel_grad, sums, writes);
+    });
+  }
+
+ private:
+  void gather(const WeightRun& run, const T* kernel_grad) const {
+    T* const to = weight_grad;
+    for_each_in_run(run, [=](std::size_t, std::size_t place, std::size_t index) { to[index] = kernel_grad[place]; });
+  }
+
+  /// Adds step(k, index, G[place]) to the gradient of each weight, or writes it.
+  void move_gradient(const WeightRun& run, const T* kernel_grad, bool writes, auto step) const {
+    T* const to = weight_grad;
+    if (writes)  // what is there may be NaN
+      for_each_in_run(run, [=](std::size_t k, std::size_t place, std::size_t index) {
+        to[index] = step(k, index, kernel_grad[place]);
+      });
+    else
+      for_each_in_run(run, [=](std::size_t k, std::size_t place, std::size_t index) {
+        to[index] += step(k, index, kernel_grad[place]);
+      });
+  }
+
+  /// A run along the output channels, each with its own scale.
+  void add_along_out(const WeightRun& run, const T* kernel_grad, T* sums, bool writes) const {
+    const T *const s = factor + run.out, *const f = filter ? filter + run.out : nullptr, *const w = weight;
+    if (!sums)
+      move_gradient(run, kernel_grad, writes, [=](std::size_t k, std::size_t, T g) { return s[k] * g; });
+    else if (!f)
+      move_gradient(run, kernel_grad, writes, [=](std::size_t k, std::size_t index, T g) {
+        sums[k] += w[index] * g;
+        return s[k] * g;
+      });
+    else
+      move_gradient(run, kernel_grad, writes, [=](std::size_t k, std::size_t index, T g) {
+        sums[k] += f[k] * (w[index] * g);
+        return s[k] * g;
+      });
+  }
+
+  /// A run within one output channel.
+  void add_in_channel(const WeightRun& run, const T* kernel_grad, T* sums, bool writes) const {
+    const T s = factor[run.out];
+    const auto gradient = [=](std::size_t, std::size_t, T g) { return s * g; };
+    if (!sums) return move_gradient(run, kernel_grad, writes, gradient);
+    // In pieces that stay in the first-level cache for the second loop.
+    constexpr std::size_t piece = 512;
+    T dot = 0;
+    for (WeightRun part = run; part.count > 0;) {
+      WeightRun rest = part;
+      part.count = std::min(part.count, piece);
+      rest.count -= part.count, rest.place += part.count * part.place_step, rest.index += part.count * part.index_step;
+      move_gradient(part, kernel_grad, writes, gradient);
+      dot += dot_of_run(part, kernel_grad);
+      part = rest;
+    }
+    *sums += (filter ? filter[run.out] : T(1)) * dot;
+  }
+
+  /// The sum of weight * G over a run, in lanes that become vector code.
+  T dot_of_run(const WeightRun& run, const T* kernel_grad) const {
+    constexpr std::size_t lanes = 128 / sizeof(T);
+    std::array<T, lanes> sums{};
+    std::size_t k = 0;
+    if (run.place_step == 1 && run.index_step == 1)
+      for (; k + lanes <= run.count; k += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+          sums[lane] += weight[run.index + k + lane] * kernel_grad[run.place + k + lane];
+    T sum = 0;
+    for (; k < run.count; ++k)
+      sum += weight[run.index + k * run.index_step] * kernel_grad[run.place + k * run.place_step];
+    for (const T lane : sums) sum += lane;
+    return sum;
+  }
+};
+
+}  // namespace repopt
