@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <map>
 #include <string>
@@ -32,6 +33,12 @@ struct LayerOrder {
 /// "stage1.1.scale_identity.weight" (the last one is the identity's initial weight: its constant scale is 1).
 template <class T>
 using Scales = std::map<std::string, std::vector<T>, LayerOrder>;
+
+/// Where Hyper-Search starts the scales of block l of a stage, counted from 0 (arXiv 2205.15242, section 4): sqrt(2 / l),
+/// and 1 for the first block.
+inline double initial_scale(std::size_t index_in_stage) {
+  return index_in_stage == 0 ? 1.0 : std::sqrt(2.0 / double(index_in_stage));
+}
 
 /// The scales' names with their lengths.
 using ScaleLengths = std::map<std::string, std::size_t, LayerOrder>;
