@@ -8,6 +8,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/engine/adjoint_conv.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/conv_algorithm.hpp"
 #include "repopt/engine/depthwise_conv.hpp"
 #include "repopt/engine/gemm/gemm_conv.hpp"
@@ -33,11 +34,12 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
 template <class T>
 inline constexpr bool has_winograd = std::is_same_v<T, float>;
 
-/// Whether Winograd's method computes the passes of this convolution under ConvAlgorithm::fastest. With fewer
-/// channels its transforms cost more than they save.
+/// Whether ConvAlgorithm::fastest computes this convolution by Winograd's method.
 template <class T>
 constexpr bool is_winograd_faster(const ConvShape& shape) {
-  return has_winograd<T> && engine::is_winograd_shape(shape) && shape.in_channels >= 16 && shape.out_channels >= 16;
+  constexpr std::size_t least = engine::blocking::winograd_least_channels;
+  return has_winograd<T> && engine::is_winograd_shape(shape) && shape.in_channels >= least &&
+         shape.out_channels >= least;
 }
 
 /// Throws std::invalid_argument unless a kernel of `size` weights is one of `shape`, in the engine's layout.

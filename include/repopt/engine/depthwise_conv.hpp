@@ -8,6 +8,7 @@
 
 #include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/taps.hpp"
 #include "repopt/tensor/channel_moments.hpp"
 #include "repopt/tensor/input_affine.hpp"
@@ -15,8 +16,6 @@
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
-
-constexpr std::size_t depthwise_block = 128;  ///< pixels for a thread at a time
 
 constexpr bool is_depthwise(const ConvShape& shape) {
   return shape.groups == shape.in_channels && shape.groups == shape.out_channels;
@@ -46,7 +45,7 @@ template <class T>
 void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                        const InputAffine<T>* input, ChannelMoments* moments) {
   const std::size_t channels = shape.out_channels;
-  const PixelBlocks blocks(0, y.shape().pixels(), depthwise_block);
+  const PixelBlocks blocks(0, y.shape().pixels(), blocking::depthwise_block_pixels);
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * shape.taps(), [&](std::size_t block) {
     const std::size_t first = blocks.first(block), count = blocks.size(block);
@@ -79,7 +78,7 @@ template <class T>
 void depthwise_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                std::span<T> grad_weight, const InputAffine<T>* input) {
   const std::size_t channels = shape.out_channels;
-  const PixelBlocks blocks(0, grad_y.shape().pixels(), depthwise_block);
+  const PixelBlocks blocks(0, grad_y.shape().pixels(), blocking::depthwise_block_pixels);
   sum_in_parts<T>(blocks.count(), grad_y.size() * shape.taps(), grad_weight, [&](std::size_t block, std::span<T> part) {
     for_each_pixel_pair(shape, x.shape(), grad_y.shape(), blocks.first(block), blocks.size(block),
                         [&](std::size_t out, std::size_t tap, std::size_t in) {

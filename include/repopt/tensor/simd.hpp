@@ -31,9 +31,6 @@ template <class T>
 struct Simd {
   using Packet = typename Eigen::internal::packet_traits<T>::type;
   static constexpr std::size_t width = Eigen::internal::unpacket_traits<Packet>::size;
-  /// A tile of `tile_rows` x (2 packets) fills the registers, with three left for the operands.
-  static constexpr std::size_t tile_rows = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 12 : 6;
-  static constexpr std::size_t tile_columns = 2 * width;
 };
 
 /// A packet of zeros.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "repopt/base/prefetch.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/tensor/simd.hpp"
 
 namespace repopt::nn::engine {
@@ -83,12 +84,12 @@ struct ColumnPanels {
 
 /// The right factor of a product; the last panel is filled up with zeros.
 template <class T>
-using Panels = ColumnPanels<T, Simd<T>::tile_columns>;
+using Panels = ColumnPanels<T, blocking::product_columns<T>>;
 
 /// The left factor of a transposed product, whose columns would lie a power of two apart, in few sets of the cache, if
 /// it were row-major. A strip is whole packets, and whole tiles of the product.
 template <class T>
-using Strips = ColumnPanels<T, std::lcm(Simd<T>::width, Simd<T>::tile_rows)>;
+using Strips = ColumnPanels<T, std::lcm(Simd<T>::width, blocking::product_rows)>;
 
 /// tile (one row for each `row`, x tile_columns, row-major with `tile_step`) = or += a (rows x depth) * panel (depth x
 /// tile_columns). Written without loops over the rows, so that the sums stay in registers. On the way `depth` lines of
@@ -131,13 +132,15 @@ struct Ahead {
 template <class T>
 void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t depth, const T* panel, T* tile,
                    std::size_t tile_step, const Ahead<T>& ahead, bool accumulate) {
-  constexpr std::size_t all = Simd<T>::tile_rows;
+  constexpr std::size_t all = blocking::product_rows;
   const auto run = [&]<std::size_t count>() {
     constexpr auto row = std::make_index_sequence<count>();
-    if (!accumulate) return multiply_tile<false, 2>(a, depth, panel, tile, tile_step, ahead.next, row);
+    if (!accumulate)
+      return multiply_tile<false, blocking::product_panel_level>(a, depth, panel, tile, tile_step, ahead.next, row);
     if constexpr (count == all)  // the others are too few to be compiled once more
-      if (ahead.is_sum) return multiply_tile<true, 1>(a, depth, panel, tile, tile_step, ahead.next, row);
-    multiply_tile<true, 2>(a, depth, panel, tile, tile_step, ahead.next, row);
+      if (ahead.is_sum)
+        return multiply_tile<true, blocking::product_sum_level>(a, depth, panel, tile, tile_step, ahead.next, row);
+    multiply_tile<true, blocking::product_panel_level>(a, depth, panel, tile, tile_step, ahead.next, row);
   };
   if (rows == all) return run.template operator()<all>();  // nearly always
   unrolled<all - 1>([&]<std::size_t fewer>() {
@@ -152,7 +155,9 @@ struct Product {
   std::size_t row_step, panel_step;
   bool padded;  ///< whether there is room for whole panels
 
-  static Product row_major(T* data, std::size_t row_step) { return {data, row_step, Simd<T>::tile_columns, false}; }
+  static Product row_major(T* data, std::size_t row_step) {
+    return {data, row_step, blocking::product_columns<T>, false};
+  }
   static Product in_panels(const Panels<T>& panels) {
     return {panels.data, panels.panel_width, panels.depth * panels.panel_width, true};
   }
@@ -163,7 +168,8 @@ struct Product {
 template <class T>
 void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
               bool accumulate) {
-  constexpr std::size_t tile_rows = Simd<T>::tile_rows, tile_columns = Simd<T>::tile_columns, most_depth = 128;
+  constexpr std::size_t tile_rows = blocking::product_rows, tile_columns = blocking::product_columns<T>;
+  constexpr std::size_t most_depth = blocking::product_depth;
   alignas(64) T edge[tile_rows * tile_columns];
   for (std::size_t panel = 0; panel < panels.count(); ++panel) {
     const std::size_t columns = std::min(tile_columns, panels.columns - panel * tile_columns);

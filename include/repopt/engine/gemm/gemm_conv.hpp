@@ -10,6 +10,7 @@
 
 #include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/gemm/gemm.hpp"
 #include "repopt/engine/scratch.hpp"
 #include "repopt/engine/taps.hpp"
@@ -18,19 +19,6 @@
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
-
-/// Number of patches that stay in the second-level cache.
-template <class T>
-constexpr std::size_t patch_block_size(const ConvShape& shape) {
-  constexpr auto patch_bytes = std::size_t(256) * 1024;
-  return std::clamp<std::size_t>(patch_bytes / (shape.taps() * shape.in_per_group() * sizeof(T)), 96, 512);
-}
-
-/// The same for backward weight, whose sum over a block must pay for passing over all weights' gradients.
-template <class T>
-constexpr std::size_t long_patch_block_size(const ConvShape& shape) {
-  return std::max<std::size_t>(patch_block_size<T>(shape), 256);
-}
 
 /// Whether the patches of `shape` are the image's pixels themselves.
 constexpr bool is_pointwise(const ConvShape& shape) {
@@ -68,9 +56,6 @@ Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const Image
       });
   return {rows, length, 1};
 }
-
-/// From this length on, rows of patches lie a page of memory apart and more: going down a column is slow.
-constexpr std::size_t long_patch = 1024;
 
 /// The same patches in strips of columns: what backward weight reads if they are long.
 template <class T>
@@ -129,7 +114,7 @@ template <class T>
 void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input, ChannelMoments* moments) {
   const KernelPanels<T> kernels(shape, weight, false);
-  const PixelBlocks blocks(0, y.shape().pixels(), patch_block_size<T>(shape));
+  const PixelBlocks blocks(0, y.shape().pixels(), blocking::patches_per_block<T>(shape));
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * shape.taps() * shape.in_per_group(), [&](std::size_t block) {
     const std::size_t first = blocks.first(block), count = blocks.size(block);
@@ -148,13 +133,15 @@ void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
   const ImageShape &x = grad_x.shape(), &y = grad_y.shape();
   const std::size_t channels = shape.in_per_group(), length = shape.taps() * channels;
   const KernelPanels<T> kernels(shape, weight, true);
-  const std::size_t images_per_set = std::max<std::size_t>(1, patch_block_size<T>(shape) / (y.height * y.width));
+  const std::size_t images_per_set =
+      std::max<std::size_t>(1, blocking::patches_per_block<T>(shape) / (y.height * y.width));
   const std::size_t sets = (x.batch + images_per_set - 1) / images_per_set;
   parallel_for(sets, grad_y.size() * length, [&](std::size_t set) {
     const std::size_t image = set * images_per_set, images = std::min(images_per_set, x.batch - image);
     const std::size_t pixels = x.height * x.width;
     std::fill_n(grad_x.pixel(image * pixels), images * pixels * x.channels, T(0));
-    const PixelBlocks blocks(image * y.height * y.width, images * y.height * y.width, patch_block_size<T>(shape));
+    const PixelBlocks blocks(image * y.height * y.width, images * y.height * y.width,
+                             blocking::patches_per_block<T>(shape));
     for (std::size_t block = 0; block < blocks.count(); ++block)
       for (std::size_t group = 0; group < shape.groups; ++group) {
         const std::size_t first = blocks.first(block), count = blocks.size(block);
@@ -178,14 +165,14 @@ template <class T>
 void gemm_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input) {
   const std::size_t length = shape.taps() * shape.in_per_group();
-  const PixelBlocks blocks(0, grad_y.shape().pixels(), long_patch_block_size<T>(shape));
+  const PixelBlocks blocks(0, grad_y.shape().pixels(), blocking::patches_per_backward_weight_block<T>(shape));
   sum_in_parts<T>(blocks.count(), grad_y.size() * length, grad_weight, [&](std::size_t block, std::span<T> part) {
     const std::size_t first = blocks.first(block), count = blocks.size(block), columns = shape.out_per_group();
     const Panels<T> grad{scratch<Scratch::packed_grad, T>(Panels<T>::size(count, columns)), count, columns};
     for (std::size_t group = 0; group < shape.groups; ++group) {
       grad.pack({grad_y.pixel(first) + group * columns, shape.out_channels, 1});
       const auto product = Product<T>::row_major(group_kernel(shape, part.data(), group).data, shape.out_channels);
-      if (length >= long_patch)
+      if (length >= blocking::patches_long)
         multiply_transposed(patch_strips(shape, x, grad_y.shape(), group, first, count, input), grad, product, true);
       else
         multiply(patches(shape, x, grad_y.shape(), group, first, count, input).transposed(), length, grad, product,

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/gemm/gemm.hpp"
 #include "repopt/engine/scratch.hpp"
 #include "repopt/engine/winograd/scheme.hpp"
@@ -33,7 +34,7 @@ class PointMatrices {
     PointMatrices matrices(rows, width);
     std::array<std::size_t, count + 1> begin{};
     for (std::size_t point = 0; point < count; ++point)
-      begin[point + 1] = begin[point] + (unit * copies(point) + 15) / 16 * 16 + 48;
+      begin[point + 1] = begin[point] + blocking::winograd_matrix_distance(unit * copies(point));
     T* const memory = scratch<purpose, T>(begin[count]);
     for (std::size_t point = 0; point < count; ++point) matrices.matrices_[point] = memory + begin[point];
     return matrices;

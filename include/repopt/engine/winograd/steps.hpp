@@ -11,6 +11,7 @@
 
 #include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/gemm/gemm.hpp"
 #include "repopt/engine/scratch.hpp"
 #include "repopt/engine/winograd/matrices.hpp"
@@ -82,7 +83,7 @@ TileMatrices<Scheme, T> multiply_at_points(const TileMatrices<Scheme, T>& v, std
 template <class Scheme, class T>
 void transform_outputs(const TileMatrices<Scheme, T>& products, const TileBlock<Scheme::outputs>& block,
                        const OutputChannels& channels, Tensor<T>& y) {
-  constexpr std::size_t ahead = 2;
+  constexpr std::size_t ahead = blocking::winograd_prefetched_tiles;
   const std::size_t tiles = block.tiles();
   const bool in_pieces = channels.count < y.shape().channels;  // whole pixels can be fetched, by fetch_part_of()
   parallel_for(tiles, tiles * Scheme::values * Scheme::values * channels.count, [&](std::size_t tile) {

@@ -21,6 +21,7 @@
 
 #include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/gemm/gemm.hpp"
 #include "repopt/engine/scratch.hpp"
 #include "repopt/engine/winograd/matrices.hpp"
@@ -42,19 +43,6 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
   return shape.kernel_size == Pair{3, 3} && shape.dilation == Pair{1, 1} && shape.groups == 1 && (stride_1 || stride_2);
 }
 
-/// With so many weights in each tap and more, a convolution goes by channels: the kernel at the points has 36 times as
-/// many values, at least 38 MB in float.
-inline constexpr auto large_kernel = std::size_t(512) * 512;
-
-/// Rows of V in a block. By tiles `least`, or more for a larger kernel, towards `most`, since U passes through a core's
-/// cache once for each block. By channels, the same number for every shape.
-/// @{
-constexpr std::size_t rows_by_tiles(const ConvShape& shape, std::size_t least, std::size_t most) {
-  return std::max(least, most * shape.in_channels * shape.out_channels / large_kernel);
-}
-inline constexpr std::size_t rows_by_channels = 256;
-/// @}
-
 /// A batch's tiles in blocks of about `rows` rows of V or less; where the tiles suffice, in a multiple of `multiple`
 /// blocks. (The number of threads does not matter here: rounding depends on the blocks.)
 template <class Scheme>
@@ -69,7 +57,7 @@ TileBlocks<Scheme::outputs> winograd_blocks(const ImageShape& y, std::size_t row
 /// depend on the groups.)
 template <class T>
 void for_each_channel_group(std::size_t out_channels, std::size_t work, auto visit) {
-  constexpr std::size_t panel = Panels<T>::panel_width, most = 64;
+  constexpr std::size_t panel = Panels<T>::panel_width, most = blocking::winograd_group_channels;
   const auto quotient = [](std::size_t all, std::size_t part) { return (all + part - 1) / part; };  // rounded up
   const std::size_t rounds = quotient(quotient(out_channels, most), thread_count());
   const std::size_t size = quotient(quotient(out_channels, rounds * thread_count()), panel) * panel;
@@ -85,8 +73,8 @@ void winograd_forward_by_tiles(const ConvShape& shape, const Tensor<T>& x, std::
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const OutputChannels all{0, out_channels};
   const auto u = transform_kernels<Scheme>(shape, weight, all);
-  constexpr std::size_t shared_by = 4;  // 1, 2 or 4 threads find equal work
-  const auto blocks = winograd_blocks<Scheme>(y.shape(), rows_by_tiles(shape, 24, 96), shared_by);
+  const auto blocks =
+      winograd_blocks<Scheme>(y.shape(), blocking::winograd_forward_rows(shape), blocking::winograd_forward_blocks);
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const auto block = blocks[index];
@@ -105,7 +93,7 @@ template <class Scheme, class T>
 void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                                   const InputAffine<T>* input, ChannelMoments* moments) {
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
-  const auto blocks = winograd_blocks<Scheme>(y.shape(), rows_by_channels);
+  const auto blocks = winograd_blocks<Scheme>(y.shape(), blocking::winograd_rows_by_channels);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
     const std::size_t tiles = block.tiles();
@@ -124,7 +112,7 @@ void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, st
 template <class Scheme, class T>
 void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                       const InputAffine<T>* input, ChannelMoments* moments) {
-  if (shape.in_channels * shape.out_channels >= large_kernel)
+  if (blocking::is_large_winograd_kernel(shape))
     winograd_forward_by_channels<Scheme>(shape, x, weight, y, input, moments);
   else
     winograd_forward_by_tiles<Scheme>(shape, x, weight, y, input, moments);
@@ -134,7 +122,7 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
 template <class Scheme, class T>
 void winograd_backward_weight_by_channels(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                           std::span<T> grad_weight, const InputAffine<T>* input) {
-  const auto blocks = winograd_blocks<Scheme>(grad_y.shape(), rows_by_channels);
+  const auto blocks = winograd_blocks<Scheme>(grad_y.shape(), blocking::winograd_rows_by_channels);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
     fetch_part_of(x, block);
@@ -156,11 +144,9 @@ void winograd_backward_weight_by_channels(const ConvShape& shape, const Tensor<T
 template <class Scheme, class T>
 void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                        std::span<T> grad_weight, const InputAffine<T>* input) {
-  constexpr auto small_kernel = std::size_t(128) * 128;  // weights of each tap
   const std::size_t in_channels = shape.in_channels, out_channels = shape.out_channels;
   const OutputChannels all{0, out_channels};
-  const bool is_small = in_channels * out_channels <= small_kernel;
-  const auto blocks = winograd_blocks<Scheme>(grad_y.shape(), rows_by_tiles(shape, is_small ? 32 : 48, 128));
+  const auto blocks = winograd_blocks<Scheme>(grad_y.shape(), blocking::winograd_backward_weight_rows(shape));
   if (blocks.count() == 0) return;
   const auto add = [&](std::size_t begin, std::size_t end, std::span<T> sum) {
     const auto grad_u = KernelMatrices<Scheme, T>::template allocate<Scratch::kernel_at_points>(
@@ -174,7 +160,10 @@ void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& 
     }
     transform_kernel_grads(grad_u, shape, all, sum);
   };
-  const std::size_t parts = is_small && blocks.count() >= 2 * thread_count() ? thread_count() : 1;
+  const std::size_t parts = blocking::is_small_winograd_kernel(shape) &&
+                                    blocks.count() >= blocking::winograd_blocks_per_thread * thread_count()
+                                ? thread_count()
+                                : 1;
   sum_over_ranges<T>(blocks.count(), parts, grad_y.size() * in_channels, grad_weight, add);
 }
 
@@ -182,7 +171,7 @@ void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& 
 template <class Scheme, class T>
 void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                               std::span<T> grad_weight, const InputAffine<T>* input) {
-  if (shape.in_channels * shape.out_channels >= large_kernel)
+  if (blocking::is_large_winograd_kernel(shape))
     winograd_backward_weight_by_channels<Scheme>(shape, x, grad_y, grad_weight, input);
   else
     winograd_backward_weight_by_tiles<Scheme>(shape, x, grad_y, grad_weight, input);
