@@ -1,4 +1,4 @@
-// Backward data of a convolution of stride 1: a convolution of dL/dy itself, by the turned kernel.
+// The adjoint convolution: with stride 1, dL/dx is itself a convolution of dL/dy, by the kernel turned by 180 degrees.
 #pragma once
 
 #include <Eigen/Core>
@@ -12,7 +12,7 @@
 
 namespace repopt::nn::engine {
 
-/// Whether dL/dx is a convolution of dL/dy: stride 1, and no padding beyond the kernel's reach.
+/// Whether dL/dx is a convolution of dL/dy: the stride is 1, and the padding at most dilation * (kernel_size - 1).
 constexpr bool has_adjoint(const ConvShape& shape) {
   bool has = true;
   for (std::size_t axis = 0; axis < 2; ++axis)
@@ -20,14 +20,14 @@ constexpr bool has_adjoint(const ConvShape& shape) {
   return has;
 }
 
-/// The shape with input and output channels in each other's place, as turn_kernel() puts them.
+/// `shape` with in_channels and out_channels swapped, as turn_kernel() swaps them.
 constexpr ConvShape swapped_channels(const ConvShape& shape) {
   ConvShape swapped = shape;
   std::swap(swapped.in_channels, swapped.out_channels);
   return swapped;
 }
 
-/// That convolution's shape.
+/// The shape of the convolution of dL/dy that gives dL/dx, if has_adjoint(shape).
 constexpr ConvShape adjoint_shape(const ConvShape& shape) {
   ConvShape adjoint = swapped_channels(shape);
   for (std::size_t axis = 0; axis < 2; ++axis)
@@ -35,7 +35,7 @@ constexpr ConvShape adjoint_shape(const ConvShape& shape) {
   return adjoint;
 }
 
-/// A square of `size` x `size` elements transposed in the registers; `from_step` and `to_step` from row to row.
+/// Transposes a square of `size` x `size` elements in registers. Rows are `from_step` and `to_step` elements apart.
 template <class Packet, int size, class T>
 void transpose_square(const T* from, std::size_t from_step, T* to, std::size_t to_step) {
   Eigen::internal::PacketBlock<Packet, size> square;
@@ -44,8 +44,8 @@ void transpose_square(const T* from, std::size_t from_step, T* to, std::size_t t
   for (std::size_t k = 0; k < size; ++k) Eigen::internal::pstoreu(to + k * to_step, square.packet[k]);
 }
 
-/// to (columns, rows) = from (rows, columns) transposed. Squares follow each other along rows of `to`: a store that
-/// misses the cache costs more than a load.
+/// to (columns, rows) = the transpose of from (rows, columns). The squares are taken in the order in which they lie in
+/// `to`, because a store that misses the cache costs more than a load that does.
 template <class T>
 void transpose(const T* from, std::size_t from_step, std::size_t rows, std::size_t columns, T* to,
                std::size_t to_step) {
@@ -60,8 +60,9 @@ void transpose(const T* from, std::size_t from_step, std::size_t rows, std::size
       to[j * to_step + i] = from[i * from_step + j];
 }
 
-/// The adjoint's kernel: `weight` turned by 180 degrees, input and output channels of each group swapped. `weight` is
-/// (kh, kw, in_channels / groups, out_channels), `turned` (kh, kw, out_channels / groups, in_channels).
+/// Writes the kernel of the adjoint convolution: `weight` turned by 180 degrees, with the input and output channels of
+/// each group swapped. `weight` is (kh, kw, in_channels / groups, out_channels), `turned` is (kh, kw, out_channels /
+/// groups, in_channels).
 template <class T>
 void turn_kernel(const ConvShape& shape, std::span<const T> weight, std::span<T> turned) {
   const std::size_t in = shape.in_per_group(), out = shape.out_per_group();

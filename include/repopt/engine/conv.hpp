@@ -1,4 +1,4 @@
-// The convolution engine: one function for each pass. Layers call these and nothing below them.
+// The convolution engine: one function for each pass. Layers call these functions and nothing below them.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@
 
 namespace repopt::nn {
 
-/// Shape of the output of a convolution. Throws std::invalid_argument if the channels do not match or the image is too
+/// The shape of a convolution's output. Throws std::invalid_argument if the channels do not match or the images are too
 /// small for the kernel.
 inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x) {
   require(x.channels == shape.in_channels, "the images have ", x.channels, " channels, in_channels is ",
@@ -29,8 +29,8 @@ inline ImageShape conv_output_shape(const ConvShape& shape, const ImageShape& x)
   return {x.batch, height, width, shape.out_channels};
 }
 
-/// Winograd's rounding, in float at most 1e-5 of the largest element, is accepted there only: double keeps its
-/// accuracy.
+/// Whether convolutions of T may use Winograd's method. It rounds more than the plain sums, in float by at most 1e-5 of
+/// the largest element. Only float accepts that; double keeps its accuracy.
 template <class T>
 inline constexpr bool has_winograd = std::is_same_v<T, float>;
 
@@ -42,7 +42,7 @@ constexpr bool is_winograd_faster(const ConvShape& shape) {
          shape.out_channels >= least;
 }
 
-/// Throws std::invalid_argument unless a kernel of `size` weights is one of `shape`, in the engine's layout.
+/// Throws std::invalid_argument unless shape.layout is HWIO and `size` is the number of weights of `shape`.
 inline void require_kernel(const ConvShape& shape, std::size_t size) {
   require(shape.layout == WeightLayout::hwio && size == shape.size(), "the kernel must be HWIO and have ", shape.size(),
           " weights, it has ", size, " in ", to_string(shape.layout));
@@ -54,9 +54,10 @@ inline void require_output(const ConvShape& shape, const ImageShape& x, const Im
   require(grad_y == y, "grad_y is ", describe(grad_y), ", the convolution's output is ", describe(y));
 }
 
-/// y = conv(x, weight); `y` is resized. `weight` is (kh, kw, in_channels / groups, out_channels), HWIO.
-/// `input`, if given, is applied to every pixel of x on the way in: relu(scale * x + shift), the padding stays zero.
-/// `moments`, if given, gets mean and variance of each channel of y.
+/// y = conv(x, weight); resizes `y`. `weight` is (kh, kw, in_channels / groups, out_channels), HWIO.
+/// `input`, if given, is applied to every pixel of x as it is read: relu(scale * x + shift). The padding stays zero.
+/// `moments`, if given, receives the mean and variance of each channel of y. Throws std::invalid_argument if a shape is
+/// wrong.
 template <class T>
 void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input = nullptr, ChannelMoments* moments = nullptr,
@@ -73,7 +74,7 @@ void conv_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
     engine::gemm_forward(shape, x, weight, y, input, moments);
 }
 
-/// grad_x = dL/dx, for grad_y = dL/dy; `grad_x` must have the shape of x. Throws std::invalid_argument if a shape is
+/// grad_x = dL/dx, where grad_y = dL/dy. `grad_x` must have the shape of x. Throws std::invalid_argument if a shape is
 /// wrong.
 template <class T>
 void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x,
@@ -95,9 +96,10 @@ void conv_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
   engine::gemm_backward_data(shape, grad_y, weight, grad_x);
 }
 
-/// grad_weight += dL/dweight. `input` as in the forward pass. The plain algorithm, and Winograd's for small
-/// kernels, cut the sum over the batch into one part for each thread, so their rounding, and nothing else in the
-/// engine, depends on the number of threads. Throws std::invalid_argument if a shape is wrong.
+/// grad_weight += dL/dweight, where grad_y = dL/dy. `input` must be the one of the forward pass. The plain algorithm,
+/// and Winograd's for small kernels, split the sum over the batch into one part for each thread, so the result's
+/// rounding depends on the number of threads. No other result of the engine does. Throws std::invalid_argument if a
+/// shape is wrong.
 template <class T>
 void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input = nullptr, ConvAlgorithm algorithm = ConvAlgorithm::fastest) {
@@ -114,9 +116,9 @@ void conv_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tens
     engine::gemm_backward_weight(shape, x, grad_y, grad_weight, input);
 }
 
-/// A program of several files may compile the engine once: it defines REPOPT_EXTERN_ENGINE everywhere, and has one file
-/// that includes this header and holds REPOPT_INSTANTIATE_ENGINE(template, float) and the same for double. (The engine
-/// is most of what a file with a network takes to compile.)
+/// Lets a program of several files compile the engine only once; the engine takes most of the time to compile a file
+/// with a network. Define REPOPT_EXTERN_ENGINE for all files, and in one of them include this header and write
+/// REPOPT_INSTANTIATE_ENGINE(template, float); and the same for double.
 #define REPOPT_INSTANTIATE_ENGINE(declaration, T)                                                              \
   declaration void repopt::nn::conv_forward<T>(                                                                \
       const repopt::ConvShape&, const repopt::nn::Tensor<T>&, std::span<const T>, repopt::nn::Tensor<T>&,      \

@@ -1,12 +1,12 @@
-// ConvAlgorithm: the choice that a user has among the engine's convolutions.
+// ConvAlgorithm: the user's choice of how the engine computes convolutions.
 #pragma once
 
 namespace repopt::nn {
 
 /// How convolutions are computed.
 enum class ConvAlgorithm {
-  fastest,  ///< Winograd where it pays, which rounds a little more than `plain` does: see is_winograd_faster()
-  plain,    ///< the sums of products of the definition, always
+  fastest,  ///< by Winograd's method where is_winograd_faster(), with a little more rounding error than `plain`
+  plain,    ///< always by the sums of products of the definition
 };
 
 }  // namespace repopt::nn

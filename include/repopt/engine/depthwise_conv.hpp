@@ -1,4 +1,5 @@
-// The depthwise convolution: every channel by itself, so a tap is one multiply-add for a whole pixel.
+// The depthwise convolution: each channel is convolved by itself, so a tap is one multiply-add for all channels of a
+// pixel.
 #pragma once
 
 #include <Eigen/Core>
@@ -17,11 +18,13 @@
 
 namespace repopt::nn::engine {
 
+/// Whether each input channel is convolved by itself into one output channel.
 constexpr bool is_depthwise(const ConvShape& shape) {
   return shape.groups == shape.in_channels && shape.groups == shape.out_channels;
 }
 
-/// visit(out, tap, in) for every output pixel in the block and every tap that lies in the image.
+/// Calls visit(out, tap, in) for each of the output pixels [first, first + count) and each tap that lies inside the
+/// image. `out` and `in` are the indices of the output pixel and of the input pixel under the tap.
 void for_each_pixel_pair(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
                          std::size_t count, auto visit) {
   for_each_tap(
@@ -30,7 +33,7 @@ void for_each_pixel_pair(const ConvShape& shape, const ImageShape& x, const Imag
       [](std::size_t, std::size_t, std::size_t) {});
 }
 
-/// to[c] += factor[c] * x[c] for every channel; with `input`, of what it makes of x.
+/// to[c] += factor[c] * x[c] for every channel c. `input`, if given, is applied to x first.
 template <class T>
 void add_products(const T* factor, const T* x, const InputAffine<T>* input, T* to, std::size_t channels) {
   namespace packet = Eigen::internal;
@@ -41,6 +44,7 @@ void add_products(const T* factor, const T* x, const InputAffine<T>* input, T* t
   });
 }
 
+/// conv_forward() for a depthwise shape. `input` and `moments` may be null.
 template <class T>
 void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                        const InputAffine<T>* input, ChannelMoments* moments) {
@@ -59,6 +63,8 @@ void depthwise_forward(const ConvShape& shape, const Tensor<T>& x, std::span<con
   block_moments.merge();
 }
 
+/// conv_backward_data() for a depthwise shape. Output pixels of an image share input pixels, so each
+/// thread takes whole images.
 template <class T>
 void depthwise_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight,
                              Tensor<T>& grad_x) {
@@ -74,6 +80,7 @@ void depthwise_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, st
   });
 }
 
+/// conv_backward_weight() for a depthwise shape: each thread sums over blocks of pixels of its own.
 template <class T>
 void depthwise_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                std::span<T> grad_weight, const InputAffine<T>* input) {

@@ -1,4 +1,4 @@
-// Reading memory before it is needed.
+// fetch(): reads memory into the cache before it is needed.
 #pragma once
 
 #include <cstddef>
@@ -7,9 +7,9 @@
 
 namespace repopt::nn::engine {
 
-/// Reads `size` elements, for the cache alone. Memory that is used in small pieces, here and there, is there in about
-/// half the time if it is read in order before, since the processor then sees what follows; prefetches, many of which
-/// it drops, gain less.
+/// Reads `size` elements and ignores their values, so that they are in the cache. Reading them in order before they are
+/// used in small pieces in another order takes about half the time: the processor recognises the order and reads ahead.
+/// Prefetch instructions gain less, because the processor drops many of them.
 template <class T>
 void fetch(const T* first, std::size_t size) {
   const volatile T* const elements = first;

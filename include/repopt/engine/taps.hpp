@@ -1,4 +1,5 @@
-// Walking an image as a convolution does: blocks of output pixels, and the input pixels under the kernel's taps.
+// Loops over an image as a convolution needs them: over blocks of output pixels, and over the input pixels under the
+// kernel's taps.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 
 namespace repopt::nn::engine {
 
-/// Pixels [first, first + pixels), cut into blocks of `block_size`, the last one shorter.
+/// Pixels [first, first + pixels), cut into blocks of `block_size` pixels. The last block may be shorter.
 class PixelBlocks {
  public:
   PixelBlocks(std::size_t first, std::size_t pixels, std::size_t block_size)
@@ -23,10 +24,10 @@ class PixelBlocks {
   std::size_t first_, pixels_, block_size_;
 };
 
-/// The part of a kernel's row of taps that lies inside the image, for an output pixel.
+/// The taps along one axis of the kernel that lie inside the image, for one output pixel.
 struct TapRange {
-  std::size_t begin, end;  ///< taps inside
-  std::ptrdiff_t start;    ///< image coordinate of tap 0, may be negative
+  std::size_t begin, end;  ///< taps [begin, end) lie inside
+  std::ptrdiff_t start;    ///< image coordinate of tap 0; negative in the padding
 
   TapRange(const ConvShape& shape, std::size_t axis, std::size_t out, std::size_t image_size)
       : start(std::ptrdiff_t(out * shape.stride[axis]) - std::ptrdiff_t(shape.padding[axis])) {
@@ -44,9 +45,9 @@ struct TapRange {
   }
 };
 
-/// Visits the image pixels under the kernel of output pixels first, first + 1, ...: inside(patch, tap, pixel, taps) for
-/// `patch` from 0 on and each run of taps tap, tap + 1, ... of the kernel that lie on pixels pixel, pixel + 1, ... of
-/// the image; outside(patch, tap_begin, tap_end) for those beside it.
+/// Visits the taps of output pixels [first, first + count); `patch` counts these pixels from 0. Calls inside(patch,
+/// tap, pixel, taps) for each run of `taps` taps, from `tap` on, that lie on consecutive pixels of the image, from
+/// `pixel` on, and outside(patch, tap_begin, tap_end) for each range of taps outside the image.
 void for_each_tap_run(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
                       std::size_t count, auto inside, auto outside) {
   const std::size_t width = shape.kernel_size[1], longest_run = shape.dilation[1] == 1 ? width : 1;
@@ -71,7 +72,7 @@ void for_each_tap_run(const ConvShape& shape, const ImageShape& x, const ImageSh
   }
 }
 
-/// The same with inside(patch, tap, pixel) for each tap.
+/// for_each_tap_run() that calls inside(patch, tap, pixel) for every tap instead of every run.
 void for_each_tap(const ConvShape& shape, const ImageShape& x, const ImageShape& y, std::size_t first,
                   std::size_t count, auto inside, auto outside) {
   for_each_tap_run(

@@ -1,4 +1,5 @@
-// Matrix product for convolutions: a microkernel that keeps a tile of the result in registers, over panels packed once.
+// The matrix product of the convolutions: a microkernel keeps a tile of the result in registers and reads its right
+// factor from panels, which are packed once.
 #pragma once
 
 #include <Eigen/Core>
@@ -13,7 +14,7 @@
 
 namespace repopt::nn::engine {
 
-/// A matrix in somebody's memory: element (i, j) is data[i * row_step + j * column_step].
+/// A view of a matrix: element (i, j) is data[i * row_step + j * column_step].
 template <class T>
 struct Strided {
   T* data;
@@ -23,7 +24,8 @@ struct Strided {
   T& operator()(std::size_t i, std::size_t j) const { return data[i * row_step + j * column_step]; }
 };
 
-/// A matrix, (depth, columns), cut into panels of `width` columns, each row after row in somebody's memory.
+/// A view of a matrix (depth, columns) that is stored in panels of `width` columns. The panels follow one another, each
+/// of them is row-major, and the last one has room for `width` columns, too.
 template <class T, std::size_t width>
 struct ColumnPanels {
   static constexpr std::size_t panel_width = width;
@@ -31,27 +33,31 @@ struct ColumnPanels {
   T* data;  ///< size(depth, columns) elements, aligned for packets
   std::size_t depth, columns;
 
+  /// Number of panels, and of elements in memory, of a matrix with these dimensions.
+  /// @{
   static constexpr std::size_t count(std::size_t columns) { return (columns + panel_width - 1) / panel_width; }
   static constexpr std::size_t size(std::size_t depth, std::size_t columns) {
     return count(columns) * depth * panel_width;
   }
+  /// @}
 
   std::size_t count() const { return count(columns); }
 
-  /// One of them, as a matrix.
+  /// Panel `index`, as a matrix of one panel.
   ColumnPanels panel(std::size_t index) const {
     return {row(index, 0), depth, std::min(panel_width, columns - index * panel_width)};
   }
 
-  /// Row k of a panel.
+  /// The first element of row k in a panel.
   T* row(std::size_t panel, std::size_t k) const { return data + (panel * depth + k) * panel_width; }
 
-  /// Place of element (k, column) in `data`.
+  /// Index of element (k, column) in `data`.
   static constexpr std::size_t offset(std::size_t depth, std::size_t k, std::size_t column) {
     return (column / panel_width * depth + k) * panel_width + column % panel_width;
   }
 
-  /// visit(element, done, size) for each piece of row k's columns [first, first + count) that lies in one panel.
+  /// Cuts columns [first, first + count) of row k at the panels' borders and calls visit(element, done, size) for each
+  /// piece: `size` values from `element` on, the first of them in column first + done.
   void for_each_piece(std::size_t k, std::size_t first, std::size_t count, auto visit) const {
     for (std::size_t done = 0; done < count;) {
       const std::size_t column = first + done, size = std::min(count - done, panel_width - column % panel_width);
@@ -60,7 +66,7 @@ struct ColumnPanels {
     }
   }
 
-  /// Writes the zeros behind the last column.
+  /// Writes zeros into the columns of the last panel that are beyond the matrix.
   void fill_up() const {
     const std::size_t used = columns % panel_width;
     for (std::size_t k = 0; used > 0 && k < depth; ++k) {
@@ -69,7 +75,7 @@ struct ColumnPanels {
     }
   }
 
-  /// Copies `b`, (depth, columns), into the panels.
+  /// Copies `b`, (depth, columns), into the panels, and zeros behind its last column.
   void pack(const Strided<const T>& b) const {
     for (std::size_t panel = 0; panel < count(); ++panel) {
       const std::size_t first = panel * panel_width, used = std::min(panel_width, columns - first);
@@ -82,19 +88,20 @@ struct ColumnPanels {
   }
 };
 
-/// The right factor of a product; the last panel is filled up with zeros.
+/// The right factor of a product. Its last panel is filled up with zeros.
 template <class T>
 using Panels = ColumnPanels<T, blocking::product_columns<T>>;
 
-/// The left factor of a transposed product, whose columns would lie a power of two apart, in few sets of the cache, if
-/// it were row-major. A strip is whole packets, and whole tiles of the product.
+/// The left factor of a transposed product. If it were row-major, the elements of a column would often lie a power of
+/// two apart and compete for a few sets of the cache. The width of a strip is a multiple of the packet's, so that
+/// strips can be written packet by packet, and of a tile's rows.
 template <class T>
 using Strips = ColumnPanels<T, std::lcm(Simd<T>::width, blocking::product_rows)>;
 
-/// tile (one row for each `row`, x tile_columns, row-major with `tile_step`) = or += a (rows x depth) * panel (depth x
-/// tile_columns). Written without loops over the rows, so that the sums stay in registers. On the way `depth` lines of
-/// the cache are asked for, from `next` on, into the cache of `level`: one at a time, since many at once would wait for
-/// each other.
+/// The microkernel: tile (rows, product_columns) = a (rows, depth) * panel (depth, product_columns), or += if
+/// `accumulate`. `row...` are the indices of the rows; the rows of `tile` are `tile_step` elements apart. The code has
+/// no loops over rows, so that the sums stay in registers. It also prefetches `depth` lines from `next` on into the
+/// cache of `level`: one line in each step, since many prefetches at once would wait for each other.
 template <bool accumulate, int level, class T, std::size_t... row>
 void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel, T* tile, std::size_t tile_step,
                    const T* next, std::index_sequence<row...>) {
@@ -120,24 +127,24 @@ void multiply_tile(const Strided<const T>& a, std::size_t depth, const T* panel,
   (packet::pstoreu(tile + row * tile_step + width, right[row]), ...);
 }
 
-/// What a tile's product asks for on its way: what follows in the panels or, where the product is added to c, what
-/// follows there. The next tile needs the latter all at once, so it is asked for into the first-level cache.
+/// The memory that a tile's product prefetches: a part of the panels, or of c if the product is added to c. The next
+/// tile needs the latter at once, so it is prefetched into the first-level cache.
 template <class T>
-struct Ahead {
+struct Prefetch {
   const T* next;
-  bool is_sum;
+  bool is_sum;  ///< whether it is a part of c
 };
 
-/// multiply_tile() for numbers of rows, at most tile_rows, and `accumulate` that are known at run time.
+/// multiply_tile() for `rows` <= product_rows and `accumulate` that are known at run time only.
 template <class T>
 void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t depth, const T* panel, T* tile,
-                   std::size_t tile_step, const Ahead<T>& ahead, bool accumulate) {
+                   std::size_t tile_step, const Prefetch<T>& ahead, bool accumulate) {
   constexpr std::size_t all = blocking::product_rows;
   const auto run = [&]<std::size_t count>() {
     constexpr auto row = std::make_index_sequence<count>();
     if (!accumulate)
       return multiply_tile<false, blocking::product_panel_level>(a, depth, panel, tile, tile_step, ahead.next, row);
-    if constexpr (count == all)  // the others are too few to be compiled once more
+    if constexpr (count == all)  // fewer rows are too rare to be compiled a third time
       if (ahead.is_sum)
         return multiply_tile<true, blocking::product_sum_level>(a, depth, panel, tile, tile_step, ahead.next, row);
     multiply_tile<true, blocking::product_panel_level>(a, depth, panel, tile, tile_step, ahead.next, row);
@@ -148,12 +155,13 @@ void multiply_rows(std::size_t rows, const Strided<const T>& a, std::size_t dept
   });
 }
 
-/// Where a product goes: to a row-major matrix, or to panels of its own, each (rows, tile_columns).
+/// The place of a product: a row-major matrix, or panels (rows, product_columns).
 template <class T>
 struct Product {
   T* data;
-  std::size_t row_step, panel_step;
-  bool padded;  ///< whether there is room for whole panels
+  std::size_t row_step;    ///< from row to row, in elements
+  std::size_t panel_step;  ///< from panel to panel, or product_columns in a row-major matrix
+  bool padded;             ///< whether the last panel has room for all product_columns
 
   static Product row_major(T* data, std::size_t row_step) {
     return {data, row_step, blocking::product_columns<T>, false};
@@ -163,8 +171,9 @@ struct Product {
   }
 };
 
-/// c = or += a (rows, depth) * panels (depth, columns). A block of a panel stays in the first-level cache, as do the
-/// rows beside it and their part of c if they are not too many.
+/// c = a (rows, depth) * panels (depth, columns), or += if `accumulate`. Every row of a is multiplied by a block of
+/// blocking::product_depth rows of a panel before the next block, so that the block stays in the first-level cache. The
+/// part of a beside it and the panel's part of c stay there, too, if the rows are not too many.
 template <class T>
 void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& panels, const Product<T>& c,
               bool accumulate) {
@@ -182,10 +191,10 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
         const std::size_t height = std::min(tile_rows, rows - row);
         const Strided<const T> part{&a(row, k), a.row_step, a.column_step};
         T* const tile = c.data + row * c.row_step + panel * c.panel_step;
-        // What is far away is c where it is added to, else the kernel: what follows the tile, in panels the tile
-        // behind, or the next block, of which a few tiles ask for a share each.
+        // Prefetch what will miss next: c's next tile when accumulating, otherwise the panels' next block, of which
+        // each tile prefetches a share.
         const std::size_t share = row / tile_rows * depth * cache_line<T> % block_size;
-        const Ahead<T> ahead{accumulate ? tile + tile_rows * c.row_step : block + block_size + share, accumulate};
+        const Prefetch<T> ahead{accumulate ? tile + tile_rows * c.row_step : block + block_size + share, accumulate};
         const auto run = [&](T* to, std::size_t step, bool add_to) {
           multiply_rows<T>(height, part, depth, block, to, step, ahead, add_to);
         };
@@ -202,7 +211,8 @@ void multiply(const Strided<const T>& a, std::size_t rows, const Panels<T>& pane
   }
 }
 
-/// c = or += a^T (columns of a, depth) * panels (depth, columns).
+/// c (columns of a, columns) = a^T * panels, or += if `accumulate`. `a` is (depth, columns of a), `panels` is (depth,
+/// columns).
 template <class T>
 void multiply_transposed(const Strips<T>& a, const Panels<T>& panels, const Product<T>& c, bool accumulate) {
   for (std::size_t strip = 0; strip < a.count(); ++strip) {

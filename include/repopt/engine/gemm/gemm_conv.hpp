@@ -1,5 +1,5 @@
-// The plain convolution: patches of the image as rows of a matrix (im2col), times the kernel, by gemm.hpp. Stands for
-// every shape, stride, dilation and group, and is what faster paths are tested against.
+// The plain convolution: patches of the image, as rows of a matrix (im2col), times the kernel. It computes every shape,
+// stride, dilation and number of groups, and the faster ways are tested against it.
 #pragma once
 
 #include <algorithm>
@@ -20,14 +20,15 @@
 
 namespace repopt::nn::engine {
 
-/// Whether the patches of `shape` are the image's pixels themselves.
+/// Whether a patch is a pixel of the image, so that no patches need to be gathered.
 constexpr bool is_pointwise(const ConvShape& shape) {
   return shape.taps() == 1 && shape.stride == std::array<std::size_t, 2>{1, 1} &&
          shape.padding == std::array<std::size_t, 2>{0, 0};
 }
 
-/// Patches of output pixels [first, first + count) for one group, as a matrix (count, taps * in_channels / groups).
-/// They are gathered in the thread's memory, or lie in the image already.
+/// The patches of output pixels [first, first + count) for one group, as a matrix (count, taps * in_channels / groups):
+/// gathered in the thread's working memory or, if a patch is a pixel and `input` is null, the image itself. `input`, if
+/// given, is applied to the pixels; taps outside the image are 0.
 template <class T>
 Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const ImageShape& y, std::size_t group,
                          std::size_t first, std::size_t count, const InputAffine<T>* input) {
@@ -57,7 +58,7 @@ Strided<const T> patches(const ConvShape& shape, const Tensor<T>& x, const Image
   return {rows, length, 1};
 }
 
-/// The same patches in strips of columns: what backward weight reads if they are long.
+/// The same patches in strips of columns, which backward weight reads if patches are long.
 template <class T>
 Strips<T> patch_strips(const ConvShape& shape, const Tensor<T>& x, const ImageShape& y, std::size_t group,
                        std::size_t first, std::size_t count, const InputAffine<T>* input) {
@@ -81,13 +82,13 @@ Strips<T> patch_strips(const ConvShape& shape, const Tensor<T>& x, const ImageSh
   return strips;
 }
 
-/// One group's kernel as a matrix (taps * in_channels / groups, out_channels / groups).
+/// The kernel of one group as a matrix (taps * in_channels / groups, out_channels / groups).
 template <class T>
 Strided<T> group_kernel(const ConvShape& shape, T* weight, std::size_t group) {
   return {weight + group * shape.out_per_group(), shape.out_channels, 1};
 }
 
-/// All groups' kernels in panels, or their transposes.
+/// The kernels of all groups in panels, each as group_kernel() or, if `transposed`, its transpose.
 template <class T>
 class KernelPanels {
  public:
@@ -110,6 +111,7 @@ class KernelPanels {
   T* data_;
 };
 
+/// conv_forward() for every shape. `input` and `moments` may be null.
 template <class T>
 void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                   const InputAffine<T>* input, ChannelMoments* moments) {
@@ -126,8 +128,8 @@ void gemm_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T>
   block_moments.merge();
 }
 
-/// For every stride: each patch's gradient is added to the pixels below it. In parallel over sets of images, since the
-/// patches of one image overlap.
+/// conv_backward_data() for every shape: adds the gradient of each patch to the pixels that it covers. Patches of an
+/// image overlap, so each thread takes whole images.
 template <class T>
 void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::span<const T> weight, Tensor<T>& grad_x) {
   const ImageShape &x = grad_x.shape(), &y = grad_y.shape();
@@ -161,6 +163,7 @@ void gemm_backward_data(const ConvShape& shape, const Tensor<T>& grad_y, std::sp
   });
 }
 
+/// conv_backward_weight() for every shape: each thread sums the products over blocks of patches of its own.
 template <class T>
 void gemm_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y, std::span<T> grad_weight,
                           const InputAffine<T>* input) {

@@ -1,5 +1,5 @@
-// Between images and the matrices of Winograd's convolutions: one for each pair of points, whose products over the
-// channels are the convolution; and the transforms of one tile or one row of a kernel.
+// The matrices of Winograd's convolutions, one for each pair of interpolation points, and the transforms that fill them
+// from images and kernels or turn them back: of one tile, or of one input channel of a kernel, at a time.
 #pragma once
 
 #include <Eigen/Core>
@@ -18,16 +18,16 @@
 
 namespace repopt::nn::engine {
 
-/// Matrices of tiles or of a kernel, one for each pair of kernel points, in columns of `width` (see ColumnPanels). A
-/// row stands for a tile or an input channel; where `has_copies`, a tile has a row for each of its values that share a
-/// point. The matrices lie a little more than their size apart: a row is written to all of them at once, which must not
-/// fall into one set of the cache.
+/// Matrices of tiles or of a kernel, one for each pair of the kernel's points, stored in panels of `width` columns as
+/// ColumnPanels. A row is a tile or an input channel. If `has_copies`, a tile has a row for each of its values that
+/// share a point. Between the matrices there is a gap, because a row is written to all of them at once,and without a
+/// gap these writes could fall into the same set of the cache.
 template <class Scheme, class T, bool has_copies>
 class PointMatrices {
  public:
   static constexpr std::size_t count = Scheme::points * Scheme::points;
 
-  /// In the thread's memory for `purpose`.
+  /// Matrices of `rows` tiles or input channels in the thread's working memory for `purpose`.
   template <Scratch purpose>
   static PointMatrices allocate(std::size_t rows, std::size_t columns, std::size_t width) {
     const std::size_t unit = (columns + width - 1) / width * width * rows;
@@ -40,11 +40,15 @@ class PointMatrices {
     return matrices;
   }
 
+  /// The matrix of a point: its memory, and its number of rows.
+  /// @{
   T* operator[](std::size_t point) const { return matrices_[point]; }
   std::size_t rows(std::size_t point) const { return rows_ * copies(point); }
+  /// @}
 
-  /// Where a row's values go, or come from: f.operator()<i, j>(packet) or f.operator()<i, j>() for the values i, j of a
-  /// tile, or the kernel points i, j, in the columns from `column` on.
+  /// Functions that write and read the row's packets of columns from `column` on: store(i, j, packet) and load(i, j),
+  /// where (i, j) is a value of the tile or a point of the kernel.
+  /// @{
   auto store_to(std::size_t row, std::size_t column) const {
     return [this, at = place(row, column)](std::size_t i, std::size_t j, const auto& value)
                REPOPT_INLINE_LAMBDA { Eigen::internal::pstoreu(address(at, i, j), value); };
@@ -54,9 +58,11 @@ class PointMatrices {
     return [this, at = place(row, column)](std::size_t i, std::size_t j)
                REPOPT_INLINE_LAMBDA { return Eigen::internal::ploadu<Packet>(address(at, i, j)); };
   }
+  /// @}
 
  private:
-  /// Of a matrix without copies: the row's first element in the column's panel, and the column in it.
+  /// A place in a matrix without copies: the index of the row's first element in the column's panel, and the column
+  /// within the panel.
   struct Place {
     std::size_t row, column;
   };
@@ -86,16 +92,16 @@ using TileMatrices = PointMatrices<Scheme, T, true>;
 template <class Scheme, class T>
 using KernelMatrices = PointMatrices<Scheme, T, false>;
 
-/// Row `index` of V: a tile's inputs, as `input` makes them of x.
+/// Computes row `index` of V from a tile's inputs. `input` is applied to x if `has_input`.
 template <bool has_input, class Scheme, class T>
 void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input, const Tile& tile,
                      std::size_t index, const TileMatrices<Scheme, T>& v) {
   constexpr std::size_t size = Scheme::inputs;
   const ImageShape& image = x.shape();
-  // Unsigned: what lies above or left of the image wraps around to far below or right of it.
+  // The coordinates are unsigned: above or left of the image they wrap around to large numbers, which are outside, too.
   const std::size_t top = Scheme::first_input(tile.top, shape.padding[0]);
   const std::size_t left = Scheme::first_input(tile.left, shape.padding[1]);
-  const T* pixels[size][size];  // null: outside of the image
+  const T* pixels[size][size];  // null outside the image
   for (std::size_t i = 0; i < size; ++i)
     for (std::size_t j = 0; j < size; ++j)
       pixels[i][j] = top + i < image.height && left + j < image.width
@@ -116,7 +122,7 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
   });
 }
 
-/// The same, with `input` or, if it is null, without.
+/// Computes row `index` of V from a tile's inputs. `input` may be null.
 template <class Scheme, class T>
 void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input, const Tile& tile,
                      std::size_t index, const TileMatrices<Scheme, T>& v) {
@@ -126,7 +132,7 @@ void transform_input(const ConvShape& shape, const Tensor<T>& x, const InputAffi
     transform_input<false>(shape, x, input, tile, index, v);
 }
 
-/// Row `index` of D: a tile of dL/dy.
+/// Computes row `index` of D from a tile of dL/dy.
 template <class Scheme, class T>
 void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index, const OutputChannels& channels,
                     const TileMatrices<Scheme, T>& d) {
@@ -143,7 +149,7 @@ void transform_grad(const Tensor<T>& grad_y, const Tile& tile, std::size_t index
   });
 }
 
-/// A tile of y, from row `index` of the products.
+/// Computes a tile of y from row `index` of the products.
 template <class Scheme, class T>
 void transform_output(const TileMatrices<Scheme, T>& products, const Tile& tile, std::size_t index,
                       const OutputChannels& channels, Tensor<T>& y_tensor) {
@@ -160,7 +166,7 @@ void transform_output(const TileMatrices<Scheme, T>& products, const Tile& tile,
   });
 }
 
-/// Row `in` of U: the kernel (3, 3, in_channels, out_channels) at the points.
+/// Computes row `in` of U from input channel `in` of the kernel, which is (3, 3, in_channels, out_channels).
 template <class Scheme, class T>
 void transform_kernel(const ConvShape& shape, const T* weight, std::size_t in, const OutputChannels& channels,
                       const KernelMatrices<Scheme, T>& u) {
@@ -175,7 +181,8 @@ void transform_kernel(const ConvShape& shape, const T* weight, std::size_t in, c
   });
 }
 
-/// Row `in` of dL/dw (3, 3, in_channels, out_channels) += what dL/dU makes of it.
+/// Adds the contribution of row `in` of dL/dU to input channel `in` of dL/dw, which is (3, 3, in_channels,
+/// out_channels).
 template <class Scheme, class T>
 void transform_kernel_grad(const KernelMatrices<Scheme, T>& grad_u, const ConvShape& shape, std::size_t in,
                            const OutputChannels& channels, T* grad_weight) {

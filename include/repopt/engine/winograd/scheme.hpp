@@ -1,8 +1,9 @@
-// Which values a convolution is computed from, along one axis: the schemes of Winograd's convolutions.
+// The schemes of Winograd's convolutions. A scheme says, along one axis, from which values a convolution is computed.
 //
-// A scheme turns a tile's inputs into `values`, multiplies each by a kernel value, and turns the products into outputs.
-// Value i belongs to kernel point point(i): there is one for each but the last point, which `copies` values share.
-// Everything here is one-dimensional, for packets of channels, `step` elements apart; along_both_axes() does the rest.
+// A scheme turns a tile's inputs into `values`, multiplies each of them by a value of the kernel, and turns the
+// products into outputs. Value i is multiplied by the kernel's value at point(i). Each point belongs to one value,
+// except the last point, which `copies` values share. All functions here are one-dimensional; they take packets of
+// channels that are `step` packets apart. along_both_axes() applies them to squares.
 #pragma once
 
 #include <Eigen/Core>
@@ -13,20 +14,24 @@
 
 namespace repopt::nn::engine {
 
-/// What all schemes have: numbers per tile, and the kernel of `points` points.
+/// The base of all schemes: numbers of inputs, outputs and values of a tile, and of points of the kernel.
 template <std::size_t input_count, std::size_t output_count, std::size_t point_count, std::size_t value_count>
 struct WinogradScheme {
   static constexpr std::size_t inputs = input_count, outputs = output_count, points = point_count;
   static constexpr std::size_t values = value_count;
 
+  /// The point of a value, the value's index among those that share the point, and the number of values of a point.
+  /// @{
   static constexpr std::size_t point(std::size_t value) { return value < points ? value : points - 1; }
   static constexpr std::size_t copy(std::size_t value) { return value < points ? 0 : value - points + 1; }
   static constexpr std::size_t copies(std::size_t point) { return point + 1 < points ? 1 : values - points + 1; }
+  /// @}
 };
 
-/// 3 taps, stride 1: F(4, 3). 6 multiplications for 4 outputs, in two dimensions 36 instead of 144.
+/// 3 taps with stride 1: F(4, 3). 4 outputs take 6 multiplications; in two dimensions, 16 outputs take 36 instead of
+/// 144.
 struct Stride1 : WinogradScheme<6, 4, 6, 6> {
-  /// The first input of the tile whose first output is `output`; may wrap around below zero.
+  /// The coordinate of the first input of the tile whose first output is `output`. Below zero it wraps around.
   static constexpr std::size_t first_input(std::size_t output, std::size_t padding) { return output - padding; }
 
   template <class Packet>
@@ -51,8 +56,9 @@ struct Stride1 : WinogradScheme<6, 4, 6, 6> {
   }
 };
 
-/// 3 taps, stride 2: y_i = (w_0 e_i + w_2 e_(i+1)) + w_1 o_i, with the inputs in turn called e_0, o_0, e_1, ...:
-/// F(4, 2) on the e, and the o as they are. 9 multiplications for 4 outputs, in two dimensions 81 instead of 144.
+/// 3 taps with stride 2. Call the inputs e_0, o_0, e_1, o_1, ... Then y_i = (w_0 e_i + w_2 e_(i+1)) + w_1 o_i: F(4, 2)
+/// of the e, and a plain product with each o. 4 outputs take 9 multiplications; in two dimensions, 16 outputs take 81
+/// instead of 144.
 struct Stride2 : WinogradScheme<9, 4, 6, 9> {
   static constexpr std::size_t first_input(std::size_t output, std::size_t padding) { return 2 * output - padding; }
 
@@ -89,8 +95,8 @@ struct Stride2 : WinogradScheme<9, 4, 6, 9> {
   }
 };
 
-/// Backward data of Stride2 with padding 1, for the turned kernel (w_2, w_1, w_0): with the inputs now g = dL/dy, the
-/// outputs in turn are dL/do_i = w_1 g_i and dL/de_(i+1) = w_2 g_i + w_0 g_(i+1).
+/// Backward data of Stride2 with padding 1, with the turned kernel (w_2, w_1, w_0). Its inputs are g = dL/dy, its
+/// outputs alternate: dL/do_i = w_1 g_i, then dL/de_(i+1) = w_2 g_i + w_0 g_(i+1).
 struct Stride2Adjoint : WinogradScheme<5, 8, 6, 9> {
   static constexpr std::size_t first_input(std::size_t output, std::size_t) { return output / 2; }
 

@@ -1,9 +1,9 @@
-// The steps of Winograd's convolutions, for a block of tiles or some output channels or both; winograd_conv.hpp says in
-// which order. Threads share a step, unless they share what is around it: parallel_for() runs in order then.
+// The steps of Winograd's convolutions, each for a block of tiles, for some of the output channels, or for both.
+// winograd_conv.hpp calls them in order. Each step is parallel; inside another parallel loop it runs serially.
 //
-// U, the kernel at the points, and D, dL/dy at the points, lie in the panels that gemm.hpp multiplies by; so do the
-// products, since a tile of them is then one piece of memory. V, x at the points, is row-major in forward, in strips in
-// backward weight.
+// U (the kernel at the points), D (dL/dy at the points) and the products are stored in the panels of gemm.hpp. So U and
+// D are right factors as they are, and a tile of the products is one piece of memory. V (x at the points) is row-major
+// in the forward pass and in strips in backward weight.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@
 
 namespace repopt::nn::engine {
 
-/// Zeros in the columns that fill up the last panel of each matrix.
+/// Writes zeros into the columns that fill up the last panel of each matrix.
 template <class Scheme, class T, bool has_copies>
 void fill_up_panels(const PointMatrices<Scheme, T, has_copies>& matrices, std::size_t columns) {
   if (columns % Panels<T>::panel_width == 0) return;
@@ -29,7 +29,7 @@ void fill_up_panels(const PointMatrices<Scheme, T, has_copies>& matrices, std::s
     Panels<T>{matrices[point], matrices.rows(point), columns}.fill_up();
 }
 
-/// U, or some of its columns.
+/// U for some output channels.
 template <class Scheme, class T>
 KernelMatrices<Scheme, T> transform_kernels(const ConvShape& shape, std::span<const T> weight,
                                             const OutputChannels& channels) {
@@ -42,7 +42,7 @@ KernelMatrices<Scheme, T> transform_kernels(const ConvShape& shape, std::span<co
   return u;
 }
 
-/// V of a block, in panels of `width` columns.
+/// V of a block, in panels of `width` columns. `input` may be null.
 template <class Scheme, class T>
 TileMatrices<Scheme, T> transform_inputs(const ConvShape& shape, const Tensor<T>& x, const InputAffine<T>* input,
                                          const TileBlock<Scheme::outputs>& block, std::size_t width) {
@@ -53,7 +53,7 @@ TileMatrices<Scheme, T> transform_inputs(const ConvShape& shape, const Tensor<T>
   return v;
 }
 
-/// D of a block.
+/// D of a block for some output channels.
 template <class Scheme, class T>
 TileMatrices<Scheme, T> transform_grads(const Tensor<T>& grad_y, const TileBlock<Scheme::outputs>& block,
                                         const OutputChannels& channels) {
@@ -65,7 +65,7 @@ TileMatrices<Scheme, T> transform_grads(const Tensor<T>& grad_y, const TileBlock
   return d;
 }
 
-/// The products of a block: V, row-major, times U.
+/// The products V * U of a block; V is row-major.
 template <class Scheme, class T>
 TileMatrices<Scheme, T> multiply_at_points(const TileMatrices<Scheme, T>& v, std::size_t tiles,
                                            const KernelMatrices<Scheme, T>& u, std::size_t in_channels,
@@ -79,20 +79,20 @@ TileMatrices<Scheme, T> multiply_at_points(const TileMatrices<Scheme, T>& v, std
   return products;
 }
 
-/// y of a block, from its products.
+/// Computes y of a block for some output channels from its products.
 template <class Scheme, class T>
 void transform_outputs(const TileMatrices<Scheme, T>& products, const TileBlock<Scheme::outputs>& block,
                        const OutputChannels& channels, Tensor<T>& y) {
   constexpr std::size_t ahead = blocking::winograd_prefetched_tiles;
   const std::size_t tiles = block.tiles();
-  const bool in_pieces = channels.count < y.shape().channels;  // whole pixels can be fetched, by fetch_part_of()
+  const bool in_pieces = channels.count < y.shape().channels;  // for whole pixels, the caller calls fetch_part_of()
   parallel_for(tiles, tiles * Scheme::values * Scheme::values * channels.count, [&](std::size_t tile) {
     if (in_pieces && tile + ahead < tiles) prefetch_tile(y, block.tile(tile + ahead), channels);
     transform_output(products, block.tile(tile), tile, channels, y);
   });
 }
 
-/// visit(point) for part `part` of `parts` of the points, each with about as many rows.
+/// Splits the points into `parts` parts with about equally many rows, and calls visit(point) for those of part `part`.
 template <class Scheme, class T>
 void for_each_point_of_part(const TileMatrices<Scheme, T>& matrices, std::size_t part, std::size_t parts, auto visit) {
   std::size_t all_rows = 0;
@@ -101,8 +101,8 @@ void for_each_point_of_part(const TileMatrices<Scheme, T>& matrices, std::size_t
     if (first_row * parts / all_rows == part) visit(point);
 }
 
-/// dL/dU = or += V^T * D of a block, V in strips. A panel at a time, so that dL/dU, which may be far away, is passed
-/// through in the order of memory.
+/// dL/dU = V^T * D of a block, or += if `accumulate`; V is in strips. It is computed panel by panel, so that dL/dU,
+/// which may not be in a cache, is passed through in the order of memory.
 template <class Scheme, class T>
 void multiply_transposed_at_points(const TileMatrices<Scheme, T>& v, std::size_t tiles, std::size_t in_channels,
                                    const TileMatrices<Scheme, T>& d, std::size_t out_channels,
@@ -118,7 +118,7 @@ void multiply_transposed_at_points(const TileMatrices<Scheme, T>& v, std::size_t
   });
 }
 
-/// dL/dw += what dL/dU, or some of its columns, makes of it.
+/// Adds to dL/dw what dL/dU of some output channels contributes.
 template <class Scheme, class T>
 void transform_kernel_grads(const KernelMatrices<Scheme, T>& grad_u, const ConvShape& shape,
                             const OutputChannels& channels, std::span<T> grad_weight) {

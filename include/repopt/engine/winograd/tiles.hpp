@@ -1,4 +1,4 @@
-// Cutting a batch of images into the tiles of Winograd's convolutions.
+// Tiles: the squares of output pixels that Winograd's convolutions compute, and blocks of them.
 #pragma once
 
 #include <algorithm>
@@ -12,38 +12,42 @@
 
 namespace repopt::nn::engine {
 
-/// A square of m x m output pixels; at the image's lower and right edge only height x width of them exist.
+/// A square of m x m output pixels, of which height x width exist: fewer than m x m at the image's lower and right
+/// edge.
 struct Tile {
   std::size_t image, top, left, height, width;
 
   std::size_t first_pixel(const ImageShape& y) const { return (image * y.height + top) * y.width + left; }
 };
 
-/// Some of a convolution's output channels.
+/// Output channels [first, first + count) of a convolution.
 struct OutputChannels {
   std::size_t first, count;
 };
 
-/// The tiles of consecutive rows of tiles of a batch: rows of tiles run through image after image, and each covers
-/// consecutive pixels.
+/// Consecutive rows of tiles of a batch. Rows of tiles are counted through all images. A row of tiles covers
+/// consecutive pixels, and so does a block.
 template <std::size_t m>
 struct TileBlock {
-  ImageShape y;  ///< of the convolution's output
+  ImageShape y;  ///< the shape of the convolution's output
   std::size_t first_row, rows;
 
-  /// All of a batch.
+  /// All tiles of a batch.
   static TileBlock all(const ImageShape& y) { return {y, 0, y.batch * ((y.height + m - 1) / m)}; }
 
+  /// Number of tiles in a row of tiles, of rows of tiles in an image, and of tiles in the block.
+  /// @{
   std::size_t across() const { return (y.width + m - 1) / m; }
   std::size_t down() const { return (y.height + m - 1) / m; }
   std::size_t tiles() const { return rows * across(); }
+  /// @}
 
   Tile tile(std::size_t index) const {
     const std::size_t row = first_row + index / across(), top = row % down() * m, left = index % across() * m;
     return {row / down(), top, left, std::min(m, y.height - top), std::min(m, y.width - left)};
   }
 
-  /// One of its rows of tiles.
+  /// Row of tiles `index` of this block, as a block.
   TileBlock row(std::size_t index) const { return {y, first_row + index, 1}; }
 
   std::size_t first_pixel() const { return pixel_of_row(first_row); }
@@ -53,9 +57,10 @@ struct TileBlock {
   std::size_t pixel_of_row(std::size_t row) const { return (row / down() * y.height + row % down() * m) * y.width; }
 };
 
-/// Fetches the part of `tensor` that a block is computed from, or to: as far in it as the block's pixels in y, whatever
-/// the images' sizes. That is exact in y, of which other threads may write the rest; elsewhere a row of pixels more or
-/// less does not matter. Threads share it about as they share the tiles.
+/// Reads into the cache the part of `tensor`, an input or output of the convolution, that a block needs: the pixels at
+/// the same fraction of the batch as the block's pixels in y. In y these are exactly the block's pixels; other threads
+/// may be writing the rest. In other tensors a row of pixels more or less does not matter. Threads share the reading
+/// about as they share the tiles.
 template <std::size_t m, class T>
 void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
   const auto place = [&](std::uint64_t pixel) {
@@ -68,7 +73,7 @@ void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
   });
 }
 
-/// Asks for a tile of y that is soon written.
+/// Prefetches a tile of y that will soon be written.
 template <class T>
 void prefetch_tile(const Tensor<T>& y, const Tile& tile, const OutputChannels& channels) {
   const T* const first = y.pixel(tile.first_pixel(y.shape())) + channels.first;
@@ -78,11 +83,11 @@ void prefetch_tile(const Tensor<T>& y, const Tile& tile, const OutputChannels& c
         prefetch<2>(first + (i * y.shape().width + j) * y.shape().channels + c);
 }
 
-/// A batch cut into `count` blocks of about as many rows of tiles each.
+/// A batch cut into `count` blocks with about equally many rows of tiles.
 template <std::size_t m>
 class TileBlocks {
  public:
-  /// At most one block for each row.
+  /// Makes fewer than `count` blocks if there are fewer rows of tiles.
   TileBlocks(const TileBlock<m>& all, std::size_t count) : all_(all), count_(std::min(all.rows, count)) {}
 
   std::size_t count() const { return count_; }

@@ -1,16 +1,17 @@
 // Winograd's transforms, generated from their interpolation points.
 //
-// Multiplying two polynomials, g of r and h of m coefficients, means evaluating both at m + r - 1 points, multiplying
-// value by value, and interpolating (Toom and Cook). In matrices: s = C [(G g) .* (A h)], with rows (1, p, p^2, ...) in
-// G and A for each point p, and in C's columns the polynomials that are 1 at one point and 0 at all others. A
-// convolution y_i = sum_j g_j x_(i+j), m outputs from m + r - 1 inputs, is the same product read backwards
-// (transposed):
+// Two polynomials g, with r coefficients, and h, with m coefficients, can be multiplied by evaluating both at m + r - 1
+// points, multiplying the values, and interpolating (Toom and Cook). In matrices: s = C [(G g) .* (A h)]. For each
+// point p, G and A have a row (1, p, p^2, ...), and C has a column with the coefficients of the polynomial that is 1 at
+// p and 0 at all other points. A convolution y_i = sum_j g_j x_(i+j), which computes m outputs from m + r - 1 inputs,
+// is the transpose of this product:
 //
-//     y = A^T [(G g) .* (B x)],   B = C^T,
+//     y = A^T [(G g) .* (B x)],   B = C^T.
 //
-// with m + r - 1 multiplications instead of m r. In two dimensions every matrix is applied along both axes: 36 instead
-// of 144 multiplications for m = 4, r = 3. (Lavin and Gray, arXiv 1509.09308, who write B^T for B.) Its gradients are
-// dL/dg = G^T [(B x) .* (A dL/dy)] and, for x, the same convolution with the kernel turned by 180 degrees.
+// It takes m + r - 1 multiplications instead of m r. In two dimensions every matrix is applied along both axes, which
+// takes 36 instead of 144 multiplications for m = 4, r = 3. (Lavin and Gray, arXiv 1509.09308; they write B^T for B.)
+// The gradients are dL/dg = G^T [(B x) .* (A dL/dy)] and, for x, the same convolution with the kernel turned by 180
+// degrees.
 #pragma once
 
 #include <Eigen/Core>
@@ -21,26 +22,29 @@
 
 namespace repopt::nn::engine {
 
+/// A matrix of constants, row by row.
 template <std::size_t rows, std::size_t columns>
 using ConstantMatrix = std::array<std::array<double, columns>, rows>;
 
 /// The finite interpolation points for m outputs of r taps: 0 if their number is odd, then pairs p, -p. Infinity is
-/// added as the last point. Chosen by the error in float, largest deviation by largest element, over 256 channels.
+/// always the last point. They were chosen by their error in float with 256 channels: the largest deviation divided by
+/// the largest element. Beside each set stands its error and that of the usual points.
 template <std::size_t m, std::size_t r>
 inline constexpr std::array<double, m + r - 2> winograd_points;
 
 template <>
-inline constexpr std::array<double, 5> winograd_points<4, 3>{0, 0.75, -0.75, 1.5, -1.5};  // 2e-6; +-1, +-2: 8e-6
+inline constexpr std::array<double, 5> winograd_points<4, 3>{0, 0.75, -0.75, 1.5, -1.5};  // error 2e-6; +-1, +-2: 8e-6
 template <>
-inline constexpr std::array<double, 4> winograd_points<4, 2>{0.5, -0.5, 1.25, -1.25};  // 1e-6; +-1, +-2: 1e-5
+inline constexpr std::array<double, 4> winograd_points<4, 2>{0.5, -0.5, 1.25, -1.25};  // error 1e-6; +-1, +-2: 1e-5
 
-/// The matrices of F(m, r), a row for each point.
+/// The matrices of F(m, r), the convolution of m outputs and r taps. They have a row for each point.
 template <std::size_t m, std::size_t r>
 class WinogradMatrices {
  public:
   static constexpr std::size_t points = m + r - 1;
 
-  /// Values at the points of a polynomial of `columns` coefficients: (1, p, p^2, ...); at infinity, the leading one.
+  /// Evaluates a polynomial of `columns` coefficients at the points: rows (1, p, p^2, ...). At infinity, the value is
+  /// the leading coefficient.
   template <std::size_t columns>
   static constexpr ConstantMatrix<points, columns> evaluation() {
     ConstantMatrix<points, columns> matrix{};
@@ -52,7 +56,8 @@ class WinogradMatrices {
     return matrix;
   }
 
-  /// The coefficients of product_(j != k) (x - p_j); for infinity, of the product over all points.
+  /// B, without the denominators that scaled_evaluation() has. Row k holds the coefficients of product_(j != k) (x -
+  /// p_j), the last row, for infinity, those of the product over all finite points.
   static constexpr ConstantMatrix<points, points> numerators() {
     ConstantMatrix<points, points> matrix{};
     for (std::size_t k = 0; k < points; ++k) {
@@ -65,7 +70,7 @@ class WinogradMatrices {
     return matrix;
   }
 
-  /// G, with the denominators product_(j != k) (p_k - p_j) of the interpolating polynomials.
+  /// G. Its rows are divided by the denominators product_(j != k) (p_k - p_j) of the interpolating polynomials.
   static constexpr ConstantMatrix<points, r> scaled_evaluation() {
     ConstantMatrix<points, r> matrix = evaluation<r>();
     for (std::size_t k = 0; k + 1 < points; ++k) {
@@ -80,7 +85,8 @@ class WinogradMatrices {
  private:
   static constexpr auto& finite = winograd_points<m, r>;
 
-  /// Of numerator and denominator: without 0 among the points those of p and -p would not be alike.
+  /// A sign for numerator and denominator of point k. Without 0 among the points, the rows of p and -p would otherwise
+  /// differ in their signs.
   static constexpr double sign(std::size_t k) { return finite.size() % 2 == 0 && finite[k] < 0 ? -1 : 1; }
 };
 
@@ -97,7 +103,8 @@ constexpr bool is_pair(std::size_t points, std::size_t k) {
   return k >= first && k < finite && (k - first) % 2 == 0;
 }
 
-/// sum + matrix(row, column) * x; if there is no sum yet, the product alone. 0 and 1 cost no multiplication.
+/// sum + matrix(row, column) * x, or the product alone if there is no sum yet. Coefficients 0 and 1 cost no
+/// multiplication.
 template <const auto& matrix, std::size_t row, std::size_t column, bool has_sum, class Packet>
 EIGEN_ALWAYS_INLINE Packet add_product(const Packet& sum, const Packet& x) {
   namespace packet = Eigen::internal;
@@ -114,7 +121,7 @@ EIGEN_ALWAYS_INLINE Packet add_product(const Packet& sum, const Packet& x) {
   }
 }
 
-/// Whether one of row[first], row[first + step], ... before row[end] is not 0: whether a sum has begun there.
+/// Whether one of row[first], row[first + step], ... before row[end] is not 0, so that their sum has begun.
 template <std::size_t size>
 constexpr bool has_product(const std::array<double, size>& row, std::size_t first, std::size_t end, std::size_t step) {
   for (std::size_t j = first; j < end; j += step)
@@ -122,7 +129,7 @@ constexpr bool has_product(const std::array<double, size>& row, std::size_t firs
   return false;
 }
 
-/// Whether the sum over the rows before `end` has begun in column j. (A pair's rows are 0 in the same columns.)
+/// Whether the sum over the rows before `end` has begun in column j. The two rows of a pair are 0 in the same columns.
 template <std::size_t rows, std::size_t columns>
 constexpr bool has_column_product(const ConstantMatrix<rows, columns>& matrix, std::size_t j, std::size_t end) {
   for (std::size_t k = 0; k < end; ++k)
@@ -130,7 +137,7 @@ constexpr bool has_column_product(const ConstantMatrix<rows, columns>& matrix, s
   return false;
 }
 
-/// Row k of matrix * x, of columns first, first + step, ... only; elements of x x_step apart.
+/// Row k of matrix * x, summed over columns first, first + step, ... only. The elements of x are x_step apart.
 template <const auto& matrix, std::size_t k, std::size_t first, std::size_t step, class Packet>
 EIGEN_ALWAYS_INLINE Packet row_sum(const Packet* x, std::size_t x_step) {
   constexpr std::size_t columns = matrix[0].size();
@@ -142,9 +149,9 @@ EIGEN_ALWAYS_INLINE Packet row_sum(const Packet* x, std::size_t x_step) {
   return sum;
 }
 
-/// values = matrix * x, from coefficients to values at the points: one-dimensional, elements of x x_step apart.
-/// In all three matrices the rows of p and -p agree in even columns and are opposite in odd ones, so a pair of points
-/// costs one row: even part plus, and minus, odd part.
+/// values = matrix * x: the values at the points, along one axis. The elements of x are x_step apart. In all three
+/// matrices the rows of p and -p are equal in even columns and opposite in odd columns. So both rows together cost as
+/// much as one: they are the sum and the difference of an even and an odd part.
 template <const auto& matrix, class Packet>
 EIGEN_ALWAYS_INLINE void to_points(const Packet* x, std::size_t x_step, Packet* values) {
   constexpr std::size_t points = matrix.size();
@@ -159,11 +166,12 @@ EIGEN_ALWAYS_INLINE void to_points(const Packet* x, std::size_t x_step, Packet* 
   });
 }
 
-/// x = matrix^T * values, the transposed map, with the same saving; elements of `values` values_step apart.
+/// x = matrix^T * values, the transpose of to_points(), with the same saving. The elements of `values` are values_step
+/// apart.
 template <const auto& matrix, class Packet>
 EIGEN_ALWAYS_INLINE void from_points(const Packet* values, std::size_t values_step, Packet* x) {
   constexpr std::size_t points = matrix.size(), columns = matrix[0].size();
-  Packet folded[points];  // the sum and the difference in place of each pair
+  Packet folded[points];  // each pair replaced by its sum and its difference
   unrolled<points>([&]<std::size_t k>() REPOPT_INLINE_LAMBDA {
     if constexpr (is_pair(points, k)) {
       folded[k] = Eigen::internal::padd(values[k * values_step], values[(k + 1) * values_step]);
@@ -183,8 +191,8 @@ EIGEN_ALWAYS_INLINE void from_points(const Packet* values, std::size_t values_st
   });
 }
 
-/// A one-dimensional map from `in` to `out` elements, map(x, x_step, y), along both axes of a square:
-/// load(i, j) is element (i, j) of the input, store(i, j, value) takes that of the output.
+/// Applies a one-dimensional map from `in` to `out` elements, map(x, x_step, y), along both axes of a square. load(i,
+/// j) gives element (i, j) of the input, store(i, j, value) receives element (i, j) of the output.
 template <class Packet, std::size_t in, std::size_t out>
 EIGEN_ALWAYS_INLINE void along_both_axes(auto map, auto load, auto store) {
   Packet half[in][out];

@@ -1,17 +1,18 @@
-// 3x3 convolutions of stride 1 and 2 by Winograd's method: the mathematics are in winograd_transform.hpp, what stride 2
-// makes of it in winograd_scheme.hpp.
+// 3x3 convolutions of stride 1 and 2 by Winograd's method. transform.hpp explains its mathematics, scheme.hpp how
+// stride 2 uses it.
 //
-// At each pair of points the convolution is a matrix product over the channels, for a block of tiles at a time. A row
-// is a tile, or one of a tile's values that share a point.
+// The convolution becomes matrix products over the channels: one for each pair of interpolation points (below, a
+// point), for a block of tiles at a time. A row of V, D and the products belongs to a tile; where several values of a
+// tile share a point, it belongs to one of them.
 //
 //     forward          x (pixels, C) -> V[point][row][C]
 //                      products[point][row][K] = V * U[point][C][K] -> y (pixels, K)
 //     backward data    the same, for dL/dy and the kernel turned by 180 degrees with its channels swapped
 //     backward weight  dL/dU[point][C][K] = sum over blocks of V^T * D[point][row][K] -> dL/dw (3, 3, C, K)
 //
-// What is used again should stay in a cache. "By tiles", U or dL/dU exists once, and the blocks are small. "By
-// channels", for a large kernel, the blocks are large, and U or dL/dU exists for a few output channels at a time, anew
-// for each block; dL/dw is summed over the blocks then.
+// Data that is used again should stay in a cache. "By tiles", U or dL/dU is made once, and the blocks are small. "By
+// channels", for a large kernel, the blocks are large, and each block makes U or dL/dU anew, for a few output channels
+// at a time; dL/dw is then the sum over the blocks. blocking.hpp has the sizes.
 #pragma once
 
 #include <algorithm>
@@ -34,8 +35,8 @@
 
 namespace repopt::nn::engine {
 
-/// Whether the functions of this file compute a convolution of this shape: by Stride1, or by Stride2 and
-/// Stride2Adjoint.
+/// Whether the functions of this file can compute a convolution of this shape: with stride 1 by the scheme Stride1,
+/// with stride 2 by Stride2 and Stride2Adjoint.
 constexpr bool is_winograd_shape(const ConvShape& shape) {
   using Pair = std::array<std::size_t, 2>;
   const bool stride_1 = shape.stride == Pair{1, 1} && shape.padding[0] <= 2 && shape.padding[1] <= 2;
@@ -43,8 +44,9 @@ constexpr bool is_winograd_shape(const ConvShape& shape) {
   return shape.kernel_size == Pair{3, 3} && shape.dilation == Pair{1, 1} && shape.groups == 1 && (stride_1 || stride_2);
 }
 
-/// A batch's tiles in blocks of about `rows` rows of V or less; where the tiles suffice, in a multiple of `multiple`
-/// blocks. (The number of threads does not matter here: rounding depends on the blocks.)
+/// Cuts a batch's tiles into blocks of about `rows` rows of V or fewer. The number of blocks is a multiple of
+/// `multiple`, if there are tiles enough. It does not depend on the number of threads, because rounding depends on the
+/// blocks.
 template <class Scheme>
 TileBlocks<Scheme::outputs> winograd_blocks(const ImageShape& y, std::size_t rows, std::size_t multiple = 1) {
   constexpr std::size_t rows_per_tile = Scheme::values * Scheme::values / (Scheme::points * Scheme::points);
@@ -52,9 +54,10 @@ TileBlocks<Scheme::outputs> winograd_blocks(const ImageShape& y, std::size_t row
   return {all, (all.tiles() * rows_per_tile + rows * multiple - 1) / (rows * multiple) * multiple};
 }
 
-/// visit(channels) for groups of at most 64 output channels, whole panels but for the last, in parallel: in as few
-/// rounds as possible, of groups no larger than these need. More threads than panels find no work. (Rounding does not
-/// depend on the groups.)
+/// Calls visit(channels) in parallel for groups of output channels. A group has at most winograd_group_channels
+/// channels, and every group but the last has whole panels. All threads together need as few rounds as possible,
+/// and the groups are no larger than that requires. Threads beyond the number of panels find no work. Rounding does not
+/// depend on the groups.
 template <class T>
 void for_each_channel_group(std::size_t out_channels, std::size_t work, auto visit) {
   constexpr std::size_t panel = Panels<T>::panel_width, most = blocking::winograd_group_channels;
@@ -66,7 +69,7 @@ void for_each_channel_group(std::size_t out_channels, std::size_t work, auto vis
   });
 }
 
-/// winograd_forward() by tiles: each thread takes blocks.
+/// winograd_forward() by tiles: each thread computes whole blocks.
 template <class Scheme, class T>
 void winograd_forward_by_tiles(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                                const InputAffine<T>* input, ChannelMoments* moments) {
@@ -88,7 +91,7 @@ void winograd_forward_by_tiles(const ConvShape& shape, const Tensor<T>& x, std::
   block_moments.merge();
 }
 
-/// winograd_forward() by channels: each thread takes groups of them, with their part of U.
+/// winograd_forward() by channels: each thread computes groups of output channels of a block, with their part of U.
 template <class Scheme, class T>
 void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                                   const InputAffine<T>* input, ChannelMoments* moments) {
@@ -105,10 +108,11 @@ void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, st
       transform_outputs<Scheme>(products, block, channels, y);
     });
   }
-  if (moments) moments->measure(y);  // now that every pixel has all its channels
+  if (moments) moments->measure(y);  // only now do pixels have all their channels
 }
 
-/// y = conv(x, weight) for `shape`'s channels and padding, and the scheme's stride.
+/// y = conv(x, weight) with the scheme's stride, and the channels and padding of `shape`. `y` must have its final
+/// shape. `input` and `moments` may be null.
 template <class Scheme, class T>
 void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<const T> weight, Tensor<T>& y,
                       const InputAffine<T>* input, ChannelMoments* moments) {
@@ -118,7 +122,8 @@ void winograd_forward(const ConvShape& shape, const Tensor<T>& x, std::span<cons
     winograd_forward_by_tiles<Scheme>(shape, x, weight, y, input, moments);
 }
 
-/// winograd_backward_weight() by channels: each thread takes groups of them, with their part of dL/dU.
+/// winograd_backward_weight() by channels: each thread computes groups of output channels of a block, with their part
+/// of dL/dU.
 template <class Scheme, class T>
 void winograd_backward_weight_by_channels(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                           std::span<T> grad_weight, const InputAffine<T>* input) {
@@ -138,9 +143,9 @@ void winograd_backward_weight_by_channels(const ConvShape& shape, const Tensor<T
   }
 }
 
-/// winograd_backward_weight() by tiles. A small dL/dU stays in the cache of a core; so, where there are blocks enough,
-/// each thread has one, and blocks of its own, whose steps run in order. Else there is one, and threads share each
-/// step.
+/// winograd_backward_weight() by tiles. If dL/dU is small enough for the cache of a core and there are blocks enough,
+/// each thread has a dL/dU of its own and computes whole blocks. Otherwise there is one dL/dU, and threads share each
+/// step of a block.
 template <class Scheme, class T>
 void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                                        std::span<T> grad_weight, const InputAffine<T>* input) {
@@ -167,7 +172,7 @@ void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& 
   sum_over_ranges<T>(blocks.count(), parts, grad_y.size() * in_channels, grad_weight, add);
 }
 
-/// grad_weight += dL/dweight, for `shape`'s channels and padding, and the scheme's stride.
+/// grad_weight += dL/dweight, with the scheme's stride, and the channels and padding of `shape`. `input` may be null.
 template <class Scheme, class T>
 void winograd_backward_weight(const ConvShape& shape, const Tensor<T>& x, const Tensor<T>& grad_y,
                               std::span<T> grad_weight, const InputAffine<T>* input) {
