@@ -1,4 +1,4 @@
-// fetch(): reads memory into the cache before it is needed.
+// read_into_cache(): reads memory into the cache before it is needed.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace repopt::nn::engine {
 /// used in small pieces in another order takes about half the time: the processor recognises the order and reads ahead.
 /// Prefetch instructions gain less, because the processor drops many of them.
 template <class T>
-void fetch(const T* first, std::size_t size) {
+void read_into_cache(const T* first, std::size_t size) {
   const volatile T* const elements = first;
   for (std::size_t k = 0; k < size; k += cache_line<T>) static_cast<void>(elements[k]);
 }

@@ -85,7 +85,8 @@ void transform_outputs(const TileMatrices<Scheme, T>& products, const TileBlock<
                        const OutputChannels& channels, Tensor<T>& y) {
   constexpr std::size_t ahead = blocking::winograd_prefetched_tiles;
   const std::size_t tiles = block.tiles();
-  const bool in_pieces = channels.count < y.shape().channels;  // for whole pixels, the caller calls fetch_part_of()
+  // A caller that computes whole pixels calls read_part_into_cache(); pieces of pixels are prefetched here.
+  const bool in_pieces = channels.count < y.shape().channels;
   parallel_for(tiles, tiles * Scheme::values * Scheme::values * channels.count, [&](std::size_t tile) {
     if (in_pieces && tile + ahead < tiles) prefetch_tile(y, block.tile(tile + ahead), channels);
     transform_output(products, block.tile(tile), tile, channels, y);

@@ -7,7 +7,7 @@
 
 #include "repopt/base/parallel.hpp"
 #include "repopt/base/prefetch.hpp"
-#include "repopt/engine/fetch.hpp"
+#include "repopt/engine/read_into_cache.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn::engine {
@@ -62,14 +62,14 @@ struct TileBlock {
 /// may be writing the rest. In other tensors a row of pixels more or less does not matter. Threads share the reading
 /// about as they share the tiles.
 template <std::size_t m, class T>
-void fetch_part_of(const Tensor<T>& tensor, const TileBlock<m>& block) {
+void read_part_into_cache(const Tensor<T>& tensor, const TileBlock<m>& block) {
   const auto place = [&](std::uint64_t pixel) {
     return std::size_t(tensor.shape().pixels() * pixel / block.y.pixels());
   };
   parallel_for(block.rows, tensor.size() / block.y.pixels() * block.pixels(), [&](std::size_t index) {
     const TileBlock<m> row = block.row(index);
     const std::size_t begin = place(row.first_pixel()), end = place(row.first_pixel() + row.pixels());
-    fetch(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
+    read_into_cache(tensor.pixel(begin), (end - begin) * tensor.shape().channels);
   });
 }
 

@@ -81,10 +81,10 @@ void winograd_forward_by_tiles(const ConvShape& shape, const Tensor<T>& x, std::
   const BlockMoments block_moments(moments, blocks.count());
   parallel_for(blocks.count(), y.size() * in_channels, [&](std::size_t index) {
     const auto block = blocks[index];
-    fetch_part_of(x, block);
+    read_part_into_cache(x, block);
     const auto v = transform_inputs<Scheme>(shape, x, input, block, in_channels);
     const auto products = multiply_at_points(v, block.tiles(), u, in_channels, out_channels);
-    fetch_part_of(y, block);
+    read_part_into_cache(y, block);
     transform_outputs<Scheme>(products, block, all, y);
     block_moments.measure(index, y.pixel(block.first_pixel()), block.pixels(), out_channels);
   });
@@ -100,7 +100,7 @@ void winograd_forward_by_channels(const ConvShape& shape, const Tensor<T>& x, st
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
     const std::size_t tiles = block.tiles();
-    fetch_part_of(x, block);
+    read_part_into_cache(x, block);
     const auto v = transform_inputs<Scheme>(shape, x, input, block, in_channels);
     for_each_channel_group<T>(out_channels, tiles * weight.size(), [&](const OutputChannels& channels) {
       const auto u = transform_kernels<Scheme>(shape, weight, channels);
@@ -130,7 +130,7 @@ void winograd_backward_weight_by_channels(const ConvShape& shape, const Tensor<T
   const auto blocks = winograd_blocks<Scheme>(grad_y.shape(), blocking::winograd_rows_by_channels);
   for (std::size_t index = 0; index < blocks.count(); ++index) {
     const auto block = blocks[index];
-    fetch_part_of(x, block);
+    read_part_into_cache(x, block);
     const auto v = transform_inputs<Scheme>(shape, x, input, block, Strips<T>::panel_width);
     for_each_channel_group<T>(
         shape.out_channels, block.tiles() * grad_weight.size(), [&](const OutputChannels& channels) {
@@ -157,9 +157,9 @@ void winograd_backward_weight_by_tiles(const ConvShape& shape, const Tensor<T>& 
     const auto grad_u = KernelMatrices<Scheme, T>::template allocate<Scratch::kernel_at_points>(
         in_channels, out_channels, Panels<T>::panel_width);
     for (std::size_t index = begin; index < end; ++index) {
-      fetch_part_of(x, blocks[index]);
+      read_part_into_cache(x, blocks[index]);
       const auto v = transform_inputs<Scheme>(shape, x, input, blocks[index], Strips<T>::panel_width);
-      fetch_part_of(grad_y, blocks[index]);
+      read_part_into_cache(grad_y, blocks[index]);
       const auto d = transform_grads<Scheme>(grad_y, blocks[index], all);
       multiply_transposed_at_points(v, blocks[index].tiles(), in_channels, d, out_channels, grad_u, index > begin);
     }
