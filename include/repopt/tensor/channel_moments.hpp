@@ -1,4 +1,4 @@
-// ChannelMoments: mean and variance of each channel of a tensor, gathered block by block and merged.
+// ChannelMoments: the mean and variance of each channel of a tensor, measured block by block and merged.
 #pragma once
 
 #include <Eigen/Core>
@@ -15,23 +15,24 @@
 
 namespace repopt::nn {
 
-/// Replaces each value by its sum over all processes that share a batch; every one of them calls it, in one order.
+/// A function that replaces each value by its sum over all processes that share a batch. Every process must call it,
+/// and all in the same order.
 using AllReduce = std::function<void(std::span<double> values)>;
 
-/// Number, mean and sum of squared deviations of each channel, by Chan's merging formula: no cancellation, one pass
-/// over memory, and the same result for any number of threads.
+/// The number of values, and each channel's mean and sum of squared deviations. Blocks are merged by Chan's formula:
+/// nothing cancels, each value is read from memory once, and the result is the same for any number of threads.
 class ChannelMoments {
  public:
-  /// Number of values of each channel, and their mean.
+  /// The number of values of a channel, and their mean.
   /// @{
   std::size_t count() const { return count_; }
   double mean(std::size_t channel) const { return mean_[channel]; }
   /// @}
 
-  /// Biased variance: divided by count().
+  /// The biased variance: the sum of squared deviations, divided by count().
   double variance(std::size_t channel) const { return deviation_[channel] / double(count_); }
 
-  /// Becomes the moments of `rows` pixels of `channels` values at `data`; meant for blocks that the cache holds.
+  /// Measures `rows` pixels of `channels` values at `data`. It reads them twice, so they should fit a cache.
   template <class T>
   void measure_block(const T* data, std::size_t rows, std::size_t channels) {
     namespace packet = Eigen::internal;
@@ -53,14 +54,14 @@ class ChannelMoments {
     deviation_.assign(deviation.begin(), deviation.end());
   }
 
-  /// Becomes the moments of a whole tensor.
+  /// Measures a whole tensor, in parallel.
   template <class T>
   void measure(const Tensor<T>& x);
 
-  /// Of no values again; keeps its memory.
+  /// Forgets all values and keeps the memory.
   void clear() { count_ = 0; }
 
-  /// Adds the values that `other` was gathered from.
+  /// Adds the values that `other` has measured.
   void merge(const ChannelMoments& other) {
     if (count_ == 0) {
       *this = other;
@@ -75,8 +76,9 @@ class ChannelMoments {
     count_ += other.count_;
   }
 
-  /// The moments of the whole batch, from those of each process's part of it. Deviations are taken from the mean of
-  /// all, so that nothing cancels: two reductions, of one value for each channel.
+  /// The moments of the whole batch, computed from the moments of each process's part. Deviations are taken from the
+  /// mean of the whole batch, so that nothing cancels. That takes two reductions: of channels + 1 values, then of
+  /// channels.
   ChannelMoments over_processes(const AllReduce& all_reduce) const {
     ChannelMoments total = *this;
     total.mean_.push_back(1);
@@ -99,11 +101,12 @@ class ChannelMoments {
   std::vector<double> mean_, deviation_;
 };
 
-/// The moments of a tensor's blocks: measured in any order, by any threads, and merged in the order of the blocks.
+/// The moments of a tensor's blocks. Threads may measure the blocks in any order; they are merged in the order of the
+/// blocks.
 class BlockMoments {
  public:
-  /// Of `count` blocks, for `total`; where that is nullptr, nothing is measured. The memory is the calling thread's, so
-  /// that it has one of these at a time.
+  /// Prepares `count` blocks that will be merged into `total`. If `total` is null, nothing is measured. The memory
+  /// belongs to the calling thread, so a thread can use only one object at a time.
   BlockMoments(ChannelMoments* total, std::size_t count) : total_(total) {
     thread_local std::vector<ChannelMoments> memory;
     if (!total) return;
@@ -111,13 +114,13 @@ class BlockMoments {
     blocks_ = std::span(memory).first(count);
   }
 
-  /// As ChannelMoments::measure_block(), for a block of which nobody else speaks.
+  /// Calls ChannelMoments::measure_block() for block `block`. Each block must be measured by one thread only.
   template <class T>
   void measure(std::size_t block, const T* data, std::size_t rows, std::size_t channels) const {
     if (total_) blocks_[block].measure_block(data, rows, channels);
   }
 
-  /// Makes `total` the moments of all blocks.
+  /// Sets `total` to the moments of all blocks.
   void merge() const {
     if (!total_) return;
     total_->clear();
@@ -131,6 +134,8 @@ class BlockMoments {
 
 template <class T>
 void ChannelMoments::measure(const Tensor<T>& x) {
+  // Pixels. Fewer: more blocks to merge. More: the second pass over a block misses the cache, and there are fewer
+  // blocks for threads to share. With 64 channels in float a block has 32 KiB. Rounding depends on it.
   constexpr std::size_t rows_per_block = 128;
   const std::size_t pixels = x.shape().pixels(), count = (pixels + rows_per_block - 1) / rows_per_block;
   const BlockMoments blocks(this, count);

@@ -1,4 +1,4 @@
-// Sums over pixels, one for each channel.
+// channel_sums(): sums over all pixels of a tensor, one for each channel.
 #pragma once
 
 #include <Eigen/Core>
@@ -14,7 +14,7 @@
 
 namespace repopt::nn {
 
-/// Arrays of `channels` numbers each, that lie one after another at `values`.
+/// Views of arrays of `channels` numbers that follow one another from `values` on.
 template <class T, std::size_t... i>
 std::array<Eigen::Map<Vector<T>>, sizeof...(i)> channel_maps(T* values, std::size_t channels,
                                                              std::index_sequence<i...>) {
@@ -22,11 +22,12 @@ std::array<Eigen::Map<Vector<T>>, sizeof...(i)> channel_maps(T* values, std::siz
 }
 
 /// sums[i * channels + c] = sum i of channel c over pixels [first, first + count), for i < `sum_count`. `add` is a
-/// lambda with the type of a packet for its template parameter: add(pixel, channel, sums) adds to sums[0..sum_count)
-/// what one pixel contributes in the packet's channels, `channel` and those after it. Sums stay in registers.
+/// lambda whose template parameter is the type of a packet: add(pixel, channel, sums) adds the contribution of one
+/// pixel to sums[0..sum_count), for the packet of channels that begins with `channel`. The sums stay in registers.
 template <std::size_t sum_count, class T>
 void sum_pixels(std::size_t first, std::size_t count, std::size_t channels, T* sums, auto add) {
   constexpr std::size_t width = engine::Simd<T>::width;
+  constexpr std::size_t most_packets = 4;  // fewer: additions wait for each other; more: sums are spilled to memory
   const auto sum_packets = [&]<class Packet, std::size_t packets>(std::size_t channel) {
     constexpr std::size_t size = Eigen::internal::unpacket_traits<Packet>::size;
     Packet packet_sums[packets][sum_count];
@@ -41,18 +42,19 @@ void sum_pixels(std::size_t first, std::size_t count, std::size_t channels, T* s
         Eigen::internal::pstoreu(sums + i * channels + channel + k * size, packet_sums[k][i]);
   };
   std::size_t channel = 0;
-  for (; channel + 4 * width <= channels; channel += 4 * width)
-    sum_packets.template operator()<typename engine::Simd<T>::Packet, 4>(channel);
+  for (; channel + most_packets * width <= channels; channel += most_packets * width)
+    sum_packets.template operator()<typename engine::Simd<T>::Packet, most_packets>(channel);
   for (; channel + width <= channels; channel += width)
     sum_packets.template operator()<typename engine::Simd<T>::Packet, 1>(channel);
   for (; channel < channels; ++channel) sum_packets.template operator()<T, 1>(channel);
 }
 
-/// Sums over the pixels of `x`, in blocks of T that are summed in double; `add` as sum_pixels() takes it. Rounds
-/// differently for each thread_count(). The sums, (channels) each, lie in memory of the calling thread and hold until
-/// its next call.
+/// `count` sums over the pixels of `x`, each (channels). `add` is what sum_pixels() takes. Blocks of pixels are summed
+/// in T, the blocks' sums in double. The rounding depends on thread_count(). The result is in memory of the calling
+/// thread and valid until that thread's next call.
 template <std::size_t count, class T>
 std::array<Eigen::Map<Vector<double>>, count> channel_sums(const Tensor<T>& x, auto add) {
+  // Pixels. Fewer: more sums to convert to double. More: larger errors of the sums in T. Rounding depends on it.
   constexpr std::size_t block_size = 64;
   const std::size_t channels = x.shape().channels, pixels = x.shape().pixels();
   thread_local std::vector<double> totals;

@@ -1,4 +1,4 @@
-// LazyTensor: a tensor, or one whose batch norm and ReLU its readers apply.
+// LazyTensor: a tensor, or a tensor to which its readers apply a batch norm and ReLU.
 #pragma once
 
 #include <optional>
@@ -8,26 +8,27 @@
 
 namespace repopt::nn {
 
-/// What one layer hands to the next: `values` or, if `affine` is set, relu(scale * values + shift), which is applied
-/// where it is read. So a block stores the output of its convolution only. A view: everything must outlive it.
+/// The input that one layer hands to the next: `values` or, if `affine` is set, relu(scale * values + shift), which the
+/// reader computes. So a block stores only the output of its convolution. This is a view: the tensor, scale and shift
+/// must outlive it.
 template <class T>
 struct LazyTensor {
   const Tensor<T>* values = nullptr;       ///< (batch, height, width, channels)
-  std::optional<InputAffine<T>> affine{};  ///< what readers apply
+  std::optional<InputAffine<T>> affine{};  ///< the map that readers apply, if any
 
   LazyTensor() = default;
-  /// Any tensor may stand where a lazy one is wanted.
+  /// A tensor without a map; it converts implicitly.
   LazyTensor(const Tensor<T>& tensor) : values(&tensor) {}
-  /// relu(scale * tensor + shift).
+  /// relu(scale * tensor + shift), with the scale and shift of `map`.
   LazyTensor(const Tensor<T>& tensor, const InputAffine<T>& map) : values(&tensor), affine(map) {}
 
-  /// (batch, height, width, channels), and the affine map as the engine takes it.
+  /// The dimensions, and the map as the engine takes it: null if there is none.
   /// @{
   const ImageShape& shape() const { return values->shape(); }
   const InputAffine<T>* affine_or_null() const { return affine ? &*affine : nullptr; }
   /// @}
 
-  /// The tensor itself: `values`, or the result in `memory`.
+  /// The evaluated tensor: `values` if there is no map, otherwise `memory`, into which the result is written.
   const Tensor<T>& evaluate(Tensor<T>& memory) const {
     if (!affine) return *values;
     memory.resize(shape());

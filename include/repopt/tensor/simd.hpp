@@ -1,12 +1,13 @@
-// Simd: the target machine's vectors, by Eigen's packets, and loops over channels in them.
+// Simd: the vectors of the target machine, which are Eigen's packets, and loops over channels by packets.
 #pragma once
 
 #include <Eigen/Core>
 #include <cstddef>
 #include <utility>
 
-/// Before a short loop of a constant count: unroll it, so that arrays indexed by its variable stay in registers.
-/// REPOPT_UNROLL_BY_4: before a long loop, which pays for its counting.
+/// REPOPT_UNROLL stands before a short loop with a constant count and unrolls it, so that arrays that are indexed by
+/// its variable stay in registers. REPOPT_UNROLL_BY_4 stands before a long loop and spreads the cost of counting over
+/// four steps.
 #if defined(__clang__)
 #define REPOPT_UNROLL _Pragma("clang loop unroll(full)")
 #define REPOPT_UNROLL_BY_4 _Pragma("clang loop unroll_count(4)")
@@ -18,7 +19,7 @@
 #define REPOPT_UNROLL_BY_4
 #endif
 
-/// After the parameters of a lambda: inline it wherever it is called.
+/// Stands after the parameters of a lambda, which is then inlined wherever it is called.
 #if defined(__GNUC__) || defined(__clang__)
 #define REPOPT_INLINE_LAMBDA __attribute__((always_inline))
 #else
@@ -27,6 +28,7 @@
 
 namespace repopt::nn::engine {
 
+/// The vectors of T: their type, and the number of elements in one.
 template <class T>
 struct Simd {
   using Packet = typename Eigen::internal::packet_traits<T>::type;
@@ -45,7 +47,8 @@ EIGEN_ALWAYS_INLINE Packet where_positive(const Packet& z, const Packet& value) 
   return Eigen::internal::pand(Eigen::internal::pcmp_lt(zero<Packet>(), z), value);
 }
 
-/// visit.operator()<Packet>(channel): a packet of channels at a time, then with T for Packet each that is left.
+/// Calls visit.operator()<Packet>(channel) for each whole packet of channels, then visit.operator()<T>(channel) for
+/// each channel that is left.
 template <class T>
 void for_each_packet(std::size_t channels, auto visit) {
   std::size_t channel = 0;
@@ -54,7 +57,7 @@ void for_each_packet(std::size_t channels, auto visit) {
   for (; channel < channels; ++channel) visit.template operator()<T>(channel);
 }
 
-/// visit.operator()<i>() for i from 0 to count - 1, without a loop: i is a constant, whatever the optimizer does.
+/// Calls visit.operator()<i>() for i from 0 to count - 1 without a loop: i is a constant even without optimization.
 template <std::size_t count>
 EIGEN_ALWAYS_INLINE void unrolled(auto visit) {
   [&]<std::size_t... i>(std::index_sequence<i...>) REPOPT_INLINE_LAMBDA { (visit.template operator()<i>(), ...); }

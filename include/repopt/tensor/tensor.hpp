@@ -1,4 +1,4 @@
-// Tensor: a batch of images in memory.
+// Tensor: a batch of images in memory, channels innermost.
 #pragma once
 
 #include <Eigen/Core>
@@ -13,14 +13,14 @@
 
 namespace repopt::nn {
 
-/// Dimensions of a batch of images or, with height = width = 1, of feature vectors.
+/// The dimensions of a batch of images or, with height = width = 1, of feature vectors.
 struct ImageShape {
-  /// In the order of memory, channels innermost.
+  /// In the order of memory, outermost first.
   /// @{
   std::size_t batch = 0, height = 0, width = 0, channels = 0;
   /// @}
 
-  /// Number of pixels of the batch, and of values.
+  /// The number of pixels of the batch, and of values.
   /// @{
   constexpr std::size_t pixels() const { return batch * height * width; }
   constexpr std::size_t size() const { return pixels() * channels; }
@@ -33,7 +33,7 @@ inline std::string describe(const ImageShape& shape) {
   return concat(shape.batch, "x", shape.height, "x", shape.width, "x", shape.channels);
 }
 
-/// Eigen's types for what lies in memory here: row-major matrices, and a number for each channel.
+/// Eigen's types for data of this library: a row-major matrix, and an array with a number for each channel.
 /// @{
 template <class T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -41,7 +41,7 @@ template <class T>
 using Vector = Eigen::Array<T, Eigen::Dynamic, 1>;
 /// @}
 
-/// A row-major view of somebody's memory, whose rows may lie further apart than they are long.
+/// A view of a row-major matrix. The distance between rows may exceed their length.
 /// @{
 template <class T>
 using MatrixMap = Eigen::Map<Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
@@ -49,7 +49,7 @@ template <class T>
 using ConstMatrixMap = Eigen::Map<const Matrix<T>, Eigen::Unaligned, Eigen::OuterStride<>>;
 /// @}
 
-/// `rows` x `columns` at `data`, `stride` elements from row to row.
+/// A view of the matrix (rows, columns) at `data`, with `stride` elements from row to row.
 /// @{
 template <class T>
 MatrixMap<T> matrix(T* data, std::size_t rows, std::size_t columns, std::size_t stride) {
@@ -61,31 +61,31 @@ ConstMatrixMap<T> matrix(const T* data, std::size_t rows, std::size_t columns, s
 }
 /// @}
 
-/// Images as (batch, height, width, channels), channels innermost (NHWC).
+/// A batch of images: (batch, height, width, channels), channels innermost (NHWC).
 template <class T>
 class Tensor {
  public:
   Tensor() = default;
-  /// The contents are unspecified.
+  /// A tensor with these dimensions and unspecified contents.
   explicit Tensor(const ImageShape& shape) { resize(shape); }
 
-  /// Changes the dimensions; keeps the memory where it is large enough. The contents are unspecified afterwards.
+  /// Changes the dimensions, and keeps the memory if it is large enough. Afterwards the contents are unspecified.
   void resize(const ImageShape& shape) {
     reserve(shape.size());
     shape_ = shape;
     values_.resize(shape.size());
   }
 
-  /// Makes room for `size` values: resizing within it allocates nothing. Where that takes new memory, the tensor is
-  /// empty afterwards.
+  /// Makes room for `size` values: resize() to at most this size then allocates nothing. If reserve() itself must
+  /// allocate, the tensor is empty afterwards.
   void reserve(std::size_t size) {
     if (values_.capacity() >= size) return;
     shape_ = {};
-    values_ = decltype(values_)();  // gives memory back, unlike {}: else it would live beside the new
+    values_ = decltype(values_)();  // frees the old memory before the new is allocated; assigning {} would keep it
     values_.reserve(size);
   }
 
-  /// The dimensions, and their product.
+  /// The dimensions, and the number of values.
   /// @{
   const ImageShape& shape() const { return shape_; }
   std::size_t size() const { return values_.size(); }
@@ -99,13 +99,13 @@ class Tensor {
   std::span<const T> values() const { return values_; }
   /// @}
 
-  /// One pixel's channels; `index` counts the pixels of the batch.
+  /// The channels of a pixel. `index` counts the pixels of the whole batch.
   /// @{
   T* pixel(std::size_t index) { return data() + index * shape_.channels; }
   const T* pixel(std::size_t index) const { return data() + index * shape_.channels; }
   /// @}
 
-  /// The same as an array to compute with.
+  /// The channels of a pixel as an array of Eigen's, to compute with.
   /// @{
   auto channels(std::size_t index) { return Eigen::Map<Vector<T>>(pixel(index), Eigen::Index(shape_.channels)); }
   auto channels(std::size_t index) const {
@@ -124,7 +124,7 @@ class Tensor {
   std::vector<T, LargePageAllocator<T>> values_;
 };
 
-/// visit(index) for every pixel, in parallel as parallel_for() says.
+/// Calls visit(index) for every pixel, by parallel_for().
 template <class T>
 void for_each_pixel(const Tensor<T>& x, auto visit) {
   parallel_for(x.shape().pixels(), x.size(), visit);
