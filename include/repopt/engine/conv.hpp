@@ -13,6 +13,7 @@
 #include "repopt/engine/depthwise_conv.hpp"
 #include "repopt/engine/gemm/gemm_conv.hpp"
 #include "repopt/engine/scratch.hpp"
+#include "repopt/engine/winograd/scheme.hpp"
 #include "repopt/engine/winograd/winograd_conv.hpp"
 #include "repopt/tensor/channel_moments.hpp"
 #include "repopt/tensor/input_affine.hpp"

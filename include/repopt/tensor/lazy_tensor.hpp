@@ -1,6 +1,7 @@
 // LazyTensor: a tensor, or a tensor to which its readers apply a batch norm and ReLU.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 
 #include "repopt/tensor/input_affine.hpp"

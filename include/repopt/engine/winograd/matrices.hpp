@@ -8,10 +8,9 @@
 
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/engine/blocking.hpp"
-#include "repopt/engine/gemm/gemm.hpp"
 #include "repopt/engine/scratch.hpp"
-#include "repopt/engine/winograd/scheme.hpp"
 #include "repopt/engine/winograd/tiles.hpp"
+#include "repopt/engine/winograd/transform.hpp"
 #include "repopt/tensor/input_affine.hpp"
 #include "repopt/tensor/simd.hpp"
 #include "repopt/tensor/tensor.hpp"

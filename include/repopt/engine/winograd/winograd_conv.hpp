@@ -26,7 +26,6 @@
 #include "repopt/engine/gemm/gemm.hpp"
 #include "repopt/engine/scratch.hpp"
 #include "repopt/engine/winograd/matrices.hpp"
-#include "repopt/engine/winograd/scheme.hpp"
 #include "repopt/engine/winograd/steps.hpp"
 #include "repopt/engine/winograd/tiles.hpp"
 #include "repopt/tensor/channel_moments.hpp"
