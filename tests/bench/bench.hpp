@@ -1,4 +1,4 @@
-// What the benchmarks share: options, repeated timing, memory, and one JSON object a line.
+// Shared by all benchmarks: options, timing, memory, and output of one JSON object a line.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace repopt_bench {
 
 using Json = nlohmann::ordered_json;
 
-/// What the command line can say; each benchmark reads what concerns it.
+/// The options of the command line. Each benchmark reads those that concern it.
 struct Options {
   std::string model, mode = "rep", layout = "hwio", conv_algorithm = "fastest";
   std::size_t batch = 128, rounds = 5;
@@ -23,19 +23,19 @@ struct Options {
   bool json = false;
 };
 
-/// Prints an object: as JSON on one line, or for a person.
+/// Prints an object on one line: as JSON if options.json is set, otherwise as text.
 void print(const Options& options, const Json& object);
 
-/// Whole training steps of a network on random pictures.
+/// Measures whole training steps of a network on random images.
 void bench_step(const Options& options);
 
-/// Optimizer steps on a network's parameters, and the memory streams that bound them.
+/// Measures optimizer steps on a network's parameters, and the memory traffic that bounds their speed.
 void bench_optimizer(const Options& options);
 
-/// The three passes of single convolutions.
+/// Measures the three passes of single convolutions.
 void bench_conv(const Options& options);
 
-/// Memory of this process in MiB: now, and at its largest.
+/// Memory of this process in MiB: now, and the largest so far.
 double rss_mb();
 double peak_rss_mb();
 
@@ -52,7 +52,7 @@ inline double median(std::vector<double> values) {
   return *middle;
 }
 
-/// Normal numbers, the same in every run.
+/// Fills `values` with normal random numbers that are the same in every run.
 inline void fill_random(std::span<float> values, float scale = 1) {
   std::minstd_rand engine(std::uint32_t(values.size()));
   std::normal_distribution<float> normal(0, scale);

@@ -1,5 +1,5 @@
-"""What it costs to include the library: compiles files that hold nothing but #include lines, and prints one JSON object
-for each, with milliseconds and the compiler's peak memory."""
+"""Measures the cost of including the library: compiles files that contain only #include lines, and prints one JSON
+object for each file, with the milliseconds and the compiler's peak memory."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ CASES = {
 
 
 def compile_file(options, includes):
-    """(seconds, peak MiB) of one run of the compiler, which is measured alone: by a process of its own."""
+    """Compiles a file with these includes. Returns (seconds, peak MiB of the compiler's process)."""
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder) / "file.cpp"
         source.write_text("".join(f"#include <{name}>\n" for name in includes))

@@ -28,7 +28,7 @@ void bench_case(const Options& options, const Case& c) {
 
   const double gigaflops = 2e-9 * double(y.size()) * double(9 * c.in);
   std::vector<double> forward, backward_data, backward_weight;
-  for (std::size_t round = 0; round <= options.rounds; ++round) {  // the first warms up
+  for (std::size_t round = 0; round <= options.rounds; ++round) {  // the first round warms up and is not counted
     forward.push_back(milliseconds([&] { conv_forward<float>(shape, x, weight, y, nullptr, nullptr, algorithm); }));
     backward_data.push_back(milliseconds([&] { conv_backward_data<float>(shape, grad_y, weight, grad_x, algorithm); }));
     backward_weight.push_back(

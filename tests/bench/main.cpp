@@ -1,4 +1,4 @@
-// repopt-bench: how long the library takes. Medians; tests/bench/run.sh sets them beside PyTorch's.
+// repopt-bench: measures how long the library takes, as medians. tests/bench/run.sh compares them with PyTorch's.
 #include "bench.hpp"
 
 #include <sys/resource.h>
@@ -43,15 +43,15 @@ namespace {
 CLI::App* add_benchmark(CLI::App& app, const char* name, const char* description, Options& o) {
   CLI::App* const command = app.add_subcommand(name, description);
   command->add_option("--threads", o.threads)->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--rounds", o.rounds, "measurements, of which the median counts")
+  command->add_option("--rounds", o.rounds, "number of measurements; the median is printed")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_flag("--json", o.json, "one JSON object a line");
+  command->add_flag("--json", o.json, "print one JSON object a line");
   return command;
 }
 
 void add_conv_options(CLI::App* command, Options& o) {
-  command->add_option("--batch", o.batch, "pictures")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--batch", o.batch, "number of images")->capture_default_str()->check(CLI::PositiveNumber);
   command->add_option("--conv-algorithm", o.conv_algorithm)
       ->capture_default_str()
       ->check(CLI::IsMember({"fastest", "plain"}));
@@ -63,20 +63,20 @@ void add_conv_options(CLI::App* command, Options& o) {
 
 int main(int argc, char** argv) {
   using namespace repopt_bench;
-  CLI::App app("Measures repopt: whole training steps, optimizer steps, convolutions.");
+  CLI::App app("Measures repopt: training steps, optimizer steps and convolutions.");
   app.require_subcommand(1);
   Options options;
 
   CLI::App* const step = add_benchmark(app, "step", "training steps of a network", options);
-  step->add_option("--model", options.model, "a preset [cifar-vgg]");
+  step->add_option("--model", options.model, "preset of the network [cifar-vgg]");
   step->add_option("--mode", options.mode, "rep, plain, csla, repvgg or hyper_search")
       ->capture_default_str()
       ->check(CLI::IsMember({"rep", "plain", "csla", "repvgg", "hyper_search"}));
   add_conv_options(step, options);
 
   CLI::App* const optimizer = add_benchmark(app, "optimizer", "optimizer steps", options);
-  optimizer->add_option("--model", options.model, "a preset [B1]");
-  optimizer->add_option("--layout", options.layout, "of the kernels")
+  optimizer->add_option("--model", options.model, "preset of the network [B1]");
+  optimizer->add_option("--layout", options.layout, "layout of the kernels")
       ->capture_default_str()
       ->check(CLI::IsMember({"oihw", "ohwi", "hwio"}));
 
@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
 #ifdef _OPENMP
   omp_set_num_threads(options.threads);
 #else
-  if (options.threads > 1) std::fprintf(stderr, "built without OpenMP: one thread\n");
+  if (options.threads > 1) std::fprintf(stderr, "repopt-bench was built without OpenMP and uses one thread\n");
 #endif
   try {
     if (*step) bench_step(options);

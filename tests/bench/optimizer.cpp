@@ -1,5 +1,5 @@
-// `repopt-bench optimizer`: steps with generated multipliers beside a plain fused step, a dense multiplier and the bare
-// memory streams, in turn.
+// `repopt-bench optimizer`: compares optimizer steps that generate their multipliers with a plain fused step, with a
+// dense multiplier, and with the memory traffic alone. The variants take turns.
 #include <cmath>
 #include <functional>
 #include <string>
@@ -18,7 +18,7 @@ namespace {
 using namespace repopt;
 using namespace repopt::nn;
 
-/// One kernel and everything that the variants stream.
+/// A kernel, and every array that one of the variants reads or writes.
 struct Kernel {
   CslaBlock<float> block;
   std::vector<float> weight, grad, buffer, second, dense;
@@ -41,14 +41,14 @@ std::vector<Kernel> make_kernels(const VggConfig& config, WeightLayout layout) {
 
 constexpr float lr = 1e-3f, momentum = 0.9f, weight_decay = 4e-5f;
 
-/// visit(begin, end) for parts of a kernel, in parallel.
+/// Calls visit(begin, end) for parts of a kernel, in parallel.
 void for_each_part(const Kernel& kernel, auto visit) {
   constexpr std::size_t part = 1 << 14;
   const std::size_t size = kernel.weight.size();
   parallel_for((size + part - 1) / part, size, [&](std::size_t i) { visit(i * part, std::min(size, (i + 1) * part)); });
 }
 
-/// SGD with Nesterov's momentum as one would write it, without a multiplier or with a dense one.
+/// SGD with Nesterov's momentum in one plain loop, without a multiplier or with a dense one.
 template <bool dense>
 void fused_sgd(std::vector<Kernel>& kernels) {
   for (Kernel& kernel : kernels)
@@ -64,7 +64,7 @@ void fused_sgd(std::vector<Kernel>& kernels) {
     });
 }
 
-/// Reads three and writes two arrays: the traffic of SGD with momentum. With `second`, four and three: AdamW's.
+/// The memory traffic of SGD with momentum: reads three arrays and writes two. With `second`, AdamW's: four and three.
 template <bool second>
 void stream(std::vector<Kernel>& kernels) {
   for (Kernel& kernel : kernels)
@@ -160,7 +160,7 @@ void bench_optimizer(const Options& options) {
 
   struct Variant {
     const char* name;
-    double bytes;  ///< of memory traffic for each parameter
+    double bytes;  ///< memory traffic for each parameter
     std::function<void()> run;
     std::vector<double> times{};
   };

@@ -1,7 +1,7 @@
-"""The same measurements as repopt-bench, by PyTorch: one JSON object a line.
+"""Measures in PyTorch what repopt-bench measures here, and prints one JSON object a line.
 
-step:       whole training steps of cifar-vgg's plain network with gradients multiplied by a dense GradMult (what the
-            method costs in PyTorch), or of the same network with RepVGG's blocks
+step:       training steps of cifar-vgg. --mode rep multiplies the gradients by a dense GradMult, as the method would be
+            written in PyTorch; plain trains the plain network; repvgg trains the network with RepVGG's blocks
 optimizer:  optimizer steps on RepOpt-VGG-B1's kernels
 conv:       single 3x3 convolutions, pass by pass
 """
@@ -63,7 +63,8 @@ def make_model(block):
 
 
 def grad_mult(weight):
-    """s^2 everywhere, t^2 more at the centre, 1 more on its diagonal, with the scales of the second block."""
+    """The dense GradMult of a block, with scales of 1: 1 everywhere, 1 more at the centre tap, and there 1 more on the
+    diagonal if the block has as many outputs as inputs."""
     mult = torch.full_like(weight, 1.0)
     mult[:, :, 1, 1] += 1.0
     if weight.shape[0] == weight.shape[1]:
@@ -86,7 +87,7 @@ def report(**values):
 
 
 def bench_step(options):
-    # A first small step loads what PyTorch loads lazily: that is start-up, not training.
+    # A first small step makes PyTorch load its libraries. That is start-up time and memory, not training.
     make_model(PlainBlock)(torch.randn(2, 3, 32, 32)).sum().backward()
     start_mb = peak_rss_mb()
     memory_format = torch.channels_last if options.format == "nhwc" else torch.contiguous_format

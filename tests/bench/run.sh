@@ -1,19 +1,19 @@
 #!/bin/sh
-# Runs repopt-bench and PyTorch in turn, several rounds, and prints tables of medians and ratios.
+# Runs repopt-bench and PyTorch in turn for several rounds, and prints tables of medians and ratios.
 set -eu
 
 usage() {
   cat <<'USAGE'
 Usage: sh tests/bench/run.sh [--rounds N] [--quick] [--bench PROGRAM] [--out FILE]
 
-Builds repopt-bench in build/release, then runs it and PyTorch (python3-torch of Debian, by /usr/bin/python3) in turn,
-both with 1 and 2 threads, compiles files that include the library, and prints tables with this machine's name and the
-flags of build/release. An idle machine is needed.
+Builds repopt-bench in build/release, then runs it and PyTorch in turn, with 1 and with 2 threads. PyTorch is the
+python3-torch of Debian, run by /usr/bin/python3. Also measures how long files that include the library take to compile.
+Prints tables, the machine's name and the compiler flags of build/release. The machine should be idle.
 
   --rounds N   rounds of the whole list [5]
-  --quick      one round of compiling and of whole steps with 1 thread, one step each: to see that everything runs
+  --quick      one round with 1 thread, of compiling and of single training steps: shows that everything runs
   --bench PROGRAM
-               measures this repopt-bench, which was built with other flags, instead of building one
+               measures this repopt-bench (built with other flags, say) instead of building one
   --out FILE   where the JSON lines go [build/bench.jsonl]
 USAGE
 }
@@ -48,13 +48,13 @@ pytorch=yes
 /usr/bin/python3 -c 'import torch' 2>/dev/null || pytorch=''
 [ -n "$pytorch" ] || say "no PyTorch for /usr/bin/python3 (Debian: python3-torch); measuring repopt alone"
 
-# Each prints its JSON lines to $out, marked with where they come from.
+# ours and theirs append their JSON lines to $out, each marked with its source.
 ours() { "$bench" "$@" --json | sed 's/^{/{"source":"repopt",/' >>"$out"; }
 theirs() {
   [ -n "$pytorch" ] || return 0
   threads=$1 && shift
-  # Without the first two PyTorch gives memory back to the system after each step and faults it in again: several times
-  # slower. The third lets it have large pages, as repopt asks for.
+  # Without the first two variables PyTorch returns memory to the system after each step and faults it in again, which
+  # makes it several times slower. The third gives it large pages, which repopt asks for itself.
   MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
     OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
     sed 's/^{/{"source":"pytorch",/' >>"$out"

@@ -1,4 +1,4 @@
-// `repopt-bench step`: whole training steps, from pictures to changed weights.
+// `repopt-bench step`: whole training steps, from images to updated weights.
 #include <map>
 #include <string>
 
@@ -49,7 +49,7 @@ void bench_step(const Options& options) {
       optimizer.step();
     });
     if (round == 0)
-      first_loss = loss;  // the first step allocates: it does not count
+      first_loss = loss;  // the first step allocates memory and is not counted
     else
       times.push_back(ms);
   }

@@ -1,4 +1,5 @@
-"""Reads JSON lines of repopt-bench and pytorch_bench.py from stdin and prints tables of medians and ratios (Markdown)."""
+"""Reads the JSON lines of repopt-bench and pytorch_bench.py from stdin, and prints Markdown tables of medians and
+ratios."""
 
 import collections
 import json
@@ -7,7 +8,7 @@ import sys
 
 
 def medians(lines):
-    """{case: median over the rounds of each number}, a case being everything that is no measurement."""
+    """Returns {case: {measurement: its median over the rounds}}. A case is a line's values that are not measured."""
     measured = ("images_per_second", "milliseconds_median", "peak_rss_mb", "gigaflops_per_second")
     rounds = collections.defaultdict(lambda: collections.defaultdict(list))
     for line in lines:
@@ -21,7 +22,7 @@ def medians(lines):
 
 
 def find(table, **wanted):
-    """The measurements of all cases that have these values, with their case."""
+    """Returns (case, measurements) for every case that has these values."""
     return [(dict(c), m) for c, m in table.items() if all(dict(c).get(k) == v for k, v in wanted.items())]
 
 

@@ -31,7 +31,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// A convolution, the images that it gets and everything random about it.
+/// A convolution with random images, gradient, weights and affine map.
 template <class T>
 struct Case {
   ConvShape shape;
@@ -49,7 +49,7 @@ struct Case {
 
   InputAffine<T> affine() const { return {scale, shift}; }
 
-  /// x as the convolution sees it.
+  /// The input that the convolution sees: x or, if `with_affine`, relu(scale * x + shift).
   Images<T> seen(bool with_affine) const {
     Tensor<T> seen = x;
     if (with_affine)
@@ -99,8 +99,8 @@ struct Shapes {
   ImageShape image;
 };
 
-/// What networks are made of, and the corners: images smaller than the kernel, lone pixels, channels that fill no
-/// vector, a large kernel, more pixels than a block of patches holds.
+/// Shapes of real networks, and edge cases: images smaller than the kernel, images of one pixel, numbers of channels
+/// that are no multiple of a vector, a large kernel, more pixels than a block of patches has.
 std::vector<Shapes> chosen_shapes() {
   const ConvShape unpadded{.in_channels = 3, .out_channels = 5, .padding = {0, 0}};
   return {
@@ -160,8 +160,9 @@ TEST_CASE_TEMPLATE("All three passes of the engine agree with the naive convolut
   }
 }
 
-TEST_CASE_TEMPLATE("An affine map with ReLU on the input is as good as a tensor that went through it", T, float,
-                   double) {
+TEST_CASE_TEMPLATE(
+    "A convolution that applies an affine map and ReLU to its input equals the convolution of the mapped input", T,
+    float, double) {
   Random random(2);
   std::vector<Shapes> all = chosen_shapes();
   std::ranges::copy(random_shapes(random, 100), std::back_inserter(all));
@@ -174,7 +175,7 @@ TEST_CASE_TEMPLATE("An affine map with ReLU on the input is as good as a tensor 
   }
 }
 
-TEST_CASE_TEMPLATE("The engine's moments are those of its output", T, float, double) {
+TEST_CASE_TEMPLATE("The moments that the engine measures are the mean and variance of its output", T, float, double) {
   Random random(3);
   for (const Shapes& shapes : chosen_shapes()) {
     CAPTURE(describe(shapes.shape));
@@ -193,7 +194,7 @@ TEST_CASE_TEMPLATE("The engine's moments are those of its output", T, float, dou
   }
 }
 
-TEST_CASE("Output, input gradient and a larger kernel's gradient do not depend on the number of threads") {
+TEST_CASE("Outputs, input gradients and the gradients of larger kernels do not depend on the number of threads") {
 #ifdef _OPENMP
   Random random(4);
   const int threads = omp_get_max_threads();
@@ -223,7 +224,7 @@ TEST_CASE("Output, input gradient and a larger kernel's gradient do not depend o
 #endif
 }
 
-TEST_CASE("Images that do not fit are refused with both numbers") {
+TEST_CASE("Images that do not fit the convolution are refused, and the message has both numbers") {
   const ConvShape shape{.in_channels = 3, .out_channels = 4, .padding = {0, 0}, .layout = WeightLayout::hwio};
   const std::vector<float> weight(shape.size());
   Tensor<float> y;

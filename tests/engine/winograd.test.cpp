@@ -23,7 +23,8 @@ using namespace repopt::testing;
 
 namespace {
 
-/// Images that fit no tiles, channels that fill no vector, one image, one pixel, a large kernel, much and no padding.
+/// Edge cases: images that are no multiple of a tile, channels that are no multiple of a vector, one image, one pixel,
+/// a large kernel, and paddings from 0 to 2.
 std::vector<std::pair<ConvShape, ImageShape>> winograd_shapes(Random& random) {
   std::vector<std::pair<ConvShape, ImageShape>> shapes{
       {square(16, 16, 3), {1, 1, 1, 16}},   {square(1, 1, 3), {1, 5, 6, 1}},
@@ -39,7 +40,7 @@ std::vector<std::pair<ConvShape, ImageShape>> winograd_shapes(Random& random) {
   return shapes;
 }
 
-/// The convolutions of stride 2 that there is a scheme for, on the same images.
+/// Convolutions with stride 2 and padding 1, which Stride2 computes, on the same images.
 std::vector<std::pair<ConvShape, ImageShape>> stride_2_shapes(Random& random) {
   auto shapes = winograd_shapes(random);
   for (auto& [shape, image] : shapes) {
@@ -49,7 +50,7 @@ std::vector<std::pair<ConvShape, ImageShape>> stride_2_shapes(Random& random) {
   return shapes;
 }
 
-/// Largest error of forward, backward data and backward weight against the plain convolution of the same T.
+/// The largest error of the three passes against the plain convolution in the same T.
 template <class Scheme, class Adjoint, class T>
 double winograd_error(Random& random, const ConvShape& shape, const ImageShape& image) {
   const auto x = random_tensor<T>(random, image);
@@ -72,9 +73,9 @@ double winograd_error(Random& random, const ConvShape& shape, const ImageShape& 
 
 }  // namespace
 
-TEST_CASE("Winograd's matrices multiply polynomials exactly") {
+TEST_CASE("Winograd's matrices compute a one-dimensional convolution exactly") {
   using namespace repopt::nn::engine;
-  // y_i = sum_j g_j x_(i+j), for unit vectors g and x
+  // y_i = sum_j g_j x_(i+j) must hold for all unit vectors g and x.
   const auto check = [](const auto& input, const auto& kernel, const auto& output) {
     const std::size_t points = input.size(), m = output[0].size(), r = kernel[0].size();
     for (std::size_t i = 0; i < m; ++i)
@@ -109,7 +110,8 @@ TEST_CASE("Winograd's convolution agrees with the plain one for any number of th
 #ifdef _OPENMP
   Random random(12);
   const int threads = omp_get_max_threads();
-  // dL/dU for each thread, one for all, and one for each group of output channels
+  // The three ways of backward weight: a dL/dU for each thread, one dL/dU for all, one for each group of output
+  // channels.
   for (const ImageShape& image : {ImageShape{16, 17, 16, 64}, ImageShape{16, 17, 16, 136}, ImageShape{160, 1, 5, 520}})
     for (const int count : {1, 2, 3, 7}) {
       omp_set_num_threads(count);
@@ -124,7 +126,7 @@ TEST_CASE("Winograd's convolution agrees with the plain one for any number of th
 #endif
 }
 
-TEST_CASE("The algorithm is chosen by shape and type, and can be forced") {
+TEST_CASE("The shape and the type choose the algorithm, unless the caller asks for plain") {
   CHECK(is_winograd_faster<float>(square(64, 64, 3)));
   CHECK_FALSE(is_winograd_faster<double>(square(64, 64, 3)));
   CHECK_FALSE(is_winograd_faster<float>(square(3, 64, 3)));

@@ -12,9 +12,8 @@
 using namespace repopt::nn;
 using namespace repopt::testing;
 
-TEST_CASE_TEMPLATE("The moments of a tensor whose mean is far above its deviation keep their digits", T, float,
-                   double) {
-  // The naive E[x^2] - E[x]^2 would lose all digits: the square of mean / deviation exceeds 1 / epsilon.
+TEST_CASE_TEMPLATE("Moments stay accurate if the mean is much larger than the deviation", T, float, double) {
+  // E[x^2] - E[x]^2 would lose all digits here, because (mean / deviation)^2 exceeds 1 / epsilon.
   const double far = std::is_same_v<T, float> ? 1e4 : 1e9, tolerance = std::is_same_v<T, float> ? 1e-3 : 1e-6;
   Random random(1);
   Tensor<T> x({3, 17, 19, 5});
@@ -31,7 +30,7 @@ TEST_CASE_TEMPLATE("The moments of a tensor whose mean is far above its deviatio
   }
 }
 
-TEST_CASE("Merged moments are those of the whole, whatever the blocks' sizes") {
+TEST_CASE("Merging the moments of blocks of any size gives the moments of the whole") {
   Random random(2);
   const Tensor<double> x = random_tensor<double>(random, {1, 10, 10, 3});
   ChannelMoments whole, parts;

@@ -11,7 +11,7 @@
 
 using namespace repopt::nn;
 
-TEST_CASE("Tensors resize within reserved memory, and are empty after taking more") {
+TEST_CASE("A tensor resizes within its reserved memory, and is empty after reserving more") {
   Tensor<float> tensor({1, 2, 3, 4});
   tensor.reserve(20);
   CHECK(tensor.shape() == ImageShape{1, 2, 3, 4});
@@ -26,7 +26,7 @@ TEST_CASE("Tensors resize within reserved memory, and are empty after taking mor
   CHECK(tensor.data() == memory);
 }
 
-TEST_CASE("Memory of any size is aligned, and holds what is written") {
+TEST_CASE("Memory of any size is aligned and keeps the values written to it") {
   for (const std::size_t count :
        {std::size_t(1), (std::size_t(1) << 19) - 1, std::size_t(1) << 19, std::size_t(1) << 20}) {
     std::vector<float, LargePageAllocator<float>> values(count, 1.0f);
