@@ -29,7 +29,7 @@ Histogram histogram_of(const std::vector<double>& values) {
   return histogram;
 }
 
-/// -log of uniform numbers: a long tail, as activations have.
+/// Exponentially distributed numbers, which have a long tail as activations do.
 std::vector<double> exponential(std::size_t count) {
   Random random(1);
   std::vector<double> values(count);
@@ -37,7 +37,7 @@ std::vector<double> exponential(std::size_t count) {
   return values;
 }
 
-/// The mean squared error of quantizing the values themselves.
+/// The mean squared error of quantizing `values` in `range`, computed from the values instead of a histogram.
 double error_of(const std::vector<double>& values, const Range& range) {
   const Quantization q = Quantization::of_range(range.low, range.high);
   double error = 0;
@@ -46,7 +46,7 @@ double error_of(const std::vector<double>& values, const Range& range) {
   return error;
 }
 
-/// A kernel whose channels differ in size, from 1/100 to 1.
+/// A kernel whose output channels differ in size: the smallest has weights of about 1/100, the largest of about 1.
 nn::FusedConv<float> uneven_kernel(Random& random) {
   const ConvShape shape{.in_channels = 6, .out_channels = 9, .layout = WeightLayout::hwio};
   nn::FusedConv<float> conv{shape, random.numbers<float>(shape.size()), random.numbers<float>(9)};
@@ -69,7 +69,7 @@ double weight_error(const nn::FusedConv<float>& conv, Scheme scheme) {
 
 }  // namespace
 
-TEST_CASE("A quantization keeps its levels, rounds ties to even and clamps the rest") {
+TEST_CASE("A quantization maps its levels to themselves, rounds ties to even and clamps values beyond its ends") {
   const Quantization q{.scale = 0.5F, .zero_point = 10};
   for (int level = 0; level < 256; ++level) CHECK(q.quantize(q.dequantize(std::uint8_t(level))) == std::uint8_t(level));
   CHECK(q.dequantize(10) == 0);
@@ -83,7 +83,7 @@ TEST_CASE("A quantization keeps its levels, rounds ties to even and clamps the r
   CHECK(q.high() == 122.5F);
 }
 
-TEST_CASE("A quantization reaches over its range, zero is one of its levels, and inside it is off by half a step") {
+TEST_CASE("A quantization covers its range, has zero as a level, and errs by at most half a step inside") {
   Random random(2);
   for (int k = 0; k < 200; ++k) {
     const double low = random.real(-3, 1), high = low + random.real(0.01, 5);
@@ -101,7 +101,7 @@ TEST_CASE("A quantization reaches over its range, zero is one of its levels, and
   CHECK_THROWS_AS(Quantization::of_range(0, infinity), std::invalid_argument);
 }
 
-TEST_CASE("Scales of each channel leave no weight a larger error bound than one scale, and less error in all") {
+TEST_CASE("A scale for each channel gives no weight a larger error bound than one scale, and a smaller total error") {
   Random random(3);
   for (int k = 0; k < 20; ++k) {
     const nn::FusedConv<float> conv = uneven_kernel(random);
@@ -115,7 +115,7 @@ TEST_CASE("Scales of each channel leave no weight a larger error bound than one 
   }
 }
 
-TEST_CASE("A channel of tiny weights gets a scale in whose units its bias fits 32 bits") {
+TEST_CASE("A channel of tiny weights gets a scale large enough for its bias to fit 32 bits") {
   Random random(4);
   nn::FusedConv<float> conv = uneven_kernel(random);
   for_each_weight(conv.shape, [&](const WeightIndex& w) {
@@ -131,7 +131,7 @@ TEST_CASE("A channel of tiny weights gets a scale in whose units its bias fits 3
   CHECK_THROWS_AS(weight_scales(conv, Scheme::per_channel, input), std::invalid_argument);
 }
 
-TEST_CASE("A fixed-point factor rounds as real arithmetic does, ties up") {
+TEST_CASE("A fixed-point factor rounds as real arithmetic does, with ties up") {
   Random random(5);
   for (int k = 0; k < 20000; ++k) {
     const double factor = std::ldexp(random.real(0.5, 1), int(random.integer(0, 60)) - 50);
@@ -155,7 +155,7 @@ TEST_CASE("A fixed-point factor rounds as real arithmetic does, ties up") {
     CHECK_THROWS_AS(FixedPoint{factor}, std::invalid_argument);
 }
 
-TEST_CASE("Min-max takes all, a percentile leaves the tails, and evenly spread numbers are not clipped") {
+TEST_CASE("Min-max covers all values, a percentile cuts the tails, mse and entropy keep evenly spread values") {
   std::vector<double> even;
   for (int k = 0; k < 100000; ++k) even.push_back(double(k) / 50000 - 1);
   const Histogram histogram = histogram_of(even);
@@ -169,7 +169,7 @@ TEST_CASE("Min-max takes all, a percentile leaves the tails, and evenly spread n
   CHECK(calibrated_range(histogram, Calibration::percentile, 100).low == -1);
 }
 
-TEST_CASE("The mean squared error of the range chosen for it is less than that of all others, but for a per cent") {
+TEST_CASE("No range has a mean squared error more than one per cent below that of the range chosen by mse") {
   const std::vector<double> values = exponential(100000);
   const Histogram histogram = histogram_of(values);
   const Range chosen = calibrated_range(histogram, Calibration::mse);
@@ -178,7 +178,7 @@ TEST_CASE("The mean squared error of the range chosen for it is less than that o
     CHECK(error_of(values, chosen) < 1.01 * error_of(values, {0, high}));
 }
 
-TEST_CASE("Entropy leaves far outliers out, whatever the number of zeros") {
+TEST_CASE("Entropy excludes far outliers, and the number of zeros changes neither its range nor that of mse") {
   std::vector<double> values = exponential(100000);
   values.insert(values.end(), 5, 60);
   const Range chosen = calibrated_range(histogram_of(values), Calibration::entropy);
@@ -192,7 +192,7 @@ TEST_CASE("Entropy leaves far outliers out, whatever the number of zeros") {
   }
 }
 
-TEST_CASE("The share outside a range is counted, and an activation that is always zero has a quantization") {
+TEST_CASE("A histogram counts the values outside a range, and an activation that is always zero has a quantization") {
   std::vector<double> values(90, 0.5);
   values.insert(values.end(), 10, 2);
   CHECK(histogram_of(values).outside({0, 1}) == 10);
@@ -204,9 +204,9 @@ TEST_CASE("The share outside a range is counted, and an activation that is alway
   }
 }
 
-TEST_CASE("Calibration without values, by an impossible percentile or on what is no number is refused") {
-  CHECK_THROWS_WITH_AS(calibrated_range(Histogram({0, 1}), Calibration::min_max), "there are no values to calibrate by",
-                       std::invalid_argument);
+TEST_CASE("Calibration refuses an empty histogram, an impossible percentile and values that are not finite") {
+  CHECK_THROWS_WITH_AS(calibrated_range(Histogram({0, 1}), Calibration::min_max),
+                       "there are no values to calibrate with", std::invalid_argument);
   for (const double percentile : {50.0, 100.1, std::numeric_limits<double>::quiet_NaN()})
     CHECK_THROWS_AS(calibrated_range(histogram_of({1}), Calibration::percentile, percentile), std::invalid_argument);
   Range range;

@@ -30,7 +30,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// The definition of the convolution, in 64 bits; `visit(pixel, out_channel, sum)`.
+/// The convolution by its definition, in 64-bit integers. Calls visit(pixel, out_channel, sum).
 void naive_sums(const ConvShape& shape, const Tensor<std::uint8_t>& x, int zero_point,
                 const std::vector<std::int8_t>& weight, const std::vector<std::int32_t>& bias, auto visit) {
   const ImageShape y = conv_output_shape(shape, x.shape());
@@ -55,7 +55,7 @@ void naive_sums(const ConvShape& shape, const Tensor<std::uint8_t>& x, int zero_
     }
 }
 
-/// Signal to noise of the INT8 logits, in dB.
+/// The signal-to-noise ratio of the INT8 logits against the float network's, in dB.
 double logits_sqnr(const Vgg<float>& model, Scheme scheme, Calibration calibration) {
   Vgg<float> plain = deployed(model);
   const std::vector<Tensor<float>> batches{random_images(11)};
@@ -70,7 +70,7 @@ double logits_sqnr(const Vgg<float>& model, Scheme scheme, Calibration calibrati
 
 }  // namespace
 
-TEST_CASE("The integer convolution is the definition's, for every kernel, stride, padding, dilation and zero point") {
+TEST_CASE("Integer convolutions equal their definition for random kernels, strides, paddings, dilations, zero points") {
   Random random(1);
   for (int k = 0; k < 60; ++k) {
     ConvShape shape = random_target(random);
@@ -97,7 +97,7 @@ TEST_CASE("The integer convolution is the definition's, for every kernel, stride
   }
 }
 
-TEST_CASE("The longest sum that is allowed is exact at the largest values") {
+TEST_CASE("The longest sum that is allowed does not overflow at the largest values, and longer ones are refused") {
   const ConvShape shape{
       .in_channels = 65000, .out_channels = 1, .kernel_size = {1, 1}, .padding = {0, 0}, .layout = WeightLayout::ohwi};
   const QuantizedConv conv({shape, std::vector<std::int8_t>(65000, -128), {1}, {-1000000}}, {});
@@ -111,7 +111,7 @@ TEST_CASE("The longest sum that is allowed is exact at the largest values") {
   CHECK_THROWS_AS(QuantizedConv({shape, std::vector<std::int8_t>(65000), {1}, {1 << 30}}, {}), std::invalid_argument);
 }
 
-TEST_CASE("Every layer of the integer network does what its scales and zero points say in double, to the level") {
+TEST_CASE("Every layer of the integer network gives the level that its scales and zero points give in double") {
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel}) {
     CAPTURE(to_string(scheme));
     Vgg<float> model = trained_model(Mode::repvgg);
@@ -172,7 +172,7 @@ TEST_CASE("Every layer of the integer network does what its scales and zero poin
   }
 }
 
-TEST_CASE("INT8 logits are close to the floats' for every mode, scheme and calibration") {
+TEST_CASE("INT8 logits are close to the float network's for every mode, scheme and calibration") {
   for (const Mode mode : {Mode::target, Mode::repvgg, Mode::deploy})
     for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel})
       for (const Calibration calibration :
@@ -184,12 +184,12 @@ TEST_CASE("INT8 logits are close to the floats' for every mode, scheme and calib
       }
 }
 
-TEST_CASE("Channels of uneven size need scales of their own") {
+TEST_CASE("A scale for each channel keeps logits accurate where one scale does not: for channels of uneven size") {
   Vgg<float> model = trained_model(Mode::target);
   model.visit_parameters([&](const std::string& name, Parameter<float>& p) {
     if (name.ends_with("bn.weight"))
       for (std::size_t c = 0; c < p.value.size(); ++c) p.value[c] = c == 0 ? 100 : 1;
-    if (name.ends_with("bn.bias")) p.value[0] = -1000;  // the large channel stays silent
+    if (name.ends_with("bn.bias")) p.value[0] = -1000;  // ReLU turns the large channel to 0
   });
   const double tensor = logits_sqnr(model, Scheme::per_tensor, Calibration::min_max);
   const double channel = logits_sqnr(model, Scheme::per_channel, Calibration::min_max);
@@ -197,7 +197,7 @@ TEST_CASE("Channels of uneven size need scales of their own") {
   CHECK(channel > tensor + 10);
 }
 
-TEST_CASE("A report has the figures of each block: a fine kernel a high ratio, clipped outputs as outliers") {
+TEST_CASE("A report shows a high ratio for accurate kernels, and clipped outputs as outliers of their block alone") {
   Vgg<float> model = deployed(trained_model(Mode::target));
   const std::vector<Tensor<float>> batches{random_images(2)};
   const std::vector<Histogram> histograms = activation_histograms(model, batches);
@@ -220,7 +220,7 @@ TEST_CASE("A report has the figures of each block: a fine kernel a high ratio, c
   CHECK(reports[1].output_sqnr < 25);
 }
 
-TEST_CASE("What cannot be quantized is refused before anything is made") {
+TEST_CASE("Wrong activations, weights, images and parameters that are not finite are refused") {
   Vgg<float> model = deployed(trained_model(Mode::target));
   const std::vector<Tensor<float>> batches{random_images(2)};
   const auto activations = calibrated(activation_histograms(model, batches), Calibration::min_max);
@@ -257,7 +257,7 @@ TEST_CASE("What cannot be quantized is refused before anything is made") {
   CHECK_THROWS_AS(build(activations), std::invalid_argument);
 }
 
-TEST_CASE("The trainable network rounds as the integer network does") {
+TEST_CASE("The trainable network rounds to the integer network's levels, or rarely to a neighbouring level") {
   const Vgg<float> model = trained_model(Mode::target);
   const std::vector<Tensor<float>> batches{random_images(2)};
   const auto activations = calibrated(activation_histograms(model, batches), Calibration::min_max);
@@ -282,16 +282,16 @@ TEST_CASE("The trainable network rounds as the integer network does") {
   }
 }
 
-TEST_CASE("Gradients pass straight through rounding, and stop where an input was clipped") {
+TEST_CASE("Gradients pass through rounding unchanged, and are 0 where an input was clipped") {
   Random random(7);
   const ConvShape shape{.in_channels = 3, .out_channels = 4, .layout = WeightLayout::hwio};
   const FusedConv<double> conv{shape, random.numbers<double>(shape.size()), random.numbers<double>(4)};
-  const Quantization input{.scale = 0.006F, .zero_point = 100};  // from -0.6 to 0.93
+  const Quantization input{.scale = 0.006F, .zero_point = 100};  // covers -0.6 to 0.93
   Tensor<double> x = random_tensor<double>(random, {2, 5, 4, 3});
   const Tensor<double> r = random_tensor<double>(random, {2, 5, 4, 4});
   FakeQuantConvRelu<double> block(conv, Scheme::per_channel, input, true, ConvAlgorithm::plain);
 
-  // The estimator's own function: what rounding adds is held constant, clipping is not.
+  // The function whose gradient the estimator is: the rounding errors are constants, the clipping is not.
   const auto clipped = [&](double value) { return std::clamp(value, double(input.low()), double(input.high())); };
   std::vector<double> x_offset, weight_offset(shape.size());
   for (const double value : x.values())

@@ -1,4 +1,4 @@
-// Calibration: the range of an activation that 8 bits should cover, from what it was on some pictures.
+// Calibration: chooses the range of an activation that 8 bits should cover, from its values on some images.
 #pragma once
 
 #include <algorithm>
@@ -15,28 +15,28 @@
 
 namespace repopt::quant {
 
-/// How a range is chosen. A narrower one has finer levels and clips more.
+/// The ways to choose a range. A narrower range has finer levels, and clips more values.
 enum class Calibration {
-  min_max,     ///< all that was seen
-  percentile,  ///< all but the tails
-  mse,         ///< the least mean squared error
-  entropy,     ///< the least Kullback-Leibler divergence of the quantized distribution
+  min_max,     ///< covers all values that were seen
+  percentile,  ///< covers all values but the tails
+  mse,         ///< has the least mean squared error
+  entropy,     ///< has the least Kullback-Leibler divergence between the values' distribution and the quantized one
 };
 
-/// The way's name, e.g. "min-max".
+/// The name of a calibration, e.g. "min-max".
 constexpr std::string_view to_string(Calibration calibration) {
   constexpr std::string_view names[] = {"min-max", "percentile", "mse", "entropy"};
   return names[std::size_t(calibration)];
 }
 
-/// From low to high, 0 within.
+/// The range [low, high], which contains 0.
 struct Range {
-  /// The ends.
+  /// The ends of the range.
   /// @{
   double low = 0, high = 0;
   /// @}
 
-  /// Throws std::invalid_argument unless x is finite.
+  /// Extends the range so that it contains x. Throws std::invalid_argument unless x is finite.
   void include(double x) {
     require(std::isfinite(x), "an activation is ", x);
     low = std::min(low, x);
@@ -44,13 +44,13 @@ struct Range {
   }
 };
 
-/// How often an activation fell into each of 2048 equal bins of a range. Zeros, which ReLU makes plenty of, are counted
-/// by themselves: every quantization represents them exactly.
+/// Counts how often an activation fell into each of 2048 equal bins of a range. The bins do not count zeros, of which
+/// ReLU makes many, because every quantization represents them exactly.
 class Histogram {
  public:
-  static constexpr std::size_t bins = 2048;  ///< number of them
+  static constexpr std::size_t bins = 2048;  ///< number of bins
 
-  /// Of no values yet; those outside `range` will go to its first and last bin.
+  /// A histogram without values. Values outside `range` will be counted in its first or last bin.
   explicit Histogram(const Range& range) : range_(range), width_((range.high - range.low) / double(bins)) {}
 
   /// Counts a value.
@@ -61,13 +61,22 @@ class Histogram {
     ++counts_[std::size_t(std::clamp(bin, 0.0, double(bins - 1)))];
   }
 
-  const Range& range() const { return range_; }                                     ///< as given
-  const std::vector<std::size_t>& counts() const { return counts_; }                ///< (bins), without zeros
-  std::size_t total() const { return total_; }                                      ///< with zeros
-  double edge(std::size_t bin) const { return range_.low + width_ * double(bin); }  ///< lower one
-  double center(std::size_t bin) const { return edge(bin) + width_ / 2; }           ///< of a bin
+  /// The range, as given to the constructor.
+  const Range& range() const { return range_; }
 
-  /// The number of values outside `range`, by the centres of their bins.
+  /// The number of values in each bin, (bins), without zeros.
+  const std::vector<std::size_t>& counts() const { return counts_; }
+
+  /// The number of all values, zeros included.
+  std::size_t total() const { return total_; }
+
+  /// The lower edge of a bin, and its center.
+  /// @{
+  double edge(std::size_t bin) const { return range_.low + width_ * double(bin); }
+  double center(std::size_t bin) const { return edge(bin) + width_ / 2; }
+  /// @}
+
+  /// The number of values outside `range`. A value counts as the center of its bin.
   std::size_t outside(const Range& range) const {
     std::size_t count = 0;
     for (std::size_t bin = 0; bin < bins; ++bin)
@@ -84,7 +93,7 @@ class Histogram {
 
 namespace detail {
 
-/// The range less its lower and upper tail, each at most the share `tail` of all values.
+/// The histogram's range without its lower and upper tail. Each tail has at most the share `tail` of all values.
 inline Range without_tails(const Histogram& histogram, double tail) {
   Range range = histogram.range();
   const auto count = [&](std::size_t bin) { return double(histogram.counts()[bin]); };
@@ -97,8 +106,8 @@ inline Range without_tails(const Histogram& histogram, double tail) {
   return range;
 }
 
-/// The mean squared error of quantizing to 256 levels in `range`: that of rounding, evenly spread, inside, and the
-/// distance to the nearer end outside.
+/// The sum of squared errors of quantizing all values to 256 levels in `range`. A value inside has the mean error of
+/// rounding, step^2 / 12; a value outside has the squared distance to the nearer end.
 inline double squared_error(const Histogram& histogram, const Range& range) {
   const double step = (range.high - range.low) / 255;
   double error = 0;
@@ -109,8 +118,8 @@ inline double squared_error(const Histogram& histogram, const Range& range) {
   return error;
 }
 
-/// sum p log(p / q) of the values in `range`, those outside moved to its ends, and their quantization: the same without
-/// those outside, spread evenly over the occupied bins of each of 256 levels.
+/// The divergence sum p log(p / q). p is the distribution of the values, with those outside `range` moved to its ends.
+/// q is its quantization: the values inside `range`, spread evenly over the occupied bins of each of 256 levels.
 inline double divergence(const Histogram& histogram, const Range& range) {
   std::size_t first = 0, last = Histogram::bins;
   while (first + 1 < last && histogram.center(first) < range.low) ++first;
@@ -133,7 +142,7 @@ inline double divergence(const Histogram& histogram, const Range& range) {
   p.front() += sum(counts.first(first));
   p.back() += sum(counts.subspan(last));
   const double p_total = std::accumulate(p.begin(), p.end(), 0.0), q_total = std::accumulate(q.begin(), q.end(), 0.0);
-  constexpr double nothing = 1e-9;  // an occupied end may have no quantized share
+  constexpr double nothing = 1e-9;  // q's least probability: values moved to an end may make p > 0 where q = 0
   double result = 0;
   for (std::size_t k = 0; k < p.size(); ++k)
     if (p[k] > 0)
@@ -141,9 +150,10 @@ inline double divergence(const Histogram& histogram, const Range& range) {
   return result;
 }
 
-/// Of the histogram's range, shrunk towards zero step by step, the one where `cost` is least; the widest of several.
+/// Shrinks the histogram's range towards zero step by step, and returns the range with the least `cost`. If several
+/// have it, returns the widest.
 Range best_range(const Histogram& histogram, auto cost) {
-  constexpr int steps = 256, least = 32;  // at least one bin for each level
+  constexpr int steps = 256, least = 32;  // the narrowest range, 32 / 256 of 2048 bins, has one bin for each level
   Range best = histogram.range();
   double best_cost = std::numeric_limits<double>::infinity();
   for (int step = steps; step >= least; --step) {
@@ -159,10 +169,10 @@ Range best_range(const Histogram& histogram, auto cost) {
 
 }  // namespace detail
 
-/// The range to quantize. `percentile` is what Calibration::percentile keeps of each side, in percent. Throws
-/// std::invalid_argument if the histogram is empty, or unless 50 < percentile <= 100.
+/// The range that `calibration` chooses.Calibration::percentile cuts at most 100 - percentile per cent of the values
+/// off each end. Throws std::invalid_argument if the histogram is empty or unless 50 < percentile <= 100.
 inline Range calibrated_range(const Histogram& histogram, Calibration calibration, double percentile = 99.99) {
-  require(histogram.total() > 0, "there are no values to calibrate by");
+  require(histogram.total() > 0, "there are no values to calibrate with");
   require(percentile > 50 && percentile <= 100, "percentile must be in (50, 100], it is ", percentile);
   switch (calibration) {
     case Calibration::percentile: return detail::without_tails(histogram, 1 - percentile / 100);

@@ -1,4 +1,4 @@
-// The convolution of 8-bit integers: im2col, then dot products with 32-bit sums.
+// integer_conv(): the convolution of 8-bit integers, by im2col and dot products with 32-bit sums.
 #pragma once
 
 #include <algorithm>
@@ -18,20 +18,20 @@
 
 namespace repopt::quant {
 
-/// Rows of 8-bit numbers, held in 16 bits and padded with zeros to whole vectors: what a compiler makes multiply-add
-/// instructions of, on any machine.
+/// Rows of 8-bit numbers, stored in 16 bits and padded with zeros to whole vectors. In this form a compiler turns dot
+/// products into multiply-add instructions on any machine.
 class IntegerRows {
  public:
-  static constexpr std::size_t vector_size = 16;  ///< in numbers
+  static constexpr std::size_t vector_size = 16;  ///< numbers in a vector
 
-  /// The length of a padded row.
+  /// The padded length of a row of `length` numbers.
   static constexpr std::size_t padded(std::size_t length) {
     return (length + vector_size - 1) / vector_size * vector_size;
   }
 
   IntegerRows() = default;
 
-  /// `values` is (rows, length).
+  /// Copies `values`, (rows, length).
   IntegerRows(std::span<const std::int8_t> values, std::size_t rows)
       : length_(padded(values.size() / rows)), data_(rows * length_) {
     const std::size_t length = values.size() / rows;
@@ -39,7 +39,7 @@ class IntegerRows {
       std::copy_n(values.data() + row * length, length, data_.data() + row * length_);
   }
 
-  /// The padded length, and a row of it.
+  /// The padded length of the rows, and row `index`.
   /// @{
   std::size_t length() const { return length_; }
   const std::int16_t* row(std::size_t index) const { return data_.data() + index * length_; }
@@ -50,7 +50,8 @@ class IntegerRows {
   std::vector<std::int16_t> data_;
 };
 
-/// sum_k a_i[k] * b[k] for `count` rows a_i, `length` apart; `length` is a multiple of IntegerRows::vector_size.
+/// sum_k a_i[k] * b[k] for `count` rows a_i, which are `length` apart. `length` must be a multiple of
+/// IntegerRows::vector_size.
 template <std::size_t count>
 std::array<std::int32_t, count> dot_products(const std::int16_t* a, const std::int16_t* b, std::size_t length) {
   std::array<std::int32_t, count> sums{};
@@ -59,14 +60,16 @@ std::array<std::int32_t, count> dot_products(const std::int16_t* a, const std::i
   return sums;
 }
 
-/// conv(x - zero_point, weight) + bias, the padding being zero_point: store(pixel, sums) gets the (out_channels) sums
-/// of each output pixel, which hold during the call. `weight` is the kernel in rows (out_channels, taps * in_channels),
-/// `bias` is (out_channels); `shape` has one group. In parallel as parallel_for() says; integers add up the same in any
-/// order. Throws std::invalid_argument if x does not fit.
+/// conv(x - zero_point, weight) + bias, where the padding of x has the value zero_point. Calls store(pixel, sums) for
+/// each output pixel, in parallel as parallel_for() does. `sums` is (out_channels) and valid during the call. `weight`
+/// is the kernel in rows (out_channels, taps * in_channels), `bias` is (out_channels). `shape` must have one group. The
+/// result does not depend on the number of threads, because integers add up to the same in any order. Throws
+/// std::invalid_argument if x does not fit.
 void integer_conv(const ConvShape& shape, const nn::Tensor<std::uint8_t>& x, std::uint8_t zero_point,
                   const IntegerRows& weight, std::span<const std::int32_t> bias, auto store) {
   namespace engine = nn::engine;
-  constexpr std::size_t block_size = 32, tile = 4;
+  constexpr std::size_t block_size = 32;  // patches that a thread gathers at a time
+  constexpr std::size_t tile = 4;         // patches that share each load of a row of the kernel
   const nn::ImageShape y = nn::conv_output_shape(shape, x.shape());
   const std::size_t length = weight.length(), channels = shape.in_channels, used = shape.taps() * channels;
   const engine::PixelBlocks blocks(0, y.pixels(), block_size);
@@ -88,7 +91,7 @@ void integer_conv(const ConvShape& shape, const nn::Tensor<std::uint8_t>& x, std
         });
     std::int32_t* const sums =
         engine::scratch<engine::Scratch::integer_sums, std::int32_t>(block_size * shape.out_channels);
-    for (std::size_t patch = 0; patch < count; patch += tile)  // the last tile may go on into unused patches
+    for (std::size_t patch = 0; patch < count; patch += tile)  // the last tile may reach into unused patches
       for (std::size_t out = 0; out < shape.out_channels; ++out) {
         const auto products = dot_products<tile>(patches + patch * length, weight.row(out), length);
         for (std::size_t i = 0; i < tile; ++i) sums[(patch + i) * shape.out_channels + out] = products[i] + bias[out];

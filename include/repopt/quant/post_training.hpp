@@ -1,4 +1,4 @@
-// Post-training quantization: a trained network in 8-bit integers, calibrated on pictures, and where that costs what.
+// Post-training quantization: calibrates a trained network on images, and reports what 8 bits cost in each block.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +22,8 @@
 
 namespace repopt::quant {
 
-/// Runs the network in evaluation up to the linear layer: visit(place, tensor) sees what is at each of the places of
-/// activation_names(). Throws std::invalid_argument if the images do not fit.
+/// Runs the network in evaluation mode, without its linear layer, and calls visit(place, tensor) with the activation at
+/// each of the places of activation_names(). Throws std::invalid_argument if the images do not fit.
 template <class T>
 void visit_activations(const nn::Vgg<T>& model, const nn::Tensor<T>& images, auto visit) {
   nn::LazyTensor<T> x = images;
@@ -38,8 +38,8 @@ void visit_activations(const nn::Vgg<T>& model, const nn::Tensor<T>& images, aut
   visit(place, pooling.forward(x));
 }
 
-/// What the activations are for some pictures, in the order of activation_names(). Throws std::invalid_argument if
-/// there are no pictures, or an activation is not finite.
+/// The histograms of the activations on some images, in the order of activation_names(). Throws std::invalid_argument
+/// if there are no images or an activation is not finite.
 template <class T>
 std::vector<Histogram> activation_histograms(const nn::Vgg<T>& model, const std::vector<nn::Tensor<T>>& batches) {
   std::size_t pictures = 0;
@@ -58,7 +58,7 @@ std::vector<Histogram> activation_histograms(const nn::Vgg<T>& model, const std:
   return histograms;
 }
 
-/// A quantization for each histogram. Throws as calibrated_range().
+/// A quantization for each histogram, of its calibrated_range(). Throws what calibrated_range() throws.
 inline std::vector<Quantization> calibrated(const std::vector<Histogram>& histograms, Calibration calibration,
                                             double percentile = 99.99) {
   std::vector<Quantization> quantizations;
@@ -69,16 +69,16 @@ inline std::vector<Quantization> calibrated(const std::vector<Histogram>& histog
   return quantizations;
 }
 
-/// Signal to noise, as a ratio of powers: sum reference^2 / sum (value - reference)^2.
+/// The signal-to-noise ratio of powers: sum reference^2 / sum (value - reference)^2.
 class SignalToNoise {
  public:
-  /// Counts a value beside what it should be.
+  /// Adds a value and the reference that it should equal.
   void add(double value, double reference) {
     signal_ += reference * reference;
     noise_ += (value - reference) * (value - reference);
   }
 
-  /// In decibels; infinity if there is no noise.
+  /// The ratio in decibels; infinity if there is no noise.
   double decibels() const {
     return noise_ > 0 ? 10 * std::log10(signal_ / noise_) : std::numeric_limits<double>::infinity();
   }
@@ -87,16 +87,16 @@ class SignalToNoise {
   double signal_ = 0, noise_ = 0;
 };
 
-/// What quantization did to a block.
+/// The effect of quantization on a block.
 struct LayerReport {
-  std::string name;              ///< the block's, e.g. "stage1.0"
+  std::string name;              ///< name of the block, e.g. "stage1.0"
   double weight_std = 0;         ///< standard deviation of the folded kernel
   double weight_largest = 0;     ///< largest absolute weight of the folded kernel
-  double weight_sqnr = 0;        ///< of the quantized kernel, in dB
+  double weight_sqnr = 0;        ///< signal to quantization noise of the kernel, in dB
   double output_seen = 0;        ///< the largest output in calibration
   double output_clipped_at = 0;  ///< the largest output that can be represented
-  double outliers = 0;           ///< share of the outputs in calibration that is clipped
-  double output_sqnr = 0;        ///< against the float network, errors of earlier layers included, in dB
+  double outliers = 0;           ///< share of the outputs in calibration that are clipped
+  double output_sqnr = 0;        ///< signal to noise of the output, with the errors of earlier layers, in dB
 };
 
 namespace detail {
@@ -118,8 +118,8 @@ inline void report_weights(const nn::FusedConv<float>& conv, const QuantizedWeig
 
 }  // namespace detail
 
-/// Compares `quantized` with the network `model` that it was made from, by the histograms of its calibration and on
-/// pictures: a report for each block.
+/// Compares `quantized` with the network `model` that it was made from, and returns a report for each block.
+/// `histograms` are those of the calibration; `images` are the images to compare on.
 inline std::vector<LayerReport> layer_reports(const nn::Vgg<float>& model, QuantizedVgg& quantized,
                                               const std::vector<Histogram>& histograms,
                                               const nn::Tensor<float>& images) {

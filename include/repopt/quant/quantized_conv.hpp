@@ -1,4 +1,4 @@
-// QuantizedConv: a convolution with bias in 8-bit integers.
+// QuantizedConv: a convolution with bias, in 8-bit integers.
 #pragma once
 
 #include <cmath>
@@ -17,23 +17,24 @@
 
 namespace repopt::quant {
 
-/// The numbers of a quantized convolution or, as a 1x1 convolution, of a linear layer.
+/// The weights of a quantized convolution, or of a linear layer, which is a 1x1 convolution here.
 struct QuantizedWeights {
   ConvShape shape;                  ///< one group, OHWI
   std::vector<std::int8_t> weight;  ///< (out_channels, kh, kw, in_channels), symmetric: in [-127, 127]
-  std::vector<float> scale;         ///< of the weights, (out_channels) or (1)
+  std::vector<float> scale;         ///< scale of the weights, (out_channels) or (1)
   std::vector<std::int32_t> bias;   ///< (out_channels), in units of input.scale * scale
 };
 
-/// sum = conv(q - zero_point, weight) + bias in 32-bit integers, which stand for sum * input.scale * scale.
+/// Computes sum = conv(q - zero_point, weight) + bias in 32-bit integers. A sum represents sum * input.scale * scale.
 class QuantizedConv {
  public:
-  /// Throws std::invalid_argument if the numbers do not fit the shape or each other, or a sum could leave 32 bits.
+  /// The convolution with these weights, of inputs quantized as `input`. Throws std::invalid_argument if the weights do
+  /// not fit their shape or each other, or if a sum could exceed 32 bits.
   QuantizedConv(QuantizedWeights weights, const Quantization& input) : weights_(std::move(weights)), input_(input) {
     const ConvShape& shape = weights_.shape;
     shape.validate();
     require(shape.groups == 1 && shape.layout == WeightLayout::ohwi,
-            "a quantized convolution must have one group and lie as ohwi: ", describe(shape));
+            "a quantized convolution must have one group and layout ohwi: ", describe(shape));
     require(weights_.weight.size() == shape.size() && weights_.bias.size() == shape.out_channels, "a kernel of ",
             describe(shape), " has ", shape.size(), " weights and ", shape.out_channels, " biases, there are ",
             weights_.weight.size(), " and ", weights_.bias.size());
@@ -49,8 +50,8 @@ class QuantizedConv {
     rows_ = IntegerRows(weights_.weight, shape.out_channels);
   }
 
-  /// The nearest one to `conv`, for inputs quantized as `input`. Throws std::invalid_argument if a number is not
-  /// finite.
+  /// The quantized convolution nearest to `conv`, for inputs quantized as `input`. Throws std::invalid_argument if a
+  /// weight or bias is not finite.
   template <class T>
   static QuantizedConv nearest(const nn::FusedConv<T>& conv, Scheme scheme, const Quantization& input) {
     QuantizedWeights weights{
@@ -66,16 +67,17 @@ class QuantizedConv {
     return {std::move(weights), input};
   }
 
-  /// The kernel in integers, and what the input's levels stand for.
+  /// The weights, and the quantization of the input.
   /// @{
   const QuantizedWeights& weights() const { return weights_; }
   const Quantization& input() const { return input_; }
   /// @}
 
-  /// What 1 in a sum of output channel c stands for.
+  /// The real number that 1 in a sum of output channel c represents.
   double sum_scale(std::size_t c) const { return double(input_.scale) * double(scale_of(weights_.scale, c)); }
 
-  /// store(pixel, sums) for all output pixels, as integer_conv(). Throws std::invalid_argument if x does not fit.
+  /// Calls store(pixel, sums) for each output pixel, as integer_conv() does. Throws std::invalid_argument if x does not
+  /// fit.
   void forward(const nn::Tensor<std::uint8_t>& x, auto store) const {
     integer_conv(weights_.shape, x, input_.zero_point, rows_, weights_.bias, store);
   }

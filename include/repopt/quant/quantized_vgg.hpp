@@ -22,8 +22,8 @@
 
 namespace repopt::quant {
 
-/// The places of a network that carry quantized activations, in order: "images", the outputs of the blocks "stage0",
-/// "stage1.0", ..., and the features that the linear layer gets, "pooled".
+/// The names of the activations that are quantized, in order: "images", the outputs of the blocks "stage0", "stage1.0",
+/// ..., and "pooled", the features that enter the linear layer.
 inline std::vector<std::string> activation_names(const nn::VggConfig& config) {
   std::vector<std::string> names{"images"};
   for (const nn::BlockSpec& spec : config.block_specs()) names.push_back(spec.name);
@@ -31,19 +31,22 @@ inline std::vector<std::string> activation_names(const nn::VggConfig& config) {
   return names;
 }
 
-/// Blocks of convolution, bias and ReLU, global average pooling and a linear layer, all in integers: 8-bit activations
-/// and weights, 32-bit sums, and factors in fixed point from one scale to the next. What ONNX says as
-/// DequantizeLinear, Conv, Relu, QuantizeLinear of the same scales and zero points.
+/// The deployed network in integers: blocks of convolution, bias and ReLU, then global average pooling and a linear
+/// layer. Activations and weights have 8 bits, sums 32 bits, and fixed-point factors convert from one scale to the
+/// next. ONNX expresses a block as DequantizeLinear, Conv, Relu and QuantizeLinear with the same scales and zero
+/// points.
 class QuantizedVgg {
  public:
-  /// Quantizes the network that `model`, of any mode, is deployed as. `activations` are those of activation_names();
-  /// all but the images' have zero point 0, so that ReLU is the clamping to 8 bits. Throws std::invalid_argument if
-  /// their number is wrong, a zero point is another, or a number of the network is not finite.
+  /// Quantizes the deployed form of `model`, which may be in any mode. `activations` are in the order of
+  /// activation_names(). All but that of the images must have zero point 0, so that clamping to 8 bits is ReLU. Throws
+  /// std::invalid_argument if the number of activations, a scale or a zero point is wrong, or if a parameter of the
+  /// network is not finite.
   template <class T>
   QuantizedVgg(const nn::Vgg<T>& model, std::vector<Quantization> activations, Scheme scheme)
       : QuantizedVgg(model.config(), quantized(model, activations, scheme), activations) {}
 
-  /// From numbers: the blocks' and the linear layer's. Throws std::invalid_argument if they do not fit.
+  /// A network with these weights, of the blocks and then of the linear layer. Throws std::invalid_argument if they do
+  /// not fit the network.
   QuantizedVgg(nn::VggConfig config, std::vector<QuantizedWeights> weights, std::vector<Quantization> activations)
       : config_(std::move(config)), activations_(std::move(activations)) {
     const std::vector<nn::BlockSpec> specs = config_.block_specs();
@@ -64,17 +67,18 @@ class QuantizedVgg {
     }
   }
 
-  /// Of the network that was quantized.
+  /// The configuration of the network that was quantized.
   const nn::VggConfig& config() const { return config_; }
 
-  /// Of the images, the outputs of the blocks and the pooled features.
+  /// The quantizations of the activations, in the order of activation_names().
   const std::vector<Quantization>& activations() const { return activations_; }
 
-  /// The blocks' convolutions, and the linear layer.
+  /// The convolutions of the blocks, then the linear layer.
   const std::vector<QuantizedConv>& layers() const { return layers_; }
 
-  /// Logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels). observe(place, tensor) sees the
-  /// activations, in the order of activation_names(). Throws std::invalid_argument if the images do not fit.
+  /// Computes the logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels). Calls observe(place,
+  /// tensor) with each activation, in the order of activation_names(). Throws std::invalid_argument if the images do
+  /// not fit.
   const nn::Tensor<float>& forward(const nn::Tensor<float>& images, auto observe) {
     x_.resize(images.shape());
     parallel_for(images.shape().pixels(), images.size(), [&](std::size_t p) {
@@ -91,7 +95,7 @@ class QuantizedVgg {
     return linear();
   }
 
-  /// The same, without an observer.
+  /// Computes the logits without an observer.
   const nn::Tensor<float>& forward(const nn::Tensor<float>& images) {
     return forward(images, [](std::size_t, const nn::Tensor<std::uint8_t>&) {});
   }
@@ -125,7 +129,7 @@ class QuantizedVgg {
 
   static std::uint8_t clamped(std::int64_t level) { return std::uint8_t(std::clamp<std::int64_t>(level, 0, 255)); }
 
-  /// x_ = relu(conv(x_) + bias) of block i.
+  /// x_ = relu(conv(x_) + bias), with the weights of block i.
   void conv_relu(std::size_t i) {
     y_.resize(nn::conv_output_shape(layers_[i].weights().shape, x_.shape()));
     layers_[i].forward(x_, [&](std::size_t pixel, std::span<const std::int32_t> sums) {
@@ -163,7 +167,7 @@ class QuantizedVgg {
   nn::VggConfig config_;
   std::vector<Quantization> activations_;
   std::vector<QuantizedConv> layers_;
-  std::vector<std::vector<FixedPoint>> factors_;  ///< of each block, from the units of its sums to those of its output
+  std::vector<std::vector<FixedPoint>> factors_;  ///< of each block: from the scale of its sums to that of its output
   nn::Tensor<std::uint8_t> x_, y_;
   nn::Tensor<float> logits_;
 };
