@@ -1,4 +1,4 @@
-// first_non_finite: the search for NaN and infinity, at the speed of memory.
+// first_non_finite: the search for NaN and infinity, at the speed of memory. Warns if the compiler's flags forbid both.
 #pragma once
 
 #include <array>
@@ -32,3 +32,11 @@ std::optional<std::size_t> first_non_finite(std::span<const T> elements) {
 }
 
 }  // namespace repopt
+
+// With -ffast-math or -ffinite-math-only the compiler assumes that every number is finite, so it takes isfinite() for
+// true: this search and all other checks for NaN and infinity vanish without notice. The warning is in the system
+// header part of the file because -Wpedantic warns of #warning itself, but not in a system header.
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#pragma GCC system_header
+#warning "repopt: -ffast-math and -ffinite-math-only disable all checks for NaN and infinity"
+#endif

@@ -1,0 +1,27 @@
+#!/bin/sh
+# fast_math.sh COMPILER INCLUDE: an optimizer that is compiled with -ffast-math gets one warning, which says why. Without
+# this flag it gets none. A library that is installed as a system header gets it, too.
+set -eu
+compiler=$1 include=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+echo '#include <repopt/optim/rep_optimizer.hpp>' >"$folder/program.cpp"
+
+# warnings FLAG...: compiles the program and prints the number of warnings.
+warnings() {
+  "$compiler" -std=c++20 -Wall -Wextra -Wpedantic -fsyntax-only "$@" "$folder/program.cpp" 2>"$folder/log"
+  grep -c 'warning:' "$folder/log" || true
+}
+fail() {
+  echo "$1"
+  cat "$folder/log"
+  exit 1
+}
+
+for kind in -I -isystem; do
+  [ "$(warnings $kind "$include")" -eq 0 ] || fail "without -ffast-math there is a warning"
+  for flag in -ffast-math -ffinite-math-only; do
+    [ "$(warnings $kind "$include" $flag)" -eq 1 ] || fail "$flag with $kind does not give exactly one warning"
+    grep -q 'warning:.*NaN and infinity' "$folder/log" || fail "the warning about $flag does not say why"
+  done
+done
