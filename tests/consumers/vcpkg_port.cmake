@@ -1,6 +1,7 @@
-# cmake -DPORT=FOLDER -DFEATURES=LIST -DCURRENT_PACKAGES_DIR=FOLDER -P vcpkg_port.cmake: carries out the port as vcpkg
-# does, with stand-ins for its functions. Fails if the manifest's version is not the library's.
+# cmake -DPORT=FOLDER -DFEATURES=A,B -DCURRENT_PACKAGES_DIR=FOLDER -P vcpkg_port.cmake: carries out the port in FOLDER as
+# vcpkg does. The functions below replace vcpkg's. Fails if the version in vcpkg.json is not the library's.
 cmake_minimum_required(VERSION 3.24)
+string(REPLACE "," ";" FEATURES "${FEATURES}")
 file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}")
 set(CURRENT_PORT_DIR "${PORT}")
 set(CMAKE_CURRENT_LIST_DIR "${PORT}")
@@ -24,7 +25,7 @@ function(vcpkg_check_features)
 endfunction()
 
 function(vcpkg_cmake_configure)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "SOURCE_PATH" "OPTIONS;MAYBE_UNUSED_VARIABLES")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "SOURCE_PATH" "OPTIONS")
   run(${CMAKE_COMMAND} --fresh -S "${arg_SOURCE_PATH}" -B "${build}" "-DCMAKE_INSTALL_PREFIX=${CURRENT_PACKAGES_DIR}"
       -DFETCHCONTENT_FULLY_DISCONNECTED=ON ${arg_OPTIONS})
 endfunction()
@@ -33,7 +34,7 @@ function(vcpkg_cmake_install)
   run(${CMAKE_COMMAND} --install "${build}")
 endfunction()
 
-# Moves the package one folder up, and says so to its files.
+# Moves the package one folder up and changes the relative paths in its files.
 function(vcpkg_cmake_config_fixup)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "CONFIG_PATH" "")
   file(RENAME "${CURRENT_PACKAGES_DIR}/${arg_CONFIG_PATH}" "${CURRENT_PACKAGES_DIR}/share/repopt")

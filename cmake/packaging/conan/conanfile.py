@@ -1,6 +1,6 @@
-"""Conan 2 recipe, which packages the source tree that it lies in: conan create cmake/packaging/conan
+"""Conan 2 recipe, which packages the source tree that contains it: conan create cmake/packaging/conan
 
-A registry's recipe has conandata.yml and get() in source() in place of set_version() and export_sources().
+A registry's recipe has conandata.yml and calls get() in source(); it has neither set_version() nor export_sources().
 """
 
 import os
@@ -22,8 +22,9 @@ class RepoptConan(ConanFile):
     topics = ("machine-learning", "optimizer", "re-parameterization", "header-only")
     package_type = "header-library"
     settings = "os", "arch", "compiler", "build_type"
-    options = {"nn": [True, False], "io": [True, False]}
-    default_options = {"nn": True, "io": True}
+    # The package always holds all headers. The options say which of them can be used: they bring what these need.
+    options = {"formats": [True, False], "nn": [True, False], "io": [True, False]}
+    default_options = {"formats": True, "nn": True, "io": True}
     no_copy_source = True
 
     @property
@@ -44,7 +45,7 @@ class RepoptConan(ConanFile):
     def requirements(self):
         if self.options.nn:
             self.requires("eigen/3.4.0")
-        if self.options.io:
+        if self.options.formats:
             self.requires("nlohmann_json/3.11.3")
 
     def package_id(self):
@@ -52,10 +53,10 @@ class RepoptConan(ConanFile):
 
     def validate(self):
         check_min_cppstd(self, 20)
-        if self.options.io and not self.options.nn:
-            raise ConanInvalidConfiguration("repopt: option io needs option nn")
+        if self.options.io and not (self.options.formats and self.options.nn):
+            raise ConanInvalidConfiguration("repopt: option io needs options formats and nn")
         if self.settings.os == "Windows":
-            raise ConanInvalidConfiguration("repopt: files are written by POSIX calls")
+            raise ConanInvalidConfiguration("repopt: POSIX calls write the files, Windows lacks them")
 
     def build(self):
         pass
@@ -66,11 +67,13 @@ class RepoptConan(ConanFile):
 
     def package_info(self):
         requires = {"core": []}
+        if self.options.formats:
+            requires["formats"] = ["core", "nlohmann_json::nlohmann_json"]
         if self.options.nn:
             requires["nn"] = ["core", "eigen::eigen"]
         if self.options.io:
-            requires["io"] = ["nn", "nlohmann_json::nlohmann_json"]
-        # The package's own target, repopt::repopt, is all of them.
+            requires["io"] = ["nn", "formats"]
+        # Conan's target for the whole package, repopt::repopt, links all of these.
         for name, needs in requires.items():
             component = self.cpp_info.components[name]
             component.set_property("cmake_target_name", f"repopt::{name}")

@@ -1,15 +1,16 @@
-# An overlay port, which installs the source tree that it lies in:
+# An overlay port, which installs the source tree that contains it:
 #   vcpkg install repopt --overlay-ports=cmake/packaging/vcpkg
-# A registry's port has vcpkg_from_github(OUT_SOURCE_PATH SOURCE_PATH ...) here, with a release's SHA512; the rest stays.
+# A registry's port replaces the next line by vcpkg_from_github(OUT_SOURCE_PATH SOURCE_PATH ...) with a release's SHA512.
 get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
 
 set(VCPKG_BUILD_TYPE release) # header-only: no debug libraries
 
+# repopt::io has no option of its own: it is installed where both formats and nn are.
 vcpkg_check_features(
     OUT_FEATURE_OPTIONS FEATURE_OPTIONS
     INVERTED_FEATURES
-        io CMAKE_DISABLE_FIND_PACKAGE_nlohmann_json
-        nn REPOPT_CORE_ONLY
+        formats CMAKE_DISABLE_FIND_PACKAGE_nlohmann_json
+        nn      CMAKE_DISABLE_FIND_PACKAGE_Eigen3
 )
 
 vcpkg_cmake_configure(
@@ -18,9 +19,8 @@ vcpkg_cmake_configure(
         ${FEATURE_OPTIONS}
         -DREPOPT_BUILD_EXAMPLES=OFF
         -DREPOPT_BUILD_TESTS=OFF
+        -DREPOPT_FETCH_EIGEN=OFF
         -DREPOPT_INSTALL=ON
-    MAYBE_UNUSED_VARIABLES
-        CMAKE_DISABLE_FIND_PACKAGE_nlohmann_json
 )
 
 vcpkg_cmake_install()
