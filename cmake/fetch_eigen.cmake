@@ -1,7 +1,7 @@
-# Where no Eigen is installed: downloads it. Only its headers are wanted, so its own build is not entered, and an
-# IMPORTED target keeps it out of repopt's exports: an installed repopt looks for Eigen again.
+# Downloads Eigen's headers. Eigen's own build is not entered. Eigen3::Eigen is an IMPORTED target, which is never
+# exported: an installed repopt looks for an installed Eigen.
 include(FetchContent)
-message(STATUS "repopt: no Eigen 3.4 or newer, downloading it")
+message(STATUS "repopt: ${repopt_no_eigen}, so Eigen 3.4.0 is downloaded; REPOPT_FETCH_EIGEN=OFF prevents this")
 FetchContent_Declare(
   eigen
   URL https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
@@ -9,6 +9,8 @@ FetchContent_Declare(
   DOWNLOAD_EXTRACT_TIMESTAMP ON
   SOURCE_SUBDIR headers_only)
 FetchContent_MakeAvailable(eigen)
-add_library(Eigen3::Eigen INTERFACE IMPORTED GLOBAL)
-set_target_properties(Eigen3::Eigen PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${eigen_SOURCE_DIR}")
+if(NOT TARGET Eigen3::Eigen)  # unless the project that uses repopt declared `eigen` first and builds it
+  add_library(Eigen3::Eigen INTERFACE IMPORTED GLOBAL)
+  set_target_properties(Eigen3::Eigen PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${eigen_SOURCE_DIR}")
+endif()
 set(Eigen3_FOUND TRUE)

@@ -1,11 +1,11 @@
-# Installs the headers, the CMake package (a component for each of the library's targets) and two pkg-config files.
+# Installs the headers, a CMake package with a component for each target of the library, and pkg-config files.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/repopt")
 get_property(components GLOBAL PROPERTY REPOPT_COMPONENTS)
 foreach(name IN LISTS components)
-  # An export for each: repopt::core must load where Eigen or JSON are missing.
+  # Each component has its own export file: repopt::core must load where Eigen or nlohmann_json is missing.
   install(TARGETS repopt_${name} EXPORT repopt_${name} FILE_SET HEADERS)
   install(EXPORT repopt_${name} NAMESPACE repopt:: DESTINATION "${package_dir}" FILE ${name}.cmake)
 endforeach()
@@ -21,11 +21,13 @@ function(repopt_install_pkg_config name requires)
   install(FILES "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
 endfunction()
 
+# Programs that use repopt::io ask pkg-config for `repopt repopt-formats`.
 file(RELATIVE_PATH includedir "${CMAKE_INSTALL_FULL_DATADIR}/pkgconfig" "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
 repopt_install_pkg_config(repopt-core "")
-if(TARGET repopt_repopt)
-  repopt_install_pkg_config(repopt "eigen3 >= 3.4")
-endif()
 if(TARGET repopt_formats)
-  repopt_install_pkg_config(repopt-formats "repopt-core nlohmann_json")
+  # nlohmann_json's own build installs nlohmann_json.pc, and distributions ship it under this name.
+  repopt_install_pkg_config(repopt-formats "repopt-core, nlohmann_json")
+endif()
+if(TARGET repopt_repopt)
+  repopt_install_pkg_config(repopt "repopt-core, eigen3 >= 3.4")
 endif()

@@ -1,12 +1,13 @@
-# The library's targets, each on what it needs:
+# The library's targets, the folders and headers of each, and what it links:
 #   repopt::core      base, core, optim              the standard library only
 #   repopt::formats   formats                        repopt::core, nlohmann_json
 #   repopt::nn        tensor, engine, nn, quant      repopt::core, Eigen
 #   repopt::repopt    repopt.hpp                     repopt::nn
 #   repopt::io        io                             repopt::repopt, repopt::formats
-#   repopt::libtorch  libtorch, on request           repopt::core, LibTorch
-#   repopt::mpi       mpi, on request                repopt::nn, MPI
-# A header is part of the target of its folder: there is nothing to list. A target whose packages are missing is left out.
+#   repopt::libtorch  libtorch                       repopt::core, LibTorch; only if REPOPT_LIBTORCH is ON
+#   repopt::mpi       mpi                            repopt::nn, MPI; only if REPOPT_MPI is ON
+# Every header of a folder belongs to the folder's target. If nlohmann_json or Eigen is missing, the targets that need
+# it are left out.
 
 # repopt_add_library(NAME HEADERS pattern... LINKS target...)
 function(repopt_add_library name)
@@ -26,15 +27,17 @@ endfunction()
 
 repopt_add_library(core HEADERS version.hpp base/*.hpp core/*.hpp optim/*.hpp)
 
-find_package(nlohmann_json CONFIG QUIET)
-if(nlohmann_json_FOUND)
+if(NOT TARGET nlohmann_json::nlohmann_json)
+  find_package(nlohmann_json CONFIG QUIET)
+endif()
+if(TARGET nlohmann_json::nlohmann_json)
   repopt_add_library(formats HEADERS formats/*.hpp LINKS repopt::core nlohmann_json::nlohmann_json)
 else()
-  message(STATUS "repopt: no nlohmann_json, so no repopt::formats and no repopt::io")
+  message(STATUS "repopt: no nlohmann_json was found, so repopt::formats and repopt::io are left out")
 endif()
 
 include(cmake/find_eigen.cmake)
-if(NOT Eigen3_FOUND AND REPOPT_FETCH_EIGEN AND NOT TARGET Eigen3::Eigen)
+if(REPOPT_FETCH_EIGEN AND NOT TARGET Eigen3::Eigen)
   include(cmake/fetch_eigen.cmake)
 endif()
 if(Eigen3_FOUND)
@@ -44,25 +47,26 @@ if(Eigen3_FOUND)
     repopt_add_library(io HEADERS io/*.hpp LINKS repopt::repopt repopt::formats)
   endif()
 else()
-  set(found_eigen "none")
-  if(Eigen3_VERSION)
-    set(found_eigen "${Eigen3_VERSION} in ${Eigen3_DIR}")
+  set(remedy "")
+  if(NOT TARGET Eigen3::Eigen)
+    set(remedy "; REPOPT_FETCH_EIGEN=ON downloads Eigen")
   endif()
-  message(STATUS "repopt: no repopt::nn, and nothing that stands on it, without Eigen 3.4 or newer (found: "
-                 "${found_eigen}). REPOPT_FETCH_EIGEN=ON downloads it where there is none")
+  message(STATUS "repopt: ${repopt_no_eigen}, so repopt::nn, repopt::repopt and repopt::io are left out${remedy}")
 endif()
 
 if(REPOPT_MPI)
   if(NOT TARGET repopt::nn)
-    message(FATAL_ERROR "REPOPT_MPI needs repopt::nn, which needs Eigen 3.4 or newer")
+    message(FATAL_ERROR "REPOPT_MPI=ON needs repopt::nn, which needs Eigen 3.4 or newer")
   endif()
   find_package(MPI REQUIRED COMPONENTS CXX)
   repopt_add_library(mpi HEADERS mpi/*.hpp LINKS repopt::nn MPI::MPI_CXX)
 endif()
 
 if(REPOPT_LIBTORCH)
-  find_package(Torch REQUIRED)
+  # GLOBAL, because LibTorch's targets name each other in generator expressions. CMake looks these names up in the
+  # directory that links repopt::libtorch, where targets that are local to this directory are unknown.
+  find_package(Torch REQUIRED GLOBAL)
   repopt_add_library(libtorch HEADERS libtorch/*.hpp LINKS repopt::core)
-  # LibTorch's paths belong to the machine that builds with it: an installed repopt looks for them again.
+  # TORCH_LIBRARIES holds paths of this machine, so it is not exported: an installed repopt looks for LibTorch again.
   target_link_libraries(repopt_libtorch INTERFACE "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
 endif()
