@@ -1,26 +1,28 @@
 #!/bin/sh
-# clang_tidy.sh [headers|tests]: runs clang-tidy 16 (CLANG_TIDY names another) over the library's headers, but for those
-# of LibTorch and MPI, and over the tests of core, optim and io. Without an argument over both: one and a half minutes of
-# processor time for the headers, five for the tests.
+# clang_tidy.sh [headers|tests]: runs clang-tidy 16 over the library's headers, without those for LibTorch and MPI, or
+# over the tests of base, core, optim, formats and io. Without an argument it checks both. The headers take one and a
+# half minutes of processor time, the tests five. CLANG_TIDY names another clang-tidy.
 set -eu
 cd "$(dirname "$0")/.."
 tidy=${CLANG_TIDY:-clang-tidy-16}
-command -v "$tidy" >/dev/null || { echo "clang_tidy.sh: no $tidy"; exit 77; }
+command -v "$tidy" >/dev/null || { echo "clang_tidy.sh: $tidy is missing"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Both print files to check. One file includes all headers of a layer, which is cheaper than a file for each.
+# headers and tests print the files to check. For the headers these are three files, each of which includes the headers
+# of several folders: that is faster than one file for each header.
 headers() {
   cp .clang-tidy "$work"
-  for layer in "core optim" "nn search quant" io; do
-    file="$work/$(echo "$layer" | tr ' ' '_').cpp"
-    for folder in $layer; do find "include/repopt/$folder" -name '*.hpp'; done | sort |
+  for folders in "base core optim" "tensor engine nn quant" "formats io"; do
+    file="$work/$(echo "$folders" | tr ' ' '_').cpp"
+    for folder in $folders; do find "include/repopt/$folder" -name '*.hpp'; done | sort |
       sed 's|^include/\(.*\)|#include "\1"|' >"$file"
-    case $layer in nn*) echo 'template class repopt::nn::Vgg<float>;' >>"$file" ;; esac  # and so of most layers
+    # This also instantiates most blocks and layers.
+    case $folders in *" nn "*) echo 'template class repopt::nn::Vgg<float>;' >>"$file" ;; esac
     echo "$file"
   done
 }
-tests() { find tests/core tests/optim tests/io -name '*.cpp' | sort; }
+tests() { find tests/base tests/core tests/optim tests/formats tests/io -name '*.cpp' | sort; }
 
 case ${1-both} in
   headers | tests) "$1" ;;

@@ -1,10 +1,10 @@
 #!/bin/sh
-# coverage.sh: builds the preset `coverage` with g++, runs its tests but for those of programs and packages, and prints
-# with gcovr which share of each header's lines they ran.
+# coverage.sh: builds the preset `coverage` with g++ and runs the tests of the library, without those of programs and
+# packages. Then gcovr prints, for each header, the share of lines that the tests ran.
 set -eu
 cd "$(dirname "$0")/.."
-command -v gcovr >/dev/null || { echo "coverage.sh: no gcovr; Debian's package has its name" >&2; exit 77; }
-labels='core optim nn search quant io equivalence'
+command -v gcovr >/dev/null || { echo "coverage.sh: gcovr is missing (Debian: gcovr)" >&2; exit 77; }
+labels='base core optim tensor engine nn quant formats io equivalence'
 
 cmake --preset coverage
 # shellcheck disable=SC2046,SC2086
