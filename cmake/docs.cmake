@@ -1,4 +1,4 @@
-# Where Doxygen is installed: `cmake --build build/release --target repopt_docs` writes the reference.
+# If Doxygen is installed, `cmake --build build/release --target repopt_docs` writes the reference.
 find_package(Doxygen 1.9.1 QUIET)
 if(Doxygen_FOUND)
   configure_file(cmake/Doxyfile.in Doxyfile @ONLY)

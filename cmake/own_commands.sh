@@ -1,5 +1,6 @@
-# Sourced by tests/run.sh and examples/run.sh, POSIX sh: installs what is missing, then configures and builds the
-# preset `release`. The caller sets `root`, the repository's folder, and `dry_run`, empty or yes.
+# Functions for tests/run.sh, tests/bench/run.sh and examples/run.sh, which source this file: they install what is
+# missing, and configure and build the preset `release`. The caller sets `root`, the repository's folder, and `dry_run`,
+# which is empty or yes. POSIX sh.
 # shellcheck shell=sh disable=SC2154
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
@@ -8,7 +9,7 @@ fail() {
   exit 1
 }
 
-# Shows a command, then runs it, unless only shown commands are wanted.
+# run COMMAND...: prints the command and, unless this is a dry run, runs it.
 run() {
   printf '+ %s\n' "$*" >&2
   [ -n "$dry_run" ] || "$@"
@@ -16,8 +17,8 @@ run() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Prints what is missing, of: compiler make cmake eigen doctest json cli11 curl. Asks by trying, so that it does not
-# matter who installed a thing and where.
+# Prints which of these are missing: compiler make cmake eigen doctest json cli11 curl. It tries to use each, so it
+# finds them wherever they are installed.
 missing() {
   have curl || have wget || echo curl
   have make || echo make
@@ -32,7 +33,7 @@ missing() {
   rm -rf "$probe"
 }
 
-# The package of manager $1 that brings $2.
+# package MANAGER THING: prints the name of the manager's package that contains the thing.
 package() {
   case $1/$2 in
     */cmake | */make | */curl) echo "$2" ;;
@@ -61,24 +62,24 @@ install_missing() {
 
   as_root=
   if [ "$manager" != brew ] && [ "$(id -u)" != 0 ]; then
-    have sudo || fail "cannot install: not root, and no sudo. Install by other means: $wanted"
+    have sudo || fail "cannot install: this user is not root, and there is no sudo. Install by other means: $wanted"
     as_root=sudo
   fi
   # shellcheck disable=SC2086
   case $manager in
     apt-get)
-      run $as_root apt-get update || say "the package lists could not be refreshed; going on with the old ones"
+      run $as_root apt-get update || say "the package lists cannot be refreshed; the old ones are used"
       run $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
       ;;
     dnf) run $as_root dnf install -y $packages ;;
     pacman) run $as_root pacman -Sy --needed --noconfirm $packages ;;
     brew) run brew install $packages ;;
-    none) fail "cannot install: none of apt-get, dnf, pacman, brew is here. Install by other means: $wanted" ;;
+    none) fail "cannot install: none of apt-get, dnf, pacman, brew was found. Install by other means: $wanted" ;;
   esac || fail "the installation failed. Install by other means: $wanted"
 
   [ -z "$dry_run" ] || return 0
   wanted=$(missing | tr '\n' ' ')
-  [ -z "$wanted" ] || fail "still missing or too old after the installation: $wanted"
+  [ -z "$wanted" ] || fail "after the installation these are still missing or too old: $wanted"
 }
 
 require_cmake_3_25() {
@@ -86,12 +87,13 @@ require_cmake_3_25() {
   version=$(cmake --version | sed -n 's/^cmake version \([0-9]*\.[0-9]*\).*/\1/p')
   major=${version%.*} minor=${version#*.}
   [ "$major" -gt 3 ] || { [ "$major" -eq 3 ] && [ "$minor" -ge 25 ]; } ||
-    fail "CMake 3.25 or newer is needed for the presets, this is $version. See https://cmake.org/download"
+    fail "the presets need CMake 3.25 or newer, this is $version. See https://cmake.org/download"
 }
 
 processors() { getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2; }
 
-# build TARGET...: of the preset `release`. Warnings are errors in CI only: another compiler may know more of them.
+# build TARGET...: builds targets of the preset `release`. Warnings are errors only in CI, because other compilers may
+# have warnings that CI's compiler lacks.
 build() {
   install_missing
   require_cmake_3_25

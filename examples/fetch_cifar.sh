@@ -1,18 +1,18 @@
 #!/bin/sh
-# Prints the folder of CIFAR-10's binary files, which it finds or fetches. Everything else it says goes to stderr.
+# Finds CIFAR-10's binary files or downloads them, and prints their folder. Everything else goes to stderr.
 set -eu
 
 usage() {
   cat <<'USAGE'
 Usage: sh examples/fetch_cifar.sh [--url URL | --archive FILE] [--sha256 SUM] [--into FOLDER]
 
-Takes $REPOPT_CIFAR_DIR if that is set, else what FOLDER (default build/cifar) already holds, else the archive, which is
-downloaded if need be. A download that was cut off goes on where it stopped.
+Uses $REPOPT_CIFAR_DIR if it is set, otherwise the pictures that FOLDER already holds, otherwise the archive, which it
+downloads if necessary. An interrupted download continues where it stopped.
 
   --url URL        another address of cifar-10-binary.tar.gz, http(s):// or file://
-  --archive FILE   a cifar-10-binary.tar.gz that is here already
-  --sha256 SUM     the checksum to insist on, if it is not the original archive
-  --into FOLDER    where archive and pictures are kept
+  --archive FILE   a cifar-10-binary.tar.gz on this machine
+  --sha256 SUM     the archive's checksum, if it is not the original one
+  --into FOLDER    the folder for archive and pictures (default: build/cifar)
 USAGE
 }
 
@@ -22,7 +22,7 @@ archive=
 into=$(cd "$(dirname "$0")/.." && pwd)/build/cifar
 
 say() { printf 'fetch_cifar.sh: %s\n' "$*" >&2; }
-# fail STATUS MESSAGE: 1 if the archive cannot be had, 2 if what the user named is wrong.
+# fail STATUS MESSAGE: the status is 1 if the download fails, and 2 if the user named a wrong file, folder or option.
 fail() {
   status=$1
   shift
@@ -37,7 +37,7 @@ checksum() {
 }
 is_sound() { [ -f "$1" ] && [ "$(checksum "$1")" = "$sha256" ]; }
 
-# The server is slow: give up when nothing comes, not after a total time.
+# The server is slow, so only a time without any data ends a download, not its total time.
 download() {
   say "downloading $url"
   case $url in
@@ -52,16 +52,16 @@ download() {
   esac >&2
 }
 
-# Leaves a sound archive at $archive: a name without .part is a promise.
+# Leaves a sound archive at $archive. Only sound archives have a name without .part.
 fetch() {
   archive=$into/cifar-10-binary.tar.gz
   is_sound "$archive" && return
   if ! is_sound "$archive.part"; then
-    download "$archive.part" || fail 1 "the download failed; the next one goes on with what has come"
+    download "$archive.part" || fail 1 "the download failed; the next one will continue it"
   fi
   if ! is_sound "$archive.part"; then
     rm -f "$archive.part"
-    fail 1 "what came from $url has not the checksum $sha256; it is deleted"
+    fail 1 "the archive from $url does not have the checksum $sha256; it was deleted"
   fi
   mv "$archive.part" "$archive"
 }
@@ -83,7 +83,7 @@ done
 
 if [ -n "${REPOPT_CIFAR_DIR-}" ]; then
   holds_pictures "$REPOPT_CIFAR_DIR" ||
-    fail 2 "REPOPT_CIFAR_DIR is $REPOPT_CIFAR_DIR, where data_batch_*.bin and test_batch.bin are not"
+    fail 2 "REPOPT_CIFAR_DIR is $REPOPT_CIFAR_DIR, which lacks data_batch_*.bin or test_batch.bin"
   echo "$REPOPT_CIFAR_DIR"
   exit
 fi
@@ -95,12 +95,13 @@ if ! holds_pictures "$pictures"; then
     fetch
   else
     [ -f "$archive" ] || fail 2 "there is no archive $archive"
-    is_sound "$archive" || fail 2 "$archive has not the checksum $sha256"
+    is_sound "$archive" || fail 2 "$archive does not have the checksum $sha256"
   fi
-  # Unpacked beside and renamed: half a folder must not pass for a whole one.
+  # The archive is unpacked into another folder, which is then renamed, so that half a folder never passes for a whole
+  # one.
   rm -rf "$into/unpacking" "$pictures"
   mkdir "$into/unpacking"
-  tar -xzf "$archive" -C "$into/unpacking" || fail 2 "$archive does not unpack"
+  tar -xzf "$archive" -C "$into/unpacking" || fail 2 "$archive cannot be unpacked"
   holds_pictures "$into/unpacking/cifar-10-batches-bin" || fail 2 "$archive holds no cifar-10-batches-bin with pictures"
   mv "$into/unpacking/cifar-10-batches-bin" "$pictures"
   rmdir "$into/unpacking"

@@ -1,23 +1,25 @@
 #!/bin/sh
-# Trains one deep plain network twice on CIFAR-10, with SGD and with RepOptimizer, and draws both curves.
+# Trains a deep plain network on CIFAR-10 with SGD and with RepOptimizer, and draws both curves.
 set -eu
 
 usage() {
   cat <<'USAGE'
 Usage: sh examples/run.sh [OPTION...]
 
-Installs what is missing (with apt-get, dnf, pacman or brew; sudo if not root), builds into build/release, fetches
-CIFAR-10 (170 MB, kept in build/cifar) and trains `cifar-deep` as `plain` and as `rep`: a few minutes on 2 cores.
+Installs what is missing (by apt-get, dnf, pacman or brew, with sudo if necessary), builds into build/release, downloads
+CIFAR-10 (170 MB, kept in build/cifar) and trains `cifar-deep` in the modes `plain` and `rep`. The training takes a few
+minutes on 2 cores.
 
   --epochs N       epochs of each training (default 2)
   --limit N        training pictures (default 10000)
   --url URL        another address of cifar-10-binary.tar.gz, http(s):// or file://
-  --archive FILE   a cifar-10-binary.tar.gz that is here already
-  --sha256 SUM     the checksum to insist on, if it is not the original archive
+  --archive FILE   a cifar-10-binary.tar.gz on this machine
+  --sha256 SUM     the archive's checksum, if it is not the original one
   --dry-run        print the commands and change nothing
   --help           print this
 
-REPOPT_CIFAR_DIR  a folder with data_batch_*.bin and test_batch.bin, instead of a download
+An environment variable replaces the download:
+REPOPT_CIFAR_DIR   a folder with data_batch_*.bin and test_batch.bin
 USAGE
 }
 
@@ -25,7 +27,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 dry_run="" epochs=2 limit=10000
 . "$root/cmake/own_commands.sh"
 
-# What is not for this script goes back to the end of the arguments: in the end they are fetch_cifar.sh's.
+# Moves the options of fetch_cifar.sh to the end of the arguments. After the loop only these are left.
 left=$#
 while [ "$left" -gt 0 ]; do
   case $1 in
@@ -46,7 +48,8 @@ done
 program=$root/build/release/examples/repopt-cifar
 runs=$root/build/runs
 
-# Sets `data`. A wrong folder or archive of the user's is an error; what cannot be downloaded is replaced, loudly.
+# Sets `data`. A wrong folder or archive that the user named is an error. If the download fails, generated pictures are
+# used, and a warning says so.
 find_data() {
   if [ -n "$dry_run" ]; then
     run sh "$root/examples/fetch_cifar.sh" "$@"
@@ -56,13 +59,13 @@ find_data() {
   elif [ $? -eq 2 ]; then
     exit 2
   else
-    say "*** CIFAR-10 CANNOT BE HAD. Training on generated pictures (--data synthetic) instead:"
-    say "*** the figures below say nothing about real ones. See --help for a mirror or an archive of your own."
+    say "*** CIFAR-10 CANNOT BE DOWNLOADED. Training on generated pictures (--data synthetic) instead:"
+    say "*** the figures below say nothing about real pictures. --help says how to name a mirror or an archive."
     data=synthetic
   fi
 }
 
-# train MODE: sets `result` to the JSON object that the program ends with.
+# train MODE: trains and sets `result` to the JSON object in the program's last line.
 train() {
   say "training cifar-deep, mode $1"
   result=$(run "$program" train --data "$data" --mode "$1" --model cifar-deep --epochs "$epochs" --limit "$limit" \
@@ -88,7 +91,7 @@ cat <<REPORT
 What to look at:
 - The same network: both runs train one 3x3 convolution per block, and no branch is ever computed.
 - The same cost per step: plain $(speed "$plain"), rep $(speed "$rep").
-- What the prior does. Test accuracy after training on $limit pictures of $(field "$plain" data), $epochs time(s) over:
+- What the prior does. Test accuracy after $epochs epoch(s) on $limit pictures of $(field "$plain" data):
     plain  $(accuracy "$plain")
     rep    $(accuracy "$rep")
   It pays with depth: cifar-deep has 28 blocks.

@@ -1,11 +1,11 @@
 #!/bin/sh
-# include_arrows_test.sh DIR: fails if a header below DIR (include/repopt) includes a folder that it does not stand on, if
-# DIR has a folder that the table below lacks, or if the library prints or starts threads. First it proves itself: it must
-# find each fault in trees that it makes.
+# include_arrows_test.sh DIR: fails if a header below DIR (include/repopt) includes a header that the table below does
+# not allow, if DIR has a folder that the table lacks, or if a header prints or starts threads. The test proves itself
+# first: it makes trees with one fault each and must find every fault.
 set -eu
 
-# What the headers of a folder may include beyond the standard library and the folder itself: the folders that it stands
-# on (all that those may include, it may, too), and other libraries' headers.
+# What the headers of a folder may include beside the standard library and the folder itself: the folders that it stands
+# on, whatever those folders may include, and patterns of other libraries' headers.
 stands_on() {
   case $1 in
     base) echo '<omp\.h>' ;;
@@ -26,7 +26,7 @@ stands_on() {
   esac
 }
 
-# The patterns of all that headers of a folder may include.
+# Prints a pattern for everything that the headers of a folder may include.
 may_include() {
   [ "$1" = . ] || echo "\"repopt/$1/[a-z0-9_/]*\.hpp\""
   for needed in $(stands_on "$1"); do
@@ -37,7 +37,7 @@ may_include() {
   done
 }
 
-# The room of a header: its folder, and in nn also the one below it.
+# Prints a header's row in the table: its folder, and in nn also the folder below.
 room() {
   case $1 in
     nn/*/*) echo "nn/$(echo "$1" | cut -d / -f 2)" ;;

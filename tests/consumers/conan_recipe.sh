@@ -1,7 +1,8 @@
 #!/bin/sh
-# conan_recipe.sh RECIPE_FOLDER WORK_FOLDER EIGEN_INCLUDE JSON_INCLUDE: creates the Conan package with every legal choice of
-# its options and builds its test package. Recipes made here, of the headers in the given folders, replace those that Conan
-# would download. Conan is taken from WORK_FOLDER/venv or from the PATH; without it, the test exits with 77: skipped.
+# conan_recipe.sh RECIPE_FOLDER WORK_FOLDER EIGEN_INCLUDE JSON_INCLUDE: creates the Conan package with every legal
+# choice of its options and builds its test package. Recipes for the installed headers of Eigen and nlohmann_json stand
+# in for ConanCenter's, so nothing is downloaded. Conan is WORK_FOLDER/venv/bin/conan or that on the PATH. If there is
+# none, the script exits with 77: skipped.
 set -eu
 recipe=$1 work=$2 eigen=$3 json=$4
 conan=$work/venv/bin/conan

@@ -1,6 +1,6 @@
 #!/bin/sh
-# fast_math.sh COMPILER INCLUDE: an optimizer that is compiled with -ffast-math gets one warning, which says why. Without
-# this flag it gets none. A library that is installed as a system header gets it, too.
+# fast_math.sh COMPILER INCLUDE: a program that includes an optimizer must get one warning with -ffast-math, and none
+# without this flag. This holds whether the library's headers are system headers or not.
 set -eu
 compiler=$1 include=$2
 folder=$(mktemp -d)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # pkg_config.sh PKG_CONFIG COMPILER FOLDER_OF_PC_FILES REFUSED_HEADERS WORK_FOLDER: builds the consumers with the flags
-# that pkg-config gives, and runs them in WORK_FOLDER. Programs that need no Eigen are built where pkg-config knows an old
-# Eigen only and where including a header of the folder REFUSED_HEADERS, Eigen's, is an error.
+# that pkg-config gives, and runs them in WORK_FOLDER. For the programs that need no Eigen, pkg-config finds only an old
+# Eigen, and the compiler finds only Eigen's headers in REFUSED_HEADERS, which fail.
 set -eu
 pkg_config=$1 compiler=$2 pc_files=$3 refused=$4 work=$5
 project=$(cd "$(dirname "$0")/project" && pwd)

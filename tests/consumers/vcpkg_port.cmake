@@ -1,5 +1,6 @@
-# cmake -DPORT=FOLDER -DFEATURES=A,B -DCURRENT_PACKAGES_DIR=FOLDER -P vcpkg_port.cmake: carries out the port in the first
-# folder as vcpkg does. The functions below replace vcpkg's. Fails if vcpkg.json has another version than the library.
+# cmake -DPORT=FOLDER -DFEATURES=A,B -DCURRENT_PACKAGES_DIR=FOLDER -P vcpkg_port.cmake: carries out the port in the
+# first folder as vcpkg does. The functions below replace vcpkg's. Fails if vcpkg.json has another version than the
+# library.
 cmake_minimum_required(VERSION 3.24)
 string(REPLACE "," ";" FEATURES "${FEATURES}")
 file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}")

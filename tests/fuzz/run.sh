@@ -1,16 +1,18 @@
 #!/bin/sh
-# Builds the fuzz targets and runs each on its corpus and on what libFuzzer makes of it. Fails if one crashes, hangs,
-# takes too much memory or breaks a rule of the sanitizers; the input that did it then lies in build/fuzz/findings.
+# Builds the fuzz targets. libFuzzer runs each on its corpus and on inputs that it derives from the corpus. Fails if a
+# target crashes, hangs, takes too much memory or violates a sanitizer's rule, and leaves the input that caused this in
+# build/fuzz/findings.
 set -eu
 
 usage() {
   cat <<'USAGE'
 Usage: sh tests/fuzz/run.sh [SECONDS [TARGET...]]
 
-Fuzzes the readers of safetensors files, scales and CIFAR pictures for SECONDS in all (60), each target for its share.
-What reached new code is kept in build/fuzz/corpus, so that the next run goes on from there.
+Fuzzes the readers of safetensors files, scales and CIFAR pictures. The TARGETs (default: safetensors scales cifar)
+share the SECONDS (default: 60) equally. Inputs that reach new code are kept in build/fuzz/corpus, where the next run
+continues.
 
-CXX   a Clang of version 16 or newer with libFuzzer (on Debian: clang-16 and libclang-rt-16-dev)
+CXX   the compiler: Clang 16 or newer with libFuzzer (on Debian: clang-16 and libclang-rt-16-dev)
 USAGE
 }
 
@@ -21,7 +23,7 @@ seconds=${1:-60}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build/fuzz
 
-# Whether the compiler $1 can link a fuzz target for C++20.
+# fuzzes COMPILER: succeeds if the compiler can link a fuzz target in C++20.
 fuzzes() {
   command -v "$1" >/dev/null && probe=$(mktemp) || return 1
   status=0
@@ -35,13 +37,13 @@ fuzzes() {
 for compiler in "${CXX:-clang++}" clang++-19 clang++-18 clang++-17 clang++-16 none; do
   if fuzzes "$compiler"; then break; fi
 done
-[ "$compiler" != none ] || { echo "fuzz/run.sh: no Clang of version 16 or newer with libFuzzer is here" >&2 && exit 1; }
+[ "$compiler" != none ] || { echo "fuzz/run.sh: no Clang 16 or newer with libFuzzer was found" >&2 && exit 1; }
 
 cd "$root"
 cmake --preset fuzz -DCMAKE_CXX_COMPILER="$compiler"
 cmake --build --preset fuzz --target fuzz_targets --parallel 2
 mkdir -p "$build/findings"
-# Where the pictures' files go, which are written anew for every input.
+# The target cifar writes every input to files. Writing to memory is fastest.
 if [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 for target in "$@"; do
   mkdir -p "$build/corpus/$target"

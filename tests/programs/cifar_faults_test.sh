@@ -1,6 +1,6 @@
 #!/bin/sh
-# What can happen to a training, and what must be left of it: Ctrl-C, a full disk, a folder that may not be written to,
-# damaged checkpoints and those of other runs, and numbers that are not finite. Usage: sh cifar_faults_test.sh PROGRAM
+# Disturbs trainings and checks what they leave: Ctrl-C, a full disk, a folder without write permission, damaged
+# checkpoints, checkpoints of other runs, and numbers that are not finite. Usage: sh cifar_faults_test.sh PROGRAM
 # shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $train is many words
 set -eu
 # shellcheck source=tests/programs/program_checks.sh
@@ -9,17 +9,18 @@ set -eu
 train="train --data synthetic --model cifar-small --limit 64 --batch-size 16 --threads 1 --seed 3 --epochs 8 --ema 0.9
   --out"
 
-# refuses_resume FOLDER NAME TEXT ARGUMENT...: as refuses(), and the checkpoint stays that of `stopped`.
+# refuses_resume FOLDER NAME TEXT ARGUMENT...: resuming in FOLDER must fail as in refuses(), and must leave FOLDER's
+# checkpoint as it is in expected.safetensors.
 refuses_resume() {
   folder=$1
   name=$2 text=$3
   shift 3
   refuses "$name" "$text" $train "$folder" --resume "$@"
   check "$name: the checkpoint stays as it was" 'cmp -s expected.safetensors "$folder/checkpoint.safetensors"'
-  check "$name: nothing half is left" '[ -z "$(find "$folder" -name "*.part")" ]'
+  check "$name: no half-written file is left" '[ -z "$(find "$folder" -name "*.part")" ]'
 }
 
-# through COMMAND: from now on, the program is started by way of that command.
+# through COMMAND: from now on, COMMAND starts the program.
 cp "$program" real
 through() {
   printf '#!/bin/sh\n%s ./real "$@"\n' "$1" >program
@@ -40,12 +41,12 @@ check "a stopped run exits with 130, not $status" '[ "$status" -eq 130 ]'
 check "a stopped run says how to go on" 'grep -q "^stopped after step .*--resume continues from stopped/" err.txt'
 cp stopped/checkpoint.safetensors expected.safetensors
 
-# A full disk: no file may grow beyond 10240 units of 512 bytes, 5 MiB. A checkpoint has 7; MPI, which the program may
-# have, wants 4 for itself.
+# A full disk: no file may grow beyond 10240 units of 512 bytes, 5 MiB. A checkpoint has 7 MiB. A program with MPI needs
+# a file of 4 MiB for itself.
 through 'ulimit -f 10240 && exec'
 refuses_resume stopped "a full disk" "cannot write stopped/checkpoint.safetensors: File too large"
 
-# A folder that may not be written to, which is none for root.
+# A folder without write permission. Root may write everywhere, so as root the program runs as another user.
 through exec
 chmod 500 stopped
 if [ "$(id -u)" -eq 0 ]; then
@@ -63,7 +64,7 @@ refuses_resume stopped "another model's checkpoint" "model is cifar-small, here 
 train=$small
 refuses_resume stopped "another precision's checkpoint" "is F32, the run's precision is F64" --precision double
 "$program" $train stopped --resume >out.txt 2>>log.txt
-check "after all that, the stopped run ends as the undisturbed one" \
+check "after all these failures the stopped run resumes and ends as the undisturbed one" \
   'cmp -s whole/model.safetensors stopped/model.safetensors'
 
 mkdir damaged
@@ -81,7 +82,7 @@ for size in 0 7 1000 1000000; do
   refuses_resume damaged "$size bytes of a checkpoint" "damaged/checkpoint.safetensors"
 done
 
-# Numbers that are not finite. The first steps at an absurd learning rate still are.
+# Numbers that are not finite. Even at an absurd learning rate the numbers of the first steps are finite.
 number="is -?(nan|inf)"
 # shellcheck disable=SC2034  # check() uses it
 fault="((the (test )?loss $number: |the gradient of )?[a-z0-9_.]+) $number at index [0-9]+ after step [0-9]+ of"

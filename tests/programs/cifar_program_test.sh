@@ -1,12 +1,12 @@
 #!/bin/sh
-# Uses repopt-cifar as a person would: train, resume, evaluate, plot, and mistakes.
+# Uses repopt-cifar as a person would: trains, resumes, evaluates, plots, and makes mistakes.
 # Usage: sh cifar_program_test.sh PROGRAM
 # shellcheck disable=SC2016  # check() evaluates its condition itself
 set -eu
 # shellcheck source=tests/programs/program_checks.sh
 . "$(dirname "$0")/program_checks.sh"
 
-# train MODE FOLDER ARGUMENT...: a short training; its result goes to FOLDER.json.
+# train MODE FOLDER ARGUMENT...: trains for a short time and writes the result to FOLDER.json.
 train() {
   mode=$1 folder=$2
   shift 2
@@ -15,12 +15,12 @@ train() {
   tail -n 1 "$folder.txt" >"$folder.json"
 }
 
-# The accuracy of a result on stdin.
+# Prints the accuracy of the result on stdin.
 accuracy() {
   grep -o '"test_accuracy":[0-9.e-]*'
 }
 
-# A network learns what no linear classifier does (cifar/synthetic.test.cpp).
+# A network learns to tell the synthetic pictures apart; a linear classifier does not (cifar/synthetic.test.cpp).
 "$program" train --data synthetic --model cifar-small --epochs 2 --limit 5000 --out learnt >out.txt 2>>log.txt
 check "a network gets above 90 % of the synthetic pictures" \
   'grep -Eq "\"test_accuracy\":(0\.9|1)" out.txt'
@@ -69,7 +69,7 @@ check "eval finds the INT8 accuracy that quantize saw" \
   --calibration entropy --threads 1 >int8.txt 2>>log.txt
 check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'
 
-# What these files compute is the matter of onnx/run.sh.
+# onnx/run.sh checks what these files compute.
 for weights in whole/model.safetensors whole.plain.safetensors int8.safetensors; do
   "$program" export-onnx --weights "$weights" --out "$weights.onnx" >onnx.txt 2>>log.txt
   check "export-onnx takes $weights" '[ -s "$weights.onnx" ] && grep -q "\"command\":\"export-onnx\"" onnx.txt'
@@ -81,21 +81,21 @@ refuses "signed floats" "--signed-weights is about INT8" export-onnx --weights w
 refuses "no network as ONNX" "no network that" export-onnx --weights scales.safetensors --out no.onnx
 check "a refused export writes nothing" '[ ! -e no.onnx ]'
 
-# at_start RUN: the losses of its first epoch.
+# at_start RUN: prints the losses of the run's first epoch.
 at_start() { sed -n 2p "$1/metrics.csv" | cut -d, -f3,5; }
 
-# Hyper-Search's scales belong to the architecture: any pictures and classes do.
+# Hyper-Search's scales belong to the architecture. They can be used with other pictures and classes.
 train rep five --scales scales.safetensors --classes 5
 "$program" eval --weights five/model.safetensors --data synthetic --classes 5 --limit 160 >eval.txt 2>>log.txt
 check "five classes, by scales of a search on ten" 'grep -q "\"classes\":5" five.json && grep -q test_accuracy eval.txt'
 refuses "ten classes for a network of five" "--classes" eval --weights five/model.safetensors --data synthetic
 train rep averaged --scales scales.safetensors --average-scales
 train rep not_averaged --scales scales.safetensors
-check "averaged scales train otherwise" '[ "$(at_start averaged)" != "$(at_start not_averaged)" ]'
+check "training with averaged scales differs" '[ "$(at_start averaged)" != "$(at_start not_averaged)" ]'
 refuses "another average" "average_scales is yes, here it is no" train --data synthetic --model cifar-small --mode rep \
   --epochs 2 --limit 160 --batch-size 32 --seed 3 --out averaged --resume --scales scales.safetensors
 
-# Each rule alone. At a learning rate of nothing the loss is that of the initial network.
+# Each rule alone. At a learning rate near 0 the losses are those of the initial network.
 train plain plain_start --lr 1e-30
 train rep rep_start --lr 1e-30
 train rep ordinary_start --lr 1e-30 --initialization ordinary
@@ -104,7 +104,7 @@ check "the rule's initialization is another" '[ "$(at_start rep_start)" != "$(at
 train rep no_grad_mult --grad-mult off
 train rep ordinary --initialization ordinary
 for run in no_grad_mult ordinary; do
-  check "$run trains otherwise than rep" '[ "$(at_start whole)" != "$(at_start "$run")" ]'
+  check "$run trains differently from rep" '[ "$(at_start whole)" != "$(at_start "$run")" ]'
 done
 refuses "another rule's checkpoint" "grad_mult is off, here it is on" train --data synthetic --model cifar-small \
   --mode rep --epochs 2 --limit 160 --batch-size 32 --seed 3 --out no_grad_mult --resume
@@ -142,7 +142,7 @@ for option in "train --data synthetic --epochs" "eval --data synthetic --weights
   check "$option -1 is refused" '[ "$status" -ne 0 ] && grep -q "must not be negative, it is -1" err.txt'
 done
 
-# CIFAR's files, of noise: search on one, train on another.
+# Files in CIFAR's format, filled with noise: search on one, train on another.
 mkdir noise
 for file in data_batch_1 data_batch_2 test_batch; do
   for label in 0 1 2 3 4 5 6 7; do

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Uses `repopt-cifar study` as a person would: the whole of it in small, again, stopped in between, and with a run that
-# fails. Usage: sh cifar_study_test.sh PROGRAM
+# Uses `repopt-cifar study` as a person would: runs a whole small study, repeats it, stops one and resumes it, and runs
+# one in which a training fails. Usage: sh cifar_study_test.sh PROGRAM
 # shellcheck disable=SC2016,SC2086  # check() evaluates its condition itself; $three is many words
 set -eu
 # shellcheck source=tests/programs/program_checks.sh
@@ -11,7 +11,7 @@ check "34 runs are planned and made" 'grep -q "\"planned\":34,\"results\":34,\"f
 check "study.csv has a line for each" '[ "$(grep -c "^cifar-small," smoke/study.csv)" -eq 34 ]'
 check "every field is filled" '! grep -q ",," smoke/study.csv'
 
-# The page: every section, nothing from elsewhere, and XML.
+# The page has every section, loads nothing from elsewhere, and is well-formed XML.
 for name in accuracy spread curves time rates scales kernels int8; do
   check "the page has the section $name" 'grep -q "<section id=.cifar-small-$name.>" smoke/study.html'
 done
@@ -29,7 +29,7 @@ elif command -v python3 >/dev/null; then
   check "the page is well-formed" 'python3 -c "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])" smoke/study.html'
 fi
 
-# What study.csv has is not run again, and the page can be had without the runs.
+# Runs whose results are in study.csv are not repeated. The page can be made without the runs' folders.
 rm -r smoke/runs
 "$program" study --smoke --out smoke >again.txt 2>log.txt
 check "nothing is run again" '[ ! -e smoke/runs ] && grep -q "\"results\":34" again.txt'
@@ -41,7 +41,8 @@ mv few.csv smoke/study.csv
 check "--page-only runs nothing and names the runs that are not here" \
   'grep -q "\"results\":2" page.txt && grep -q "32 of 34 planned runs are not here" smoke/study.html'
 
-# Three runs, of which one waits for another's scales. No function: a signal must reach the program, not a subshell.
+# Three runs, of which one needs another's scales. This is no function, because a signal must reach the program itself,
+# not a subshell.
 three="study --data synthetic --models cifar-small --variants plain,rep-averaged --epochs 2 --seeds 1 --limit 512"
 accuracies() { cut -d, -f1-8 "$1/study.csv" | sort; }
 
@@ -58,13 +59,13 @@ check "a stopped run has saved a checkpoint" '[ -s stopped/runs/*hyper_search*/c
 child=$!
 "$program" $three --out stopped >two.txt 2>log.txt
 wait "$child"
-check "two processes finish what was stopped, and all is as in one go" \
+check "two processes finish the stopped study, with the results of an undisturbed one" \
   '[ "$(accuracies stopped)" = "$(accuracies whole)" ]'
 
 mkdir -p failing/runs/cifar-small-hyper_search-lr0.1-e2-s0
 echo damaged >failing/runs/cifar-small-hyper_search-lr0.1-e2-s0/checkpoint.safetensors
 "$program" $three --out failing >failing.txt 2>log.txt
-check "a run that fails stops only those that need it" \
+check "a run that fails stops only the runs that need its scales" \
   '[ "$(cut -d, -f2 failing/study.csv | tail -n +2)" = plain ] && grep -q "rep-averaged.*there are no scales" failing.txt'
 check "the page says why" 'grep -q "hyper_search-lr0.1-e2-s0: exit status 1: error: .*checkpoint" failing/study.html'
 
@@ -75,7 +76,7 @@ refuses "another Hyper-Search" "$here 128, Hyper-Searches of 1 epochs: choose an
   --search-epochs 1
 rm whole/study.csv
 "$program" $three --out whole --batch-size 64 >other.txt 2>log.txt
-check "a run that is there, but in no study.csv, is not taken for one of another batch size" \
+check "a run without a line in study.csv is not taken for a run with another batch size" \
   'grep -q "plain-lr0.1-e2-s0 holds a run on .* batch size 128, .* this would be on .* batch size 64" other.txt'
 
 finish

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs both run.sh with --dry-run on pretended machines, which have one package manager and nothing else, and checks
-# the commands that they would run. Every stand-in fails when called: a dry run must change nothing.
+# Runs tests/run.sh and examples/run.sh with --dry-run on pretended machines, which have a package manager and little
+# else, and checks which commands they announce. The pretended programs fail when called, because a dry run must change
+# nothing.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 machine=$(mktemp -d)
@@ -11,7 +12,7 @@ fail() {
   exit 1
 }
 
-# new_machine USER_ID PROGRAM...: the basic tools, and programs that must not be called.
+# new_machine USER_ID PROGRAM...: makes a machine with the basic tools and with programs that must not be called.
 new_machine() {
   rm -rf "${machine:?}/bin" && mkdir "$machine/bin"
   for tool in sh cat basename dirname tr sed mktemp rm tail getconf; do ln -s "$(command -v $tool)" "$machine/bin/$tool"; done
@@ -21,10 +22,10 @@ new_machine() {
   chmod +x "$machine"/bin/*
 }
 
-# dry_run SCRIPT: from another folder, with a bare environment. Leaves what it says in `said`.
+# dry_run SCRIPT: runs the script from another folder, with an empty environment. Leaves its output in the file `said`.
 dry_run() { (cd / && env -i PATH="$machine/bin" sh "$root/$1" --dry-run >"$machine/said" 2>&1); }
 
-# expect LINE: the dry run ends well and announces the command.
+# expect COMMAND: the dry run must have announced the command and called no program.
 expect() {
   grep -qxF -e "+ $1" "$machine/said" || fail "this is not announced: $1"
   ! grep -q 'was called' "$machine/said" || fail "a dry run calls programs"
@@ -54,14 +55,14 @@ for script in tests/run.sh examples/run.sh; do
 
   new_machine 1000 apt-get
   ! dry_run $script || fail "$script does not say that it needs root or sudo"
-  grep -q 'not root, and no sudo' "$machine/said" || fail "$script does not say that it needs root or sudo"
+  grep -q 'not root, and there is no sudo' "$machine/said" || fail "$script does not say that it needs root or sudo"
 
   new_machine 0
   ! dry_run $script || fail "$script does not say that no package manager is here"
   grep -q 'none of apt-get, dnf, pacman, brew' "$machine/said" || fail "$script does not name the package managers"
 done
 
-# What comes after the installation.
+# The commands after the installation.
 new_machine 0 dnf
 dry_run tests/run.sh || fail "tests/run.sh fails"
 grep -q "^+ cmake -S $root --preset release" "$machine/said" || fail "no configuration is announced"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# examples/fetch_cifar.sh with a small archive of its own, a stand-in for curl, and no network.
+# Tests examples/fetch_cifar.sh with a small archive and a pretended curl, without a network.
 set -eu
 script=$(cd "$(dirname "$0")/../.." && pwd)/examples/fetch_cifar.sh
 work=$(mktemp -d)
@@ -12,7 +12,7 @@ fail() {
   exit 1
 }
 
-# fetch ARGUMENT...: leaves the exit status in `status`, the folder in `folder`.
+# fetch ARGUMENT...: leaves the script's exit status in `status` and the folder that it prints in `folder`.
 fetch() {
   status=0
   folder=$(PATH="$work/bin:$PATH" sh "$script" --into "$work/cache" "$@" 2>"$work/said") || status=$?
@@ -25,7 +25,8 @@ echo pictures >"$work/cifar-10-batches-bin/test_batch.bin"
 tar -czf "$work/small.tar.gz" -C "$work" cifar-10-batches-bin
 sum=$({ sha256sum "$work/small.tar.gz" || shasum -a 256 "$work/small.tar.gz"; } 2>/dev/null | cut -d ' ' -f 1)
 
-# Serves small.tar.gz from where the .part ends, as `curl -C -` does; without a network it fails.
+# The pretended curl continues small.tar.gz where the .part file ends, as `curl -C -` does. If the file `offline`
+# exists, it fails.
 cat >"$work/bin/curl" <<'CURL'
 #!/bin/sh
 here=$(dirname "$0")/..
@@ -43,7 +44,7 @@ expect_pictures "a download fails"
 
 touch "$work/offline"
 fetch
-expect_pictures "pictures that are there are not taken"
+expect_pictures "pictures in the folder are not used"
 
 rm -rf "$work/cache"
 fetch --sha256 "$sum"
@@ -52,7 +53,7 @@ fetch --sha256 "$sum"
 rm "$work/offline" && mkdir -p "$work/cache"
 head -c 50 "$work/small.tar.gz" >"$work/cache/cifar-10-binary.tar.gz.part"
 fetch --sha256 "$sum"
-expect_pictures "a download that was cut off does not go on"
+expect_pictures "an interrupted download does not continue"
 
 rm -rf "$work/cache"
 fetch
@@ -75,4 +76,4 @@ fetch
 [ "$status" -eq 2 ] || fail "a wrong REPOPT_CIFAR_DIR gives status $status, not 2"
 export REPOPT_CIFAR_DIR="$work/cifar-10-batches-bin"
 fetch
-expect_pictures "REPOPT_CIFAR_DIR is not taken"
+expect_pictures "REPOPT_CIFAR_DIR is not used"

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Kills trainings at random moments, many of them while a file is being written, and resumes them: each must end with
-# the network and the metrics of the run that nothing disturbed. Usage: sh kill_test.sh PROGRAM [TIMES]
+# Kills trainings at random moments, often while they write a file, and resumes them. Each must end with the network and
+# the metrics of an undisturbed training. Usage: sh kill_test.sh PROGRAM [TIMES]
 # shellcheck disable=SC2016  # check() evaluates its condition itself
 set -eu
 # shellcheck source=tests/programs/program_checks.sh
 . "$(dirname "$0")/program_checks.sh"
 times=${2:-5}
 
-# train FOLDER ARGUMENT...: 24 steps, each followed by a checkpoint, so that much of the time goes into writing.
+# train FOLDER ARGUMENT...: trains for 24 steps and saves a checkpoint after each, so that it often writes a file.
 train() {
   folder=$1
   shift
@@ -15,20 +15,21 @@ train() {
     --threads 1 --seed 3 --ema 0.9 --checkpoint-every 1 --out "$folder" "$@" >>out.txt 2>>log.txt
 }
 
-# The columns of metrics.csv that do not tell the time.
+# metrics RUN: prints the columns of metrics.csv that do not depend on the time.
 metrics() { cut -d, -f1-6 "$1/metrics.csv"; }
 
-# A random time, up to a second.
+# Prints a random number of seconds below 1.
 delay() { awk -v seed="$(od -An -N3 -tu4 /dev/urandom)" 'BEGIN { srand(seed); printf "%.3f", rand() }'; }
 
-# Whether a file of `run` is being written, or was when it was killed.
+# Succeeds if the training in the folder `run` is writing a file, or was killed while it wrote one.
 half_written() {
   for file in run/*.part; do [ -e "$file" ] && return; done
   return 1
 }
 
-# Trains `run` for a while, then kills it, every other time while it writes. Sets status, of its end, and stale: whether
-# a killed run had left a half file before.
+# Trains in the folder `run` for a while, then kills the training; every other time it waits until a file is being
+# written. Sets `status`, the exit status, and `stale`, which is not empty if a half-written file was there at the
+# start.
 train_and_kill() {
   stale=yes
   half_written || stale=
@@ -62,7 +63,7 @@ while [ "$kills" -lt "$times" ]; do
   check "run $runs, killed until $kills, ends, not with status $status" '[ "$status" -eq 0 ]'
   check "run $runs, killed until $kills, has the same network" 'cmp -s whole/model.safetensors run/model.safetensors'
   check "run $runs, killed until $kills, has the same metrics" '[ "$(metrics whole)" = "$(metrics run)" ]'
-  check "run $runs leaves no half file" '! half_written'
+  check "run $runs leaves no half-written file" '! half_written'
   [ "$failures" -eq 0 ] || break
 done
 echo "$kills kills, $while_writing of them while a file was being written, in $runs runs"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains with repopt-cifar, built with REPOPT_MPI, as one process and as two.
+# Trains with repopt-cifar, built with REPOPT_MPI=ON, in one process and in two.
 # Usage: sh mpi_program_test.sh PROGRAM MPIEXEC...
 # shellcheck disable=SC2086  # $mpiexec is a command and its options
 set -eu
@@ -16,8 +16,8 @@ fail() {
   exit 1
 }
 
-# train PROCESSES FOLDER ARGUMENT...: 20 iterations by so many processes; the result goes to FOLDER.json. In double, so
-# that rounding hides nothing.
+# train PROCESSES FOLDER ARGUMENT...: trains 20 iterations in this number of processes and writes the result to
+# FOLDER.json. It trains in double, where rounding hides no error.
 train() {
   processes=$1 folder=$2
   shift 2
@@ -27,7 +27,7 @@ train() {
   wait $!
 }
 
-# Columns 3 and 5 of metrics.csv are the losses of training and test.
+# same_losses RUN RUN: compares columns 3 and 5 of metrics.csv, the losses of training and test.
 same_losses() {
   paste -d, "$1/metrics.csv" "$2/metrics.csv" |
     awk -F, 'function differ(a, b) { return (a > b ? a - b : b - a) > 1e-10 * b }
@@ -41,8 +41,8 @@ same_losses one two || fail "one process with batches of 8 and two with 4 differ
 grep -q '"processes":2' two.json || fail "the result does not name the processes: $(cat two.json)"
 [ "$(grep -c '^epoch' two.txt)" -eq 2 ] || fail "two processes talk of more than two epochs: $(cat two.txt)"
 
-# SIGTERM to mpirun, which is what it makes of Ctrl-C for its processes, stops both with a checkpoint from which they
-# end as the undisturbed ones did. (A shell's background commands ignore SIGINT.)
+# mpirun stops its processes by SIGTERM, also after Ctrl-C. They save a checkpoint, from which a resumed run ends as an
+# undisturbed one. (The test sends SIGTERM to mpirun itself, because a shell's background commands ignore SIGINT.)
 train 2 stopped --batch-size 4 --sync-bn &
 pid=$!
 until grep -q '^epoch 1' stopped.txt 2>/dev/null; do sleep 0.1; done
@@ -52,7 +52,7 @@ wait "$pid" && fail "a stopped run exits with 0"
 train 2 stopped --batch-size 4 --sync-bn --resume
 cmp two/model.safetensors stopped/model.safetensors || fail "a resumed run ends with another network"
 
-# Processes with different options are told so, and none waits for ever.
+# Processes with different options stop with a message; none waits for ever.
 status=0
 # shellcheck disable=SC2094
 $mpiexec -n 1 "$program" train --data synthetic --limit 80 --lr 0.25 --out apart : \

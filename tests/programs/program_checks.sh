@@ -1,5 +1,5 @@
-# Sourced by the tests of a program, POSIX sh: the program is $1 of the caller, whose working folder becomes one of its
-# own, gone at its end.
+# The tests of a program source this file. The program is the caller's $1. The working folder becomes a new one, which
+# is deleted at the end. POSIX sh.
 # shellcheck shell=sh disable=SC2016  # check() evaluates its condition itself
 
 program=$1
@@ -9,7 +9,7 @@ cd "$work" || exit
 
 failures=0
 
-# check CLAIM CONDITION: evaluates the condition.
+# check CLAIM CONDITION: evaluates the condition and, if it is false, counts a failure of the claim.
 check() {
   if ! eval "$2"; then
     echo "FAILED: $1"
@@ -17,7 +17,7 @@ check() {
   fi
 }
 
-# refuses NAME TEXT ARGUMENT...: the program must exit with 1 and say TEXT.
+# refuses NAME TEXT ARGUMENT...: the program must exit with 1, print TEXT to stderr and no result.
 refuses() {
   name=$1 text=$2
   shift 2
@@ -28,7 +28,7 @@ refuses() {
   check "$name: no result" '[ ! -s out.txt ]'
 }
 
-# The end of a test: what the program said in log.txt, if a check failed.
+# Ends a test. If a check failed, prints log.txt, the program's output, and fails.
 finish() {
   [ "$failures" -eq 0 ] || { cat log.txt && exit 1; }
 }

@@ -1,6 +1,7 @@
 # An overlay port, which installs the source tree that contains it:
 #   vcpkg install repopt --overlay-ports=cmake/packaging/vcpkg
-# A registry's port replaces the next line by vcpkg_from_github(OUT_SOURCE_PATH SOURCE_PATH ...) with a release's SHA512.
+# A registry's port replaces the next line by vcpkg_from_github(OUT_SOURCE_PATH SOURCE_PATH ...) with a release's
+# SHA512.
 get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
 
 set(VCPKG_BUILD_TYPE release) # header-only: no debug libraries

@@ -1,6 +1,6 @@
 #!/bin/sh
-# check.sh PROGRAM PAGE: runs a page's program in an empty folder. It must succeed, and every line that it prints (an
-# error's text, a result) must stand in the page, as a line or between backquotes.
+# check.sh PROGRAM PAGE: runs a page's program in an empty folder. It must succeed. The page must contain every line
+# that the program prints (an error's text, a result) as a line of its own or between backquotes.
 set -eu
 
 work=$(mktemp -d)

@@ -1,7 +1,6 @@
 #!/bin/sh
-# Installs what the test `onnx` needs, so that it is not skipped: onnxruntime and onnx from PyPI, in a virtual environment.
-# Where pip cannot get them: node and python3 with onnx by apt-get, and onnxruntime-node by npm. Where npm cannot either,
-# it says so, and the test will be skipped.
+# Installs what the test `onnx` needs: onnxruntime and onnx by pip, in a virtual environment. If pip fails, it installs
+# node and python3 with onnx by apt-get, and onnxruntime-node by npm. If npm fails, too, the test will be skipped.
 # Usage: sh tests/programs/onnx/install.sh [FOLDER]   (default: build/release/tests/onnx, where the test looks)
 set -eu
 
@@ -15,7 +14,7 @@ apt_get_install() {
 
 has_modules() { "$1" -c 'import onnx, onnxruntime' 2>/dev/null; }
 
-# The virtual environment may be a broken one of an earlier try: `--clear` begins anew.
+# `--clear` replaces a broken virtual environment of an earlier try.
 install_by_pip() {
   has_modules venv/bin/python && return
   python3 -c 'import venv, ensurepip' 2>/dev/null || apt_get_install python3-venv || return
@@ -29,9 +28,9 @@ install_by_npm() {
   # shellcheck disable=SC2086
   [ -z "$packages" ] || apt_get_install $packages || return
   [ -f package.json ] || echo '{"private": true}' >package.json
-  # The package's own installation script would fetch GPU libraries.
+  # The variable stops the package's installation script, which would download GPU libraries.
   [ -d node_modules/onnxruntime-node ] ||
     ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund onnxruntime-node@1.30.0
 }
 
-install_by_pip || install_by_npm || echo "neither pip nor npm gets ONNX Runtime: the test onnx will be skipped"
+install_by_pip || install_by_npm || echo "neither pip nor npm can install ONNX Runtime: the test onnx will be skipped"

@@ -1,7 +1,6 @@
 #!/bin/sh
-# Trains a network, exports it to ONNX and compares what ONNX Runtime makes of it with this library's own results.
-# ONNX Runtime is PyPI's in FOLDER/venv or, where that is missing, npm's in FOLDER/node_modules. Exits with 77, which CTest
-# calls skipped, where both are missing.
+# Trains a network, exports it to ONNX and compares ONNX Runtime's results with the library's. ONNX Runtime is PyPI's in
+# FOLDER/venv or, if that is missing, npm's in FOLDER/node_modules. If both are missing, exits with 77: skipped.
 # Usage: sh run.sh REPOPT_CIFAR ONNX_REFERENCE FOLDER   (FOLDER: see install.sh)
 set -eu
 
@@ -15,7 +14,7 @@ elif node -e "require('onnxruntime-node')" 2>/dev/null && /usr/bin/python3 -c 'i
   python=/usr/bin/python3
   run_model() { node "$here/compare.js" "$@"; }
 else
-  echo "skipped: no ONNX Runtime in $folder, of PyPI or npm; tests/programs/onnx/install.sh installs it"
+  echo "skipped: no ONNX Runtime in $folder; tests/programs/onnx/install.sh installs it"
   exit 77
 fi
 
@@ -23,10 +22,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# quietly COMMAND...: shows what a command said only if it fails.
+# quietly COMMAND...: runs the command and prints its output only if it fails.
 quietly() { "$@" >log.txt 2>&1 || { cat log.txt && exit 1; }; }
 
-# train MODE EPOCHS PICTURES: the network MODE/model.safetensors.
+# train MODE EPOCHS PICTURES: trains the network MODE/model.safetensors.
 train() {
   quietly "$program" train --data synthetic --model cifar-small --mode "$1" --epochs "$2" --limit "$3" --threads 1 \
     --out "$1"
@@ -39,7 +38,8 @@ export_onnx() {
   quietly "$program" export-onnx --out "$out" "$@"
 }
 
-# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: CONDITION is about `r`, the object that compare.py and compare.js print.
+# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: runs both and evaluates CONDITION in Python, where `r` is the object
+# that compare.py or compare.js prints.
 compare() {
   quietly "$reference" "$2" synthetic 500 reference.safetensors
   run_model "$1" reference.safetensors "${4-all}" >result.json || { cat result.json && exit 1; }
@@ -71,7 +71,7 @@ for scheme in per-channel per-tensor; do
   export_onnx at-once.onnx --weights rep/model.safetensors --int8 $how
   cmp at-once.onnx $scheme.onnx
 
-  # Without optimization ONNX Runtime computes with the dequantized numbers, exactly on every processor.
+  # Without optimization ONNX Runtime computes with the dequantized numbers, which is exact on every processor.
   export_onnx signed.onnx --weights $scheme.safetensors --signed-weights
   "$python" "$here/check.py" signed.onnx $scheme int8
   compare signed.onnx $scheme.safetensors "$same_classes" disabled
