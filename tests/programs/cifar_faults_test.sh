@@ -93,6 +93,6 @@ refuses "a run that diverges" "the last checkpoint is kept" $train diverged --lr
 cp diverged/checkpoint.safetensors expected.safetensors
 cp err.txt first.txt
 refuses_resume diverged "a run that diverges again" "the last checkpoint is kept" --lr 1e6 --checkpoint-every 1
-check "the checkpoint that is kept can be resumed from" 'grep -q "^resumed at step" err.txt'
-check "it leads to the same fault" '[ "$(grep ^error: err.txt)" = "$(grep ^error: first.txt)" ]'
+check "the kept checkpoint can be resumed from" 'grep -q "^resumed at step" err.txt'
+check "resuming leads to the same fault" '[ "$(grep ^error: err.txt)" = "$(grep ^error: first.txt)" ]'
 finish

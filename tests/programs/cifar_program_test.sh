@@ -87,7 +87,8 @@ at_start() { sed -n 2p "$1/metrics.csv" | cut -d, -f3,5; }
 # Hyper-Search's scales belong to the architecture. They can be used with other pictures and classes.
 train rep five --scales scales.safetensors --classes 5
 "$program" eval --weights five/model.safetensors --data synthetic --classes 5 --limit 160 >eval.txt 2>>log.txt
-check "five classes, by scales of a search on ten" 'grep -q "\"classes\":5" five.json && grep -q test_accuracy eval.txt'
+check "scales of a search on ten classes train a network for five" \
+  'grep -q "\"classes\":5" five.json && grep -q test_accuracy eval.txt'
 refuses "ten classes for a network of five" "--classes" eval --weights five/model.safetensors --data synthetic
 train rep averaged --scales scales.safetensors --average-scales
 train rep not_averaged --scales scales.safetensors
@@ -99,8 +100,9 @@ refuses "another average" "average_scales is yes, here it is no" train --data sy
 train plain plain_start --lr 1e-30
 train rep rep_start --lr 1e-30
 train rep ordinary_start --lr 1e-30 --initialization ordinary
-check "an ordinary initialization is plain's" '[ "$(at_start ordinary_start)" = "$(at_start plain_start)" ]'
-check "the rule's initialization is another" '[ "$(at_start rep_start)" != "$(at_start plain_start)" ]'
+check "with an ordinary initialization rep starts as plain does" \
+  '[ "$(at_start ordinary_start)" = "$(at_start plain_start)" ]'
+check "by the Rule of Initialization rep starts differently" '[ "$(at_start rep_start)" != "$(at_start plain_start)" ]'
 train rep no_grad_mult --grad-mult off
 train rep ordinary --initialization ordinary
 for run in no_grad_mult ordinary; do
@@ -156,7 +158,7 @@ on_noise="--data noise --model cifar-small --epochs 1 --warmup-epochs 0 --batch-
   "$program" train $on_noise --mode rep --scales first/scales.safetensors --train-files data_batch_2.bin --classes 5 \
     --out second >second.txt 2>>log.txt
 }
-check "a search of one step is warned of" 'grep -q "warning: the scales hardly moved" first.log'
+check "a search of one step gets a warning" 'grep -q "warning: the scales hardly moved" first.log'
 check "search on one file, train on five classes of another" \
   'grep -q "\"train_images\":8" first.txt && grep -q "\"train_images\":5" second.txt'
 head -c 15365 /dev/zero | tr "\\0" "\\7" >noise/test_batch.bin
