@@ -12,8 +12,12 @@
 #include "repopt/nn/blocks/block.hpp"
 #include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/grad_scratch.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/channel_sums.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
 #include "repopt/tensor/simd.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

@@ -9,7 +9,11 @@
 #include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/grad_scratch.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/channel_moments.hpp"
+#include "repopt/tensor/lazy_tensor.hpp"
+#include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
 

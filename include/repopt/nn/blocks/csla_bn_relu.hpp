@@ -11,6 +11,7 @@
 #include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/grad_scratch.hpp"
 #include "repopt/nn/layers/parameter.hpp"
 #include "repopt/tensor/lazy_tensor.hpp"
 #include "repopt/tensor/tensor.hpp"

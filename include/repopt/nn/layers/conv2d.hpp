@@ -18,7 +18,7 @@ namespace repopt::nn {
 template <class T>
 class Conv2d {
  public:
-  Parameter<T> weight;                               ///< zero at first; see random.hpp
+  Parameter<T> weight;                               ///< zero at first; see init.hpp
   bool requires_input_grad = true;                   ///< a network's first layer does without
   ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of all three passes
 

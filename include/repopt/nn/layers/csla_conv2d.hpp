@@ -1,7 +1,6 @@
 // CslaConv2d: the CSLA block itself, every branch computed and trained by itself.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -13,15 +12,12 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
+#include "repopt/nn/layers/grad_scratch.hpp"
 #include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/layers/scale.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::nn {
-
-/// Memory for the gradients of branches, shared by all blocks of a network.
-template <class T>
-using GradScratch = std::array<Tensor<T>, 2>;
 
 /// y = sum_i s_i * conv(x, W_i), computed branch by branch (arXiv 2205.15242, section 3): what the target kernel with a
 /// RepOptimizer imitates, or with trained scales the model of Hyper-Search.

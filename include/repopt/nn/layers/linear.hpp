@@ -19,7 +19,7 @@ class Linear {
   Parameter<T> weight;  ///< (out_features, in_features); decays
   Parameter<T> bias;    ///< (out_features)
 
-  /// Both are zero at first; see random.hpp.
+  /// Both are zero at first; see init.hpp.
   Linear(std::size_t in_features, std::size_t out_features)
       : weight{.dims = {out_features, in_features},
                .conv = std::nullopt,

@@ -20,6 +20,7 @@
 #include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/conv2d.hpp"
 #include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/layers/grad_scratch.hpp"
 #include "repopt/nn/layers/init.hpp"
 #include "repopt/nn/layers/linear.hpp"
 #include "repopt/nn/layers/parameter.hpp"

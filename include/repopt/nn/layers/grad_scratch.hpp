@@ -1,0 +1,15 @@
+// GradScratch: memory that the backward passes of a network's blocks share.
+#pragma once
+
+#include <array>
+
+#include "repopt/tensor/tensor.hpp"
+
+namespace repopt::nn {
+
+/// Two tensors for the gradients of a block's branches. All blocks of a network share them, since one backward pass is
+/// over before the next begins.
+template <class T>
+using GradScratch = std::array<Tensor<T>, 2>;
+
+}  // namespace repopt::nn
