@@ -18,30 +18,30 @@ namespace repopt::nn {
 
 /// All scales, and the identities' initial weights, 1.
 template <class T>
-Scales<T> ones_scales(const nn::VggConfig& config) {
+Scales<T> ones_scales(const VggConfig& config) {
   Scales<T> scales;
-  for (const auto& [name, length] : nn::scale_lengths(config)) scales[name].assign(length, T(1));
+  for (const auto& [name, length] : scale_lengths(config)) scales[name].assign(length, T(1));
   return scales;
 }
 
 /// Where Hyper-Search starts (arXiv 2205.15242, section 4): sqrt(2 / l) for block l of a stage, 1 for its first block,
 /// l = 0, and for the identities.
 template <class T>
-Scales<T> sqrt_scales(const nn::VggConfig& config) {
+Scales<T> sqrt_scales(const VggConfig& config) {
   Scales<T> scales = ones_scales<T>(config);
-  for (const nn::BlockSpec& spec : config.block_specs())
-    if (spec.index_in_stage > 0)
-      for (const char* kind : {"scale_conv", "scale_1x1"})
-        scales[nn::scale_name(spec, kind)].assign(spec.shape.out_channels,
-                                                  T(std::sqrt(2.0 / double(spec.index_in_stage))));
+  for (const BlockSpec& spec : config.block_specs())
+    for (const PriorBranch& branch : prior_branches(spec))
+      if (spec.index_in_stage > 0 && !branch.is_identity())
+        std::ranges::fill(scales[scale_name(spec, branch.scale_name)], T(std::sqrt(2.0 / double(spec.index_in_stage))));
   return scales;
 }
 
 /// The identities' initial weights set to 1, instead of what the search found.
 template <class T>
-Scales<T> with_identity_one(const nn::VggConfig& config, Scales<T> scales) {
-  for (const nn::BlockSpec& spec : config.block_specs())
-    if (spec.has_identity()) scales[nn::scale_name(spec, "scale_identity")].assign(spec.shape.out_channels, T(1));
+Scales<T> with_identity_one(const VggConfig& config, Scales<T> scales) {
+  for (const BlockSpec& spec : config.block_specs())
+    for (const PriorBranch& branch : prior_branches(spec))
+      if (branch.is_identity()) scales[scale_name(spec, branch.scale_name)].assign(spec.shape.out_channels, T(1));
   return scales;
 }
 
@@ -57,12 +57,12 @@ Scales<T> averaged_over_channels(Scales<T> scales) {
 
 /// The scales of a trained network of mode hyper_search (or csla). Throws std::invalid_argument for another mode.
 template <class T>
-Scales<T> searched_scales(nn::Vgg<T>& model) {
-  require(model.mode() == nn::Mode::hyper_search || model.mode() == nn::Mode::csla, "mode ",
-          nn::to_string(model.mode()), " has no scales");
+Scales<T> searched_scales(Vgg<T>& model) {
+  require(model.mode() == Mode::hyper_search || model.mode() == Mode::csla, "mode ", to_string(model.mode()),
+          " has no scales");
   Scales<T> scales;
-  const auto lengths = nn::scale_lengths(model.config());
-  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
+  const auto lengths = scale_lengths(model.config());
+  model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
     if (lengths.contains(name)) scales[name] = parameter.value;
   });
   return scales;

@@ -21,13 +21,14 @@
 
 namespace repopt::nn {
 
-/// The RepVGG-like CSLA block that `spec`'s kernel stands for: 3x3 with scale s, 1x1 with scale t and, where shapes
-/// allow, an identity. Throws std::invalid_argument if a scale is missing or its length is wrong.
+/// The CSLA block of prior_branches(spec) that the block's one kernel stands for. Throws std::invalid_argument if a
+/// scale is missing or its length is wrong.
 template <class T>
 CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
-  std::vector<Branch<T>> branches{{spec.shape, scale_of(scales, spec, "scale_conv")},
-                                  {spec.shape_1x1(), scale_of(scales, spec, "scale_1x1")}};
-  if (spec.has_identity()) branches.push_back(Branch<T>::identity(spec.shape.out_channels));
+  std::vector<Branch<T>> branches;
+  for (const PriorBranch& branch : prior_branches(spec))
+    branches.push_back(branch.is_identity() ? Branch<T>::identity(spec.shape.out_channels)
+                                            : Branch<T>(branch.shape, scale_of(scales, spec, branch.scale_name)));
   return {spec.shape, std::move(branches)};
 }
 

@@ -122,7 +122,7 @@ class Vgg {
 
  private:
   std::unique_ptr<Block<T>> make_block(const BlockSpec& spec, const Scales<T>& scales) const {
-    const bool first = spec.name == "stage0";
+    const bool first = !spec.requires_input_grad();
     switch (mode_) {
       case Mode::target: {
         auto block = std::make_unique<ConvBnRelu<T>>(spec.shape, !first);
@@ -145,9 +145,13 @@ class Vgg {
     }
     CslaConv2d<T> conv(spec.shape);
     const bool trained = mode_ == Mode::hyper_search;
-    conv.add_branch("conv", "scale_conv", spec.shape, scale_of(scales, spec, "scale_conv"), trained);
-    conv.add_branch("conv_1x1", "scale_1x1", spec.shape_1x1(), scale_of(scales, spec, "scale_1x1"), trained);
-    if (spec.has_identity()) conv.add_identity("scale_identity", scale_of(scales, spec, "scale_identity"));
+    for (const PriorBranch& branch : prior_branches(spec)) {
+      const std::vector<T>& scale = scale_of(scales, spec, branch.scale_name);
+      if (branch.is_identity())
+        conv.add_identity(std::string(branch.scale_name), scale);
+      else
+        conv.add_branch(std::string(branch.conv_name), std::string(branch.scale_name), branch.shape, scale, trained);
+    }
     conv.set_requires_input_grad(!first);
     for (auto& branch : conv.branches())
       if (branch.conv) configure(*branch.conv);

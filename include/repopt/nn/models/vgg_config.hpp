@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "repopt/base/error.hpp"
@@ -15,11 +16,17 @@
 
 namespace repopt::nn {
 
-/// One block of a network: a 3x3 convolution, or the CSLA or RepVGG block in its place.
+/// What a network asks of one of its blocks: a 3x3 convolution, or another block of the same input and output.
 struct BlockSpec {
-  std::string name;                ///< "stage0", "stage1.0", ...
-  ConvShape shape;                 ///< of the 3x3 convolution, HWIO
-  std::size_t index_in_stage = 0;  ///< 0 for the one that has the stage's stride
+  std::string name;                                  ///< "stage0", "stage1.0", ...
+  ConvShape shape;                                   ///< of the 3x3 convolution, HWIO
+  std::size_t index = 0;                             ///< in the network
+  std::size_t index_in_stage = 0;                    ///< 0 for the block that has the stage's stride
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of the block's convolutions
+
+  /// Whether backward() must compute the gradient of the block's input. The first block's input are the images, which
+  /// nothing trains.
+  bool requires_input_grad() const { return index > 0; }
 
   /// The 1x1 branch beside it.
   ConvShape shape_1x1() const {
@@ -53,11 +60,11 @@ struct VggConfig {
   std::vector<BlockSpec> block_specs() const {
     std::vector<BlockSpec> specs;
     std::size_t channels = in_channels;
-    const auto add = [&](std::string block_name, std::size_t width, std::size_t stride, std::size_t index) {
+    const auto add = [&](std::string block_name, std::size_t width, std::size_t stride, std::size_t index_in_stage) {
       const ConvShape shape{
           .in_channels = channels, .out_channels = width, .stride = {stride, stride}, .layout = WeightLayout::hwio};
       shape.validate();
-      specs.push_back({std::move(block_name), shape, index});
+      specs.push_back({std::move(block_name), shape, specs.size(), index_in_stage, algorithm});
       channels = width;
     };
     add("stage0", stem, strides[0], 0);

@@ -1,4 +1,4 @@
-// The scales of a Vgg's CSLA blocks: their names and lengths.
+// The branches of a Vgg's CSLA blocks, and their scales: names, shapes and lengths.
 #pragma once
 
 #include <algorithm>
@@ -7,10 +7,30 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/core/conv_shape.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt::nn {
+
+/// One branch of the prior structure, with the published models' names for its layers.
+struct PriorBranch {
+  ConvShape shape;              ///< of the branch's operator
+  std::string_view conv_name;   ///< of its convolution, "conv" or "conv_1x1"; empty for the identity, which has none
+  std::string_view scale_name;  ///< of its scale, "scale_conv", "scale_1x1" or "scale_identity"
+
+  /// Whether the branch is the identity: its scale is the one operator that it has, and is trained.
+  bool is_identity() const { return conv_name.empty(); }
+};
+
+/// RepVGG's structure, which RepOpt-VGG takes as its prior: 3x3, 1x1 and, where input and output have one shape, the
+/// identity.
+inline std::vector<PriorBranch> prior_branches(const BlockSpec& spec) {
+  std::vector<PriorBranch> branches{{spec.shape, "conv", "scale_conv"}, {spec.shape_1x1(), "conv_1x1", "scale_1x1"}};
+  if (spec.has_identity())
+    branches.push_back({ConvShape::depthwise_1x1(spec.shape.out_channels), "", "scale_identity"});
+  return branches;
+}
 
 /// "stage1.1.scale_conv.weight" for kind "scale_conv" of block "stage1.1".
 inline std::string scale_name(const BlockSpec& spec, std::string_view kind) {
@@ -20,10 +40,9 @@ inline std::string scale_name(const BlockSpec& spec, std::string_view kind) {
 /// Names and lengths of the scales that a network of this architecture has.
 inline ScaleLengths scale_lengths(const VggConfig& config) {
   ScaleLengths lengths;
-  for (const BlockSpec& spec : config.block_specs()) {
-    for (const char* kind : {"scale_conv", "scale_1x1"}) lengths[scale_name(spec, kind)] = spec.shape.out_channels;
-    if (spec.has_identity()) lengths[scale_name(spec, "scale_identity")] = spec.shape.out_channels;
-  }
+  for (const BlockSpec& spec : config.block_specs())
+    for (const PriorBranch& branch : prior_branches(spec))
+      lengths[scale_name(spec, branch.scale_name)] = spec.shape.out_channels;
   return lengths;
 }
 
