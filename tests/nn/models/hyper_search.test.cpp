@@ -65,7 +65,8 @@ TEST_CASE("searched_scales are the trained scales, and fit a network of constant
   Vgg<double>(config, Mode::csla, 1, found);
 
   Vgg<double> repvgg(config, Mode::repvgg, 1);
-  CHECK_THROWS_WITH_AS(searched_scales(repvgg), "mode repvgg has no scales", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(searched_scales(repvgg), "the model has no scale 'stage0.scale_1x1.weight'",
+                       std::invalid_argument);
 }
 
 TEST_CASE("with_identity_one resets the identities alone") {

@@ -147,7 +147,8 @@ TEST_CASE("A block of another layout, or for a network that trains its branches 
   RepSgd<double> optimizer;
   Vgg<double> csla = scaled_model(Mode::csla), target(tiny_config(), Mode::target, 1);
   CHECK_THROWS_WITH_AS(add_parameters(optimizer, csla, {.lr = 0.1}, blocks),
-                       "mode csla trains the branches of its blocks one by one: it takes no blocks",
+                       "the model trains 'stage0.conv.weight' as one branch of its block: a branch's kernel takes no "
+                       "CSLA block",
                        std::invalid_argument);
   ConvShape oihw = blocks.begin()->second.target();
   oihw.layout = WeightLayout::oihw;
@@ -185,6 +186,8 @@ TEST_CASE("A deployed network trained with its blocks follows the target network
   }
   for (std::size_t i = 0; i < target.blocks().size(); ++i)
     CHECK(relative_error(plain.blocks()[i]->fused().weight, target.blocks()[i]->fused().weight) < 1e-12);
-  CHECK_THROWS_WITH_AS(deployed_blocks(plain, scales), "mode deploy is not trained by the rule of iteration",
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      deployed_blocks(plain, scales),
+      "block 'stage0' has 0 batch norms, a kernel that was trained by the Rule of Iteration has 1 after it",
+      std::invalid_argument);
 }

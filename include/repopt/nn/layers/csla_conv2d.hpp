@@ -43,6 +43,7 @@ class CslaConv2d {
     branches_.push_back(
         {std::move(conv_name), std::move(scale_name), Conv2d<T>(shape), Scale<T>(std::move(scale), trained)});
     branches_.back().conv->requires_input_grad = requires_input_grad_;
+    branches_.back().conv->weight.is_branch = true;
   }
 
   /// Adds a trained scale of each channel, starting at `weight`. It decays like the kernels: it is a branch's weight.

@@ -19,6 +19,7 @@ struct Parameter {
   std::optional<ConvShape> conv;  ///< of a kernel: its layout in memory. Everything else lies as `dims` says
   bool requires_grad = true;      ///< whether it is trained
   bool decays = false;            ///< whether weight decay applies
+  bool is_branch = false;         ///< of a kernel: whether it is one of the branches that CslaConv2d adds up
   std::vector<T> value;           ///< as many as `dims` says
   std::vector<T> grad;            ///< dL/dvalue, which backward passes add to
 

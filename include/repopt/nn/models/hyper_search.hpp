@@ -55,16 +55,16 @@ Scales<T> averaged_over_channels(Scales<T> scales) {
   return scales;
 }
 
-/// The scales of a trained network of mode hyper_search (or csla). Throws std::invalid_argument for another mode.
+/// The scales of a network of CSLA blocks, trained or constant, and the identities' weights, as they are now. Throws
+/// std::invalid_argument, naming the first scale that the network lacks, if it has other blocks.
 template <class T>
 Scales<T> searched_scales(Vgg<T>& model) {
-  require(model.mode() == Mode::hyper_search || model.mode() == Mode::csla, "mode ", to_string(model.mode()),
-          " has no scales");
+  const ScaleLengths lengths = scale_lengths(model.config());
   Scales<T> scales;
-  const auto lengths = scale_lengths(model.config());
   model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
     if (lengths.contains(name)) scales[name] = parameter.value;
   });
+  for (const auto& [name, length] : lengths) require(scales.contains(name), "the model has no scale '", name, "'");
   return scales;
 }
 

@@ -10,10 +10,13 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/blocks/conv_bn_relu.hpp"
 #include "repopt/nn/blocks/csla_bn_relu.hpp"
+#include "repopt/nn/layers/batch_norm.hpp"
+#include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/nn/models/vgg_scales.hpp"
@@ -64,21 +67,23 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const VggConfig& config, const 
   return blocks;
 }
 
-/// The CSLA blocks of the kernels of deployed(target). Its batch norm folded, a kernel is a * W with a constant a for
-/// each output channel, and the constants of its branches are a * s_i: trained with these blocks, it follows the target
-/// network of frozen batch norms that is trained with prior_blocks(). Throws std::invalid_argument for another mode
-/// than target, or if a scale is missing or its length is wrong.
+/// The CSLA blocks of the kernels of deployed(target), where one batch norm follows each of `target`'s kernels. With it
+/// folded, a kernel is a * W with a constant a for each output channel, and the constants of its branches are a * s_i:
+/// trained with these blocks, it follows the network of frozen batch norms that is trained with prior_blocks(). Throws
+/// std::invalid_argument if a block has no batch norm or several, or if a scale is missing or its length is wrong.
 template <class T>
 std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const Scales<T>& scales) {
-  require(target.mode() == Mode::target, "mode ", to_string(target.mode()), " is not trained by the rule of iteration");
   std::map<std::string, CslaBlock<T>> blocks;
-  const std::vector<BlockSpec> specs = target.config().block_specs();
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    const Vector<T> a = dynamic_cast<const ConvBnRelu<T>&>(*target.blocks()[i]).bn.eval_affine().scale;
-    std::vector<Branch<T>> branches = prior_block(specs[i], scales).branches();
+  for (const BlockSpec& spec : target.config().block_specs()) {
+    std::vector<const BatchNorm2d<T>*> batch_norms;
+    target.blocks()[spec.index]->visit_batch_norms([&](BatchNorm2d<T>& bn) { batch_norms.push_back(&bn); });
+    require(batch_norms.size() == 1, "block '", spec.name, "' has ", batch_norms.size(),
+            " batch norms, a kernel that was trained by the Rule of Iteration has 1 after it");
+    const Vector<T> a = batch_norms.front()->eval_affine().scale;
+    std::vector<Branch<T>> branches = prior_block(spec, scales).branches();
     for (Branch<T>& branch : branches)
       for (std::size_t c = 0; c < branch.scale.size(); ++c) branch.scale[c] *= a[Eigen::Index(c)];
-    blocks.emplace(specs[i].name + ".conv.weight", CslaBlock<T>(specs[i].shape, std::move(branches)));
+    blocks.emplace(spec.name + ".conv.weight", CslaBlock<T>(spec.shape, std::move(branches)));
   }
   return blocks;
 }
@@ -86,22 +91,23 @@ std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const 
 /// Adds every trained parameter of `model` to `optimizer`, in two groups: with options.weight_decay what decays,
 /// without it the rest. `blocks` gives kernels the CSLA blocks that they stand for; without any, training is the plain
 /// network's. The model must outlive the optimizer. Throws std::invalid_argument if a block names no kernel of the
-/// model or is for another shape, the model computes its CSLA blocks itself, or the optimizer has one of the names
-/// already; then the optimizer is as before.
+/// model, names a branch's kernel or is for another shape, or if the optimizer has one of the names already; then the
+/// optimizer is as before.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
-  require(blocks.empty() || (model.mode() != Mode::csla && model.mode() != Mode::hyper_search), "mode ",
-          to_string(model.mode()), " trains the branches of its blocks one by one: it takes no blocks");
-  std::map<std::string, ConvShape> kernels;
+  std::map<std::string, const Parameter<T>*> kernels;
   model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
-    if (p.conv) kernels[name] = *p.conv;
+    if (p.conv) kernels[name] = &p;
   });
   for (const auto& [name, block] : blocks) {
     const auto kernel = kernels.find(name);
     require(kernel != kernels.end(), "the model has no kernel '", name, "'");
-    require(block.target() == kernel->second, "the block of '", name, "' is for [", describe(block.target()),
-            "], the kernel is [", describe(kernel->second), "]");
+    require(!kernel->second->is_branch, "the model trains '", name,
+            "' as one branch of its block: a branch's kernel takes no CSLA block");
+    const ConvShape& shape = *kernel->second->conv;
+    require(block.target() == shape, "the block of '", name, "' is for [", describe(block.target()),
+            "], the kernel is [", describe(shape), "]");
   }
   for (const auto& group : std::as_const(optimizer).param_groups())
     for (const auto& param : group.params())
