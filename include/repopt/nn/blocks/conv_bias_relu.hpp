@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,13 +27,22 @@ namespace repopt::nn {
 template <class T>
 class ConvBiasRelu final : public Block<T> {
  public:
-  Conv2d<T> conv;     ///< its kernel is to be filled in: it is zero at first
+  Conv2d<T> conv;     ///< its kernel is zero at first
   Parameter<T> bias;  ///< (out_channels), zero at first
 
   /// Throws std::invalid_argument for an impossible shape.
   explicit ConvBiasRelu(const ConvShape& shape, bool requires_input_grad = true)
       : conv(shape), bias(Parameter<T>::vector(shape.out_channels, T(0))), ones_(shape.out_channels, T(1)) {
     conv.requires_input_grad = requires_input_grad;
+  }
+
+  /// Starts at `fused`. Throws std::invalid_argument for an impossible shape or a wrong number of elements.
+  explicit ConvBiasRelu(const FusedConv<T>& fused, bool requires_input_grad = true)
+      : ConvBiasRelu(fused.shape, requires_input_grad) {
+    require(fused.bias.size() == bias.value.size(), "bias has ", fused.bias.size(), " elements, out_channels is ",
+            bias.value.size());
+    copy_weight<T>(fused.shape, fused.weight, conv.shape(), std::span<T>(conv.weight.value));
+    bias.value = fused.bias;
   }
 
   LazyTensor<T> forward(const LazyTensor<T>& x, Phase) override { return {conv.forward(x), {ones_, bias.value}}; }
