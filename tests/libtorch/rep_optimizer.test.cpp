@@ -234,8 +234,11 @@ TEST_CASE("initialize() draws as torch's layers do, with 1 for an identity, and 
   for (const auto& [name, block] : blocks) CHECK(net.named_parameters()[name].equal(expected.named_parameters()[name]));
   CHECK(net.head->weight.equal(head));
 
-  const CslaBlock<double> residual(ConvShape::linear(6, 6), {Branch<double>::identity(6)});
-  CHECK(draw_branch_weights(residual, ::torch::kFloat)[0].eq(1).all().item<bool>());
+  const CslaBlock<double> residual(ConvShape::linear(6, 6),
+                                   {Branch<double>::identity(6), {ConvShape::depthwise_1x1(6), 1}});
+  const std::vector<Tensor> residual_weights = draw_branch_weights(residual, ::torch::kFloat);
+  CHECK(residual_weights[0].eq(1).all().item<bool>());
+  CHECK(residual_weights[1].ne(1).all().item<bool>());  // not an identity by its numbers
   const Tensor kernel = draw_branch_weights(blocks.at("conv1.weight"), ::torch::kFloat)[0];
   CHECK(kernel.abs().max().item<double>() <= 1 / std::sqrt(54.0));
   CHECK(kernel.abs().max().item<double>() > 0.9 / std::sqrt(54.0));

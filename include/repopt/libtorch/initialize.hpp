@@ -22,16 +22,14 @@ namespace repopt::libtorch {
 using BranchWeights = std::map<std::string, std::vector<Tensor>>;
 
 /// Weights that branches start with: what torch::nn::Conv2d and Linear draw, uniform in +-1 / sqrt(fan_in), from
-/// torch's generator; 1 for an identity. On the device and in the precision of `options`.
+/// torch's generator; 1 for Branch::identity(). On the device and in the precision of `options`.
 inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, const ::torch::TensorOptions& options) {
   std::vector<Tensor> weights;
-  for (const auto& [shape, scale] : block.branches()) {
-    ConvShape identity = ConvShape::depthwise_1x1(shape.in_channels, shape.stride);
-    identity.layout = shape.layout;
+  for (const Branch<double>& branch : block.branches()) {
+    const ConvShape& shape = branch.shape;
     const double bound = 1 / std::sqrt(double(shape.in_per_group() * shape.taps()));
-    const bool is_identity = shape == identity && scale == std::vector<double>(shape.out_channels, 1);
     const Tensor weight = ::torch::empty(branch_axes(shape, block.target()), options);
-    weights.push_back(is_identity ? weight.fill_(1) : weight.uniform_(-bound, bound));
+    weights.push_back(branch.is_identity ? weight.fill_(1) : weight.uniform_(-bound, bound));
   }
   return weights;
 }
