@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "cifar/data/synthetic.hpp"
+#include "data/synthetic.hpp"
 #include "repopt/io/cifar.hpp"
 #include "repopt/libtorch/initialize.hpp"
 #include "repopt/libtorch/rep_optimizer.hpp"
