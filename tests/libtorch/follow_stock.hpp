@@ -28,17 +28,17 @@
 
 namespace repopt::libtorch::testing {
 
-namespace nn = ::torch::nn;
+namespace nn = torch::nn;
 
 /// What networks are trained on: the CPU, or what REPOPT_LIBTORCH_DEVICE says, e.g. cuda.
-inline ::torch::Device test_device() {
+inline torch::Device test_device() {
   const char* const name = std::getenv("REPOPT_LIBTORCH_DEVICE");
-  return name ? ::torch::Device(name) : ::torch::Device(::torch::kCPU);
+  return name ? torch::Device(name) : torch::Device(torch::kCPU);
 }
 
 inline nn::Conv2d make_conv(const ConvShape& shape) {
   const auto pair = [](const std::array<std::size_t, 2>& sizes) {
-    return ::torch::ExpandingArray<2>({std::int64_t(sizes[0]), std::int64_t(sizes[1])});
+    return torch::ExpandingArray<2>({std::int64_t(sizes[0]), std::int64_t(sizes[1])});
   };
   return nn::Conv2d(
       nn::Conv2dOptions(std::int64_t(shape.in_channels), std::int64_t(shape.out_channels), pair(shape.kernel_size))
@@ -57,7 +57,7 @@ struct CslaConv : nn::Module {
   explicit CslaConv(const CslaBlock<double>& block) {
     for (const Branch<double>& branch : block.branches()) {
       convs.push_back(register_module(std::to_string(convs.size()), make_conv(branch.shape)));
-      scales.push_back(::torch::tensor(branch.scale, ::torch::kDouble).view({1, -1, 1, 1}));
+      scales.push_back(torch::tensor(branch.scale, torch::kDouble).view({1, -1, 1, 1}));
     }
   }
 
@@ -118,17 +118,17 @@ std::vector<typename Optimizer::ParamGroup> rep_groups(const Net& net, const Opt
 }
 
 template <class Options>
-std::vector<::torch::optim::OptimizerParamGroup> stock_groups(const Net& net, const Options& options) {
+std::vector<torch::optim::OptimizerParamGroup> stock_groups(const Net& net, const Options& options) {
   std::vector<Tensor> decayed, others;
   for (const Tensor& param : net.parameters()) (param.dim() > 1 ? decayed : others).push_back(param);
-  std::vector<::torch::optim::OptimizerParamGroup> groups;
+  std::vector<torch::optim::OptimizerParamGroup> groups;
   groups.emplace_back(decayed, std::make_unique<Options>(options));
   groups.emplace_back(others, std::make_unique<Options>(Options(options).weight_decay(0)));
   return groups;
 }
 
 inline std::vector<double> numbers(const Tensor& tensor) {
-  const Tensor flat = tensor.detach().to(::torch::kCPU, ::torch::kDouble).contiguous().view(-1);
+  const Tensor flat = tensor.detach().to(torch::kCPU, torch::kDouble).contiguous().view(-1);
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
 }
 
@@ -138,15 +138,15 @@ struct Training {
   bool step_lr = false;                       ///< lr * 0.8 every 10 steps, by torch's scheduler
   std::optional<std::size_t> reload_after{};  ///< save, and go on with a new optimizer, other scales and order
   std::optional<CslaBlocks> optimized_as{};   ///< a mutation: the optimizer gets these blocks instead of the true ones
-  ::torch::ScalarType dtype = ::torch::kDouble;
+  torch::ScalarType dtype = torch::kDouble;
 };
 
 /// The largest relative error of the nets' outputs, of the clipped norm and, at the end, of the kernels, in 50 steps.
 template <class RepOptimizer, class Stock, class Options>
 double follow_stock(const CslaBlocks& blocks, const Options& options, const Training& training = {}) {
-  ::torch::manual_seed(2205);
+  torch::manual_seed(2205);
   Net csla(blocks, true), target(blocks, false);
-  const ::torch::Device device = test_device();
+  const torch::Device device = test_device();
   csla.to(device, training.dtype);
   target.to(device, training.dtype);
   const auto branch_weights = [&] {
@@ -158,12 +158,12 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
     return weights;
   };
   {
-    const ::torch::NoGradGuard no_grad;
+    const torch::NoGradGuard no_grad;
     const auto params = csla.named_parameters();
     for (const auto& param : target.named_parameters()) {
       if (const Tensor* const same = params.find(param.key())) param.value().copy_(*same);
       if (training.channels_last && param.value().dim() == 4)
-        Tensor(param.value()).set_data(param.value().contiguous(::torch::MemoryFormat::ChannelsLast));
+        Tensor(param.value()).set_data(param.value().contiguous(torch::MemoryFormat::ChannelsLast));
     }
   }
   initialize(target, blocks, branch_weights());
@@ -171,20 +171,20 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
   Stock stock(stock_groups(csla, options), options);
   const CslaBlocks& optimized_as = training.optimized_as ? *training.optimized_as : blocks;
   auto optimizer = std::make_unique<RepOptimizer>(rep_groups<RepOptimizer>(target, options), optimized_as, options);
-  ::torch::optim::StepLR stock_schedule(stock, 10, 0.8);
-  auto schedule = std::make_unique<::torch::optim::StepLR>(*optimizer, 10, 0.8);
+  torch::optim::StepLR stock_schedule(stock, 10, 0.8);
+  auto schedule = std::make_unique<torch::optim::StepLR>(*optimizer, 10, 0.8);
 
   double largest = 0;
   for (std::size_t step = 0; step < 50; ++step) {
-    const Tensor labels = ::torch::randint(4, {8}, ::torch::kLong).to(device);
-    Tensor x = ::torch::randn({8, 3, 7, 6}, training.dtype).to(device);
-    if (training.channels_last) x = x.contiguous(::torch::MemoryFormat::ChannelsLast);
+    const Tensor labels = torch::randint(4, {8}, torch::kLong).to(device);
+    Tensor x = torch::randn({8, 3, 7, 6}, training.dtype).to(device);
+    if (training.channels_last) x = x.contiguous(torch::MemoryFormat::ChannelsLast);
     stock.zero_grad();
     optimizer->zero_grad();
     const Tensor theirs = csla.forward(x), ours = target.forward(x);
     largest = std::max(largest, repopt::testing::relative_error(numbers(ours), numbers(theirs)));
-    ::torch::cross_entropy_loss(theirs, labels).backward();
-    ::torch::cross_entropy_loss(ours, labels).backward();
+    torch::cross_entropy_loss(theirs, labels).backward();
+    torch::cross_entropy_loss(ours, labels).backward();
     if (training.max_norm > 0) {
       const double norm = nn::utils::clip_grad_norm_(csla.parameters(), training.max_norm);
       largest = std::max(largest, std::abs(optimizer->clip_grad_norm(training.max_norm) - norm) / norm);
@@ -197,7 +197,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
     }
     if (training.reload_after == step) {
       std::stringstream file;
-      ::torch::save(*optimizer, file);
+      torch::save(*optimizer, file);
       CslaBlocks other_scales;
       for (const auto& [name, block] : blocks) {
         auto branches = block.branches();
@@ -206,7 +206,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
       }
       const auto groups = rep_groups<RepOptimizer>(target, Options(0.5).weight_decay(0.5), true);
       optimizer = std::make_unique<RepOptimizer>(groups, other_scales, Options(0.5));
-      ::torch::load(*optimizer, file);
+      torch::load(*optimizer, file);
     }
   }
   Net expected(blocks, false);

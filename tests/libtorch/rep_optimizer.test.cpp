@@ -2,6 +2,7 @@
 #include "libtorch/follow_stock.hpp"
 
 #include <doctest/doctest.h>
+#include <torch/nn/init.h>
 
 #include <array>
 #include <cmath>
@@ -14,18 +15,17 @@
 #include <vector>
 
 #include "repopt/core/embedding.hpp"
+#include "repopt/optim/rep_optimizer.hpp"
 #include "support/block_kinds.hpp"
 #include "support/random.hpp"
 
-using namespace repopt::libtorch;
+using namespace repopt;
+using namespace repopt::testing;
 using namespace repopt::libtorch::testing;
-using repopt::Branch;
-using repopt::ConvShape;
-using repopt::CslaBlock;
-using repopt::testing::Random;
-using repopt::testing::square;
-using ::torch::optim::AdamWOptions;
-using ::torch::optim::SGDOptions;
+using libtorch::CslaBlocks;
+using torch::Tensor;
+using torch::optim::AdamWOptions;
+using torch::optim::SGDOptions;
 
 namespace {
 
@@ -34,19 +34,18 @@ namespace {
 CslaBlocks net_blocks() {
   Random random(7);
   const ConvShape first = square(3, 6, 3), second = square(6, 6, 3), linear = ConvShape::linear(6, 6);
-  ConvShape grouped = repopt::testing::strided(square(6, 6, 3, 1, 2), {2, 2});
+  ConvShape grouped = strided(square(6, 6, 3, 1, 2), {2, 2});
   const std::vector<std::pair<std::string, std::vector<ConvShape>>> shapes{
       {"conv0.weight", {first, first, square(3, 6, 1)}},
       {"conv1.weight", {second, second, square(6, 6, 1), ConvShape::depthwise_1x1(6)}},
-      {"conv2.weight",
-       {grouped, grouped, repopt::testing::with_kernel(grouped, {1, 3}), ConvShape::depthwise_1x1(6, {2, 2})}},
+      {"conv2.weight", {grouped, grouped, with_kernel(grouped, {1, 3}), ConvShape::depthwise_1x1(6, {2, 2})}},
       {"mix.weight", {linear, linear, ConvShape::depthwise_1x1(6)}},
   };
   CslaBlocks blocks;
   for (const auto& [name, target_and_branches] : shapes) {
     std::vector<Branch<double>> branches;
     for (std::size_t i = 1; i < target_and_branches.size(); ++i)
-      branches.emplace_back(target_and_branches[i], repopt::testing::random_scale<double>(random, 6));
+      branches.emplace_back(target_and_branches[i], random_scale<double>(random, 6));
     blocks.emplace(name, CslaBlock<double>(target_and_branches[0], branches));
   }
   return blocks;
@@ -65,20 +64,20 @@ CslaBlocks with_scales(const CslaBlocks& blocks, auto f) {
 }
 
 double follow_sgd(const SGDOptions& options, const Training& training = {}) {
-  return follow_stock<RepSgd, ::torch::optim::SGD>(net_blocks(), options, training);
+  return follow_stock<libtorch::RepSgd, torch::optim::SGD>(net_blocks(), options, training);
 }
 
 double follow_adamw(const AdamWOptions& options, const Training& training = {}) {
-  return follow_stock<RepAdamW, ::torch::optim::AdamW>(net_blocks(), options, training);
+  return follow_stock<libtorch::RepAdamW, torch::optim::AdamW>(net_blocks(), options, training);
 }
 
 /// AdamW given the gradient times GradMult.
-struct AdamWOnMultipliedGrad : AdamW {
-  static void update(const Tensor& weight, const Tensor& grad, const TensorBlock& block, State& state,
+struct AdamWOnMultipliedGrad : libtorch::AdamW {
+  static void update(const Tensor& weight, const Tensor& grad, const libtorch::TensorBlock& block, State& state,
                      const Options& options) {
-    const Tensor multiplied = ::torch::zeros_like(grad);
+    const Tensor multiplied = torch::zeros_like(grad);
     block.for_each_branch([&](const Tensor& s, auto at) { at(multiplied).addcmul_(s.square(), at(grad)); });
-    AdamW::update(weight, multiplied, TensorBlock(weight.options()), state, options);
+    libtorch::AdamW::update(weight, multiplied, libtorch::TensorBlock(weight.options()), state, options);
   }
 };
 
@@ -88,23 +87,23 @@ const AdamWOptions adamw = AdamWOptions(2e-3).weight_decay(0.05);
 }  // namespace
 
 TEST_CASE("A branch's view of a kernel is where embed() places its weights, whatever the strides") {
-  for (const auto& kind : repopt::testing::block_kinds()) {
+  for (const auto& kind : block_kinds()) {
     CAPTURE(kind.name);
     const ConvShape& target = kind.target;
     const auto size = std::int64_t(target.size());
     const std::array<std::int64_t, 4> sizes{std::int64_t(target.out_channels), std::int64_t(target.in_per_group()),
                                             std::int64_t(target.kernel_size[0]), std::int64_t(target.kernel_size[1])};
-    const Tensor places = ::torch::arange(size).view(sizes);
-    Tensor sparse = ::torch::empty({2 * size + 1}, ::torch::kLong).slice(0, 1, 2 * size + 1, 2).view(sizes);
+    const Tensor places = torch::arange(size).view(sizes);
+    Tensor sparse = torch::empty({2 * size + 1}, torch::kLong).slice(0, 1, 2 * size + 1, 2).view(sizes);
     sparse.copy_(places);
-    std::vector<Tensor> kernels{places, places.contiguous(::torch::MemoryFormat::ChannelsLast), sparse};
+    std::vector<Tensor> kernels{places, places.contiguous(torch::MemoryFormat::ChannelsLast), sparse};
     if (target.taps() == 1) kernels.push_back(places.view({sizes[0], sizes[1]}));
     for (const Tensor& kernel : kernels)
       for (const ConvShape& branch : kind.branches) {
         std::vector<double> expected(branch.size());
-        repopt::embed(branch, target,
-                      [&](std::size_t, std::size_t place, std::size_t index) { expected[index] = double(place); });
-        CHECK(numbers(view_of_branch(kernel, branch, target)) == expected);
+        embed(branch, target,
+              [&](std::size_t, std::size_t place, std::size_t index) { expected[index] = double(place); });
+        CHECK(numbers(libtorch::view_of_branch(kernel, branch, target)) == expected);
       }
   }
 }
@@ -147,8 +146,8 @@ TEST_CASE("A new optimizer that loads the saved one goes on as it, in another or
 }
 
 TEST_CASE("In float the equality is one of rounding") {
-  CHECK(follow_sgd(sgd, {.dtype = ::torch::kFloat}) < 1e-4);
-  CHECK(follow_adamw(adamw, {.dtype = ::torch::kFloat}) < 1e-4);
+  CHECK(follow_sgd(sgd, {.dtype = torch::kFloat}) < 1e-4);
+  CHECK(follow_adamw(adamw, {.dtype = torch::kFloat}) < 1e-4);
 }
 
 TEST_CASE("Wrong multipliers miss") {
@@ -158,17 +157,17 @@ TEST_CASE("Wrong multipliers miss") {
   CHECK(follow_sgd(sgd, without_blocks) > 1e-4);
   CHECK(follow_adamw(adamw, with([](double s) { return s * s; })) > 1e-4);  // s^2 for |s|
   CHECK(follow_adamw(adamw, without_blocks) > 1e-4);
-  CHECK(follow_stock<RepOptimizer<AdamWOnMultipliedGrad>, ::torch::optim::AdamW>(net_blocks(), adamw) > 1e-4);
+  CHECK(follow_stock<libtorch::RepOptimizer<AdamWOnMultipliedGrad>, torch::optim::AdamW>(net_blocks(), adamw) > 1e-4);
 }
 
 TEST_CASE("A step leaves gradients alone, calls the closure with gradients on, and skips what has no gradient") {
   Net net(net_blocks(), false);
-  RepSgd optimizer(net, net_blocks(), sgd);
+  libtorch::RepSgd optimizer(net, net_blocks(), sgd);
   const auto params = net.named_parameters();
   params["head.bias"].set_requires_grad(false);
   std::vector<Tensor> before, grads;
   const Tensor loss = optimizer.step([&] {
-    Tensor result = net.forward(::torch::ones({2, 3, 7, 6}) * ::torch::arange(2).view({2, 1, 1, 1})).square().sum();
+    Tensor result = net.forward(torch::ones({2, 3, 7, 6}) * torch::arange(2).view({2, 1, 1, 1})).square().sum();
     result.backward();
     for (const auto& param : params) {
       before.push_back(param.value().detach().clone());
@@ -189,16 +188,16 @@ TEST_CASE("A step leaves gradients alone, calls the closure with gradients on, a
 TEST_CASE("A group that is added later has its own options and blocks, or the defaults") {
   const CslaBlocks blocks = net_blocks();
   Net net(blocks, false);
-  RepSgd::ParamGroup kernels{.options = SGDOptions(0.25)}, others;
+  libtorch::RepSgd::ParamGroup kernels{.options = SGDOptions(0.25)}, others;
   for (const auto& param : net.named_parameters())
     (blocks.contains(param.key()) ? kernels : others).params.insert(param.key(), param.value());
-  RepSgd optimizer({others}, {}, SGDOptions(0));
+  libtorch::RepSgd optimizer({others}, {}, SGDOptions(0));
   optimizer.add_param_group(kernels, blocks);
   CHECK(optimizer.param_groups()[0].options().get_lr() == 0);
   CHECK(optimizer.param_groups()[1].options().get_lr() == 0.25);
   CHECK(optimizer.csla_blocks().size() == blocks.size());
   const Tensor head = net.head->weight.detach().clone(), kernel = kernels.params["mix.weight"].detach().clone();
-  net.forward(::torch::randn({2, 3, 7, 6})).square().sum().backward();
+  net.forward(torch::randn({2, 3, 7, 6})).square().sum().backward();
   optimizer.step();
   CHECK(net.head->weight.equal(head));
   CHECK(!kernels.params["mix.weight"].equal(kernel));
@@ -206,14 +205,14 @@ TEST_CASE("A group that is added later has its own options and blocks, or the de
 
 TEST_CASE("A step stays on the parameters' device, as torch's meta device, which mixes with no other, shows") {
   const CslaBlocks blocks = net_blocks();
-  NamedParams params;
+  libtorch::NamedParams params;
   for (const auto& param : Net(blocks, false).named_parameters()) {
-    Tensor tensor = ::torch::empty(param.value().sizes(), ::torch::kMeta).requires_grad_();
-    tensor.mutable_grad() = ::torch::empty(param.value().sizes(), ::torch::kMeta);
+    Tensor tensor = torch::empty(param.value().sizes(), torch::kMeta).requires_grad_();
+    tensor.mutable_grad() = torch::empty(param.value().sizes(), torch::kMeta);
     params.insert(param.key(), tensor);
   }
-  RepSgd rep_sgd({{.params = params}}, blocks, sgd);
-  RepAdamW rep_adamw({{.params = params}}, blocks, AdamWOptions(adamw).amsgrad(true));
+  libtorch::RepSgd rep_sgd({{.params = params}}, blocks, sgd);
+  libtorch::RepAdamW rep_adamw({{.params = params}}, blocks, AdamWOptions(adamw).amsgrad(true));
   for (int step = 0; step < 2; ++step) {
     CHECK_NOTHROW(rep_sgd.step());
     CHECK_NOTHROW(rep_adamw.step());
@@ -224,22 +223,22 @@ TEST_CASE("initialize() draws as torch's layers do, with 1 for an identity, and 
   const CslaBlocks blocks = net_blocks();
   Net net(blocks, false);
   const Tensor head = net.head->weight.detach().clone();
-  ::torch::manual_seed(3);
-  initialize(net, blocks);
-  ::torch::manual_seed(3);
-  BranchWeights drawn;
-  for (const auto& [name, block] : blocks) drawn[name] = draw_branch_weights(block, ::torch::kFloat);
+  torch::manual_seed(3);
+  libtorch::initialize(net, blocks);
+  torch::manual_seed(3);
+  libtorch::BranchWeights drawn;
+  for (const auto& [name, block] : blocks) drawn[name] = libtorch::draw_branch_weights(block, torch::kFloat);
   Net expected(blocks, false);
-  initialize(expected, blocks, drawn);
+  libtorch::initialize(expected, blocks, drawn);
   for (const auto& [name, block] : blocks) CHECK(net.named_parameters()[name].equal(expected.named_parameters()[name]));
   CHECK(net.head->weight.equal(head));
 
   const CslaBlock<double> residual(ConvShape::linear(6, 6),
                                    {Branch<double>::identity(6), {ConvShape::depthwise_1x1(6), 1}});
-  const std::vector<Tensor> residual_weights = draw_branch_weights(residual, ::torch::kFloat);
+  const std::vector<Tensor> residual_weights = libtorch::draw_branch_weights(residual, torch::kFloat);
   CHECK(residual_weights[0].eq(1).all().item<bool>());
   CHECK(residual_weights[1].ne(1).all().item<bool>());  // not an identity by its numbers
-  const Tensor kernel = draw_branch_weights(blocks.at("conv1.weight"), ::torch::kFloat)[0];
+  const Tensor kernel = libtorch::draw_branch_weights(blocks.at("conv1.weight"), torch::kFloat)[0];
   CHECK(kernel.abs().max().item<double>() <= 1 / std::sqrt(54.0));
   CHECK(kernel.abs().max().item<double>() > 0.9 / std::sqrt(54.0));
 }
@@ -251,20 +250,23 @@ TEST_CASE("What does not fit is refused by name, before anything changes") {
     CHECK_THROWS_WITH_AS(call(), message, std::invalid_argument);
   };
   CslaBlocks unknown{{"conv9.weight", blocks.at("conv0.weight")}}, wrong{{"conv1.weight", blocks.at("conv0.weight")}};
-  refused("there is a block for 'conv9.weight', but no such parameter", [&] { RepSgd(net, unknown, sgd); });
-  refused("there is a block for 'conv9.weight', but no such parameter", [&] { initialize(net, unknown); });
+  refused("there is a block for 'conv9.weight', but no such parameter", [&] { libtorch::RepSgd(net, unknown, sgd); });
+  refused("there is a block for 'conv9.weight', but no such parameter", [&] { libtorch::initialize(net, unknown); });
   const char* const sizes =
       "'conv1.weight' has sizes (6, 6, 3, 3), the block's target is [conv 3->6, kernel 3x3, padding 1x1, stride 1x1, "
       "dilation 1x1, groups 1, oihw]";
-  refused(sizes, [&] { RepSgd(net, wrong, sgd); });
-  refused(sizes, [&] { initialize(net, wrong); });
-  refused("momentum must be in [0, 1), it is 1", [&] { RepSgd(net, blocks, SGDOptions(0.1).momentum(1)); });
-  refused("betas must be in [0, 1), one is 1", [&] { RepAdamW(net, blocks, AdamWOptions().betas({0.9, 1.0})); });
-  refused("the block of 'conv0.weight' has 2 branches, 0 weights were given", [&] { initialize(net, blocks, {}); });
+  refused(sizes, [&] { libtorch::RepSgd(net, wrong, sgd); });
+  refused(sizes, [&] { libtorch::initialize(net, wrong); });
+  refused("momentum must be in [0, 1), it is 1", [&] { libtorch::RepSgd(net, blocks, SGDOptions(0.1).momentum(1)); });
+  refused("betas must be in [0, 1), one is 1", [&] {
+    libtorch::RepAdamW(net, blocks, AdamWOptions().betas({0.9, 1.0}));
+  });
+  refused("the block of 'conv0.weight' has 2 branches, 0 weights were given",
+          [&] { libtorch::initialize(net, blocks, {}); });
 
-  RepSgd optimizer(net, blocks, sgd);
-  NamedParams again, renamed;
-  again.insert("head.bias", ::torch::zeros({4}));
+  libtorch::RepSgd optimizer(net, blocks, sgd);
+  libtorch::NamedParams again, renamed;
+  again.insert("head.bias", torch::zeros({4}));
   renamed.insert("bias", net.head->bias);
   refused("there is already a parameter 'head.bias'", [&] { optimizer.add_param_group({.params = again}); });
   refused("the parameter 'bias' is there already, under another name",
@@ -279,32 +281,52 @@ TEST_CASE("A saved state of something else is refused by name, and the optimizer
   fewer.erase("conv1.weight");
   other_branches.at("mix.weight") = CslaBlock<double>::plain(ConvShape::linear(6, 6));
   Net net(blocks, false), wide(blocks, false);
-  wide.to(::torch::kDouble);
-  wide.forward(::torch::randn({2, 3, 7, 6}, ::torch::kDouble)).sum().backward();
-  net.forward(::torch::randn({2, 3, 7, 6})).sum().backward();
-  RepSgd optimizer(net, ones, SGDOptions(0.5));
+  wide.to(torch::kDouble);
+  wide.forward(torch::randn({2, 3, 7, 6}, torch::kDouble)).sum().backward();
+  net.forward(torch::randn({2, 3, 7, 6})).sum().backward();
+  libtorch::RepSgd optimizer(net, ones, SGDOptions(0.5));
   const auto refused = [&](const char* message, auto saved) {
     saved.step();
     std::stringstream file;
-    ::torch::save(saved, file);
-    CHECK_THROWS_WITH_AS(::torch::load(optimizer, file), message, std::invalid_argument);
+    torch::save(saved, file);
+    CHECK_THROWS_WITH_AS(torch::load(optimizer, file), message, std::invalid_argument);
     CHECK(static_cast<SGDOptions&>(optimizer.param_groups()[0].options()).lr() == 0.5);
     for (const auto& [name, block] : optimizer.csla_blocks()) CHECK((block.branches() == ones.at(name).branches()));
   };
-  refused("the archive holds no optimizer of repopt::libtorch", ::torch::optim::SGD(net.parameters(), sgd));
-  refused("the optimizer's rule is sgd, the saved one is adamw", RepAdamW(net, blocks, adamw));
-  refused("the optimizer has 1 param_groups, the saved state has 2", RepSgd(rep_groups<RepSgd>(net, sgd), blocks, sgd));
-  refused("saved state of 'conv1.weight': it has a CSLA block, saved is none", RepSgd(net, fewer, sgd));
-  refused("saved state of 'mix.weight': there are 2 branches, 1 are saved", RepSgd(net, other_branches, sgd));
-  refused("saved state of 'conv0.weight': momentum_buffer is of Float, saved is Double", RepSgd(wide, blocks, sgd));
+  refused("the archive holds no optimizer of repopt::libtorch", torch::optim::SGD(net.parameters(), sgd));
+  refused("the optimizer's rule is sgd, the saved one is adamw", libtorch::RepAdamW(net, blocks, adamw));
+  refused("the optimizer has 1 param_groups, the saved state has 2",
+          libtorch::RepSgd(rep_groups<libtorch::RepSgd>(net, sgd), blocks, sgd));
+  refused("saved state of 'conv1.weight': it has a CSLA block, saved is none", libtorch::RepSgd(net, fewer, sgd));
+  refused("saved state of 'mix.weight': there are 2 branches, 1 are saved", libtorch::RepSgd(net, other_branches, sgd));
+  refused("saved state of 'conv0.weight': momentum_buffer is of Float, saved is Double",
+          libtorch::RepSgd(wide, blocks, sgd));
 
   std::stringstream file;
-  ::torch::save(RepSgd(net, blocks, sgd), file);
+  torch::save(libtorch::RepSgd(net, blocks, sgd), file);
   std::stringstream torn(file.str().substr(0, file.str().size() / 2));
-  CHECK_THROWS_AS(::torch::load(optimizer, torn), c10::Error);
+  CHECK_THROWS_AS(torch::load(optimizer, torn), c10::Error);
   for (const auto& [name, block] : optimizer.csla_blocks()) CHECK((block.branches() == ones.at(name).branches()));
 
-  NamedParams renamed = net.named_parameters();
-  renamed.insert("more", ::torch::zeros({4}));
-  refused("the optimizer lacks 'more' of the saved state", RepSgd({{.params = renamed}}, blocks, sgd));
+  libtorch::NamedParams renamed = net.named_parameters();
+  renamed.insert("more", torch::zeros({4}));
+  refused("the optimizer lacks 'more' of the saved state", libtorch::RepSgd({{.params = renamed}}, blocks, sgd));
+}
+
+TEST_CASE("After `using namespace repopt`, torch:: is LibTorch, libtorch:: the bridge, and both RepSgd agree") {
+  torch::nn::Linear layer(torch::nn::LinearOptions(2, 2).bias(false));
+  torch::nn::init::ones_(layer->weight);
+  const ConvShape shape = ConvShape::linear(2, 2);
+  libtorch::RepSgd optimizer(*layer, {{"weight", {shape, {{shape, 2}, Branch<double>::identity(2)}}}},
+                             SGDOptions(0.125));
+  layer->forward(torch::ones({1, 2})).sum().backward();
+  optimizer.step();
+
+  std::vector<float> weight(4, 1);
+  const std::vector<float> grad(4, 1);
+  RepSgd<float> core;
+  core.add_param_group({.lr = 0.125})
+      .add_param("weight", weight, grad, {shape, {{shape, 2}, Branch<float>::identity(2)}});
+  core.step();
+  CHECK(layer->weight.equal(torch::tensor(weight).view({2, 2})));
 }

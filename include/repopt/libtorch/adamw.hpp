@@ -18,8 +18,8 @@ namespace repopt::libtorch {
 struct AdamW {
   /// LibTorch's own.
   /// @{
-  using Options = ::torch::optim::AdamWOptions;
-  using State = ::torch::optim::AdamWParamState;
+  using Options = torch::optim::AdamWOptions;
+  using State = torch::optim::AdamWParamState;
   /// @}
 
   static constexpr std::string_view name = repopt::AdamW::name;  ///< in archives
@@ -39,9 +39,9 @@ struct AdamW {
                      const Options& options) {
     const auto& [beta1, beta2] = options.betas();
     Tensor &m = state.exp_avg(), &v = state.exp_avg_sq(), &largest = state.max_exp_avg_sq();
-    if (!m.defined()) m = ::torch::zeros_like(weight);
-    if (!v.defined()) v = ::torch::zeros_like(weight);
-    if (!largest.defined() && options.amsgrad()) largest = ::torch::zeros_like(weight);
+    if (!m.defined()) m = torch::zeros_like(weight);
+    if (!v.defined()) v = torch::zeros_like(weight);
+    if (!largest.defined() && options.amsgrad()) largest = torch::zeros_like(weight);
     state.step(state.step() + 1);
     const double correction1 = 1 - std::pow(beta1, state.step()), correction2 = 1 - std::pow(beta2, state.step());
 
@@ -50,7 +50,7 @@ struct AdamW {
     if (options.amsgrad()) largest = largest.maximum(v);
     const Tensor root = (options.amsgrad() ? largest : v).sqrt() / std::sqrt(correction2);
 
-    Tensor change = ::torch::zeros_like(weight);
+    Tensor change = torch::zeros_like(weight);
     block.for_each_branch([&](const Tensor& s, auto at) {
       const Tensor magnitude = s.maximum(-s);  // |s|: in LibTorch 1.13 abs() knows no meta device
       const Tensor still = s.eq(0);            // a branch with s = 0 stands still, at eps = 0 too

@@ -25,7 +25,7 @@ inline void visit_numbers(auto& shape, auto visit) {
 }
 
 /// Writes "shapes", int64 (1 + branches, 11), the target's first, and "scales", double (branches, out_channels).
-inline void write_block(::torch::serialize::OutputArchive& archive, const CslaBlock<double>& block) {
+inline void write_block(torch::serialize::OutputArchive& archive, const CslaBlock<double>& block) {
   std::vector<std::int64_t> shapes;
   std::vector<double> scales;
   const auto put = [&](std::size_t number) { shapes.push_back(std::int64_t(number)); };
@@ -35,21 +35,21 @@ inline void write_block(::torch::serialize::OutputArchive& archive, const CslaBl
     scales.insert(scales.end(), branch.scale.begin(), branch.scale.end());
   }
   const std::int64_t branches = std::int64_t(block.branches().size());
-  archive.write("shapes", ::torch::tensor(shapes, ::torch::kLong).view({1 + branches, -1}));
-  archive.write("scales", ::torch::tensor(scales, ::torch::kDouble).view({branches, -1}));
+  archive.write("shapes", torch::tensor(shapes, torch::kLong).view({1 + branches, -1}));
+  archive.write("scales", torch::tensor(scales, torch::kDouble).view({branches, -1}));
 }
 
 /// Reads what write_block() wrote; layouts are oihw. Throws std::invalid_argument if it is no CSLA block, c10::Error if
 /// something is missing.
-inline CslaBlock<double> read_block(::torch::serialize::InputArchive& archive) {
-  ::torch::Tensor shapes, scales;
+inline CslaBlock<double> read_block(torch::serialize::InputArchive& archive) {
+  torch::Tensor shapes, scales;
   archive.read("shapes", shapes);
   archive.read("scales", scales);
-  require(shapes.dim() == 2 && shapes.size(1) == 11 && shapes.scalar_type() == ::torch::kLong && scales.dim() == 2 &&
-              scales.size(0) == shapes.size(0) - 1 && scales.scalar_type() == ::torch::kDouble,
+  require(shapes.dim() == 2 && shapes.size(1) == 11 && shapes.scalar_type() == torch::kLong && scales.dim() == 2 &&
+              scales.size(0) == shapes.size(0) - 1 && scales.scalar_type() == torch::kDouble,
           "a saved CSLA block has ", shapes.dim(), "-D shapes and ", scales.dim(), "-D scales of wrong sizes or types");
-  shapes = shapes.to(::torch::kCPU).contiguous();
-  scales = scales.to(::torch::kCPU).contiguous();
+  shapes = shapes.to(torch::kCPU).contiguous();
+  scales = scales.to(torch::kCPU).contiguous();
   const std::int64_t* number = shapes.data_ptr<std::int64_t>();
   const double* scale = scales.data_ptr<double>();
   const auto next_shape = [&] {

@@ -23,12 +23,12 @@ using BranchWeights = std::map<std::string, std::vector<Tensor>>;
 
 /// Weights that branches start with: what torch::nn::Conv2d and Linear draw, uniform in +-1 / sqrt(fan_in), from
 /// torch's generator; 1 for Branch::identity(). On the device and in the precision of `options`.
-inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, const ::torch::TensorOptions& options) {
+inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, const torch::TensorOptions& options) {
   std::vector<Tensor> weights;
   for (const Branch<double>& branch : block.branches()) {
     const ConvShape& shape = branch.shape;
     const double bound = 1 / std::sqrt(double(shape.in_per_group() * shape.taps()));
-    const Tensor weight = ::torch::empty(branch_axes(shape, block.target()), options);
+    const Tensor weight = torch::empty(branch_axes(shape, block.target()), options);
     weights.push_back(branch.is_identity ? weight.fill_(1) : weight.uniform_(-bound, bound));
   }
   return weights;
@@ -38,8 +38,8 @@ inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, c
 /// Other parameters are left alone. To start from pretrained weights, do not call it. Throws std::invalid_argument, and
 /// changes nothing, if a block names no parameter or is for another shape, a block has no branch weights or branch
 /// weights have no block, or a number of weights is wrong.
-inline void initialize(::torch::nn::Module& module, const CslaBlocks& blocks, const BranchWeights& branch_weights) {
-  const ::torch::NoGradGuard no_grad;
+inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, const BranchWeights& branch_weights) {
+  const torch::NoGradGuard no_grad;
   auto params = module.named_parameters();
   for (const auto& [name, weights] : branch_weights)
     require(blocks.contains(name), "there are branch weights for '", name, "', but no block");
@@ -58,7 +58,7 @@ inline void initialize(::torch::nn::Module& module, const CslaBlocks& blocks, co
   }
   for (const auto& [name, block] : blocks) {
     const Tensor& kernel = params[name];
-    Tensor sum = ::torch::zeros_like(kernel);
+    Tensor sum = torch::zeros_like(kernel);
     auto weight = branch_weights.at(name).begin();
     TensorBlock(block, kernel.options()).for_each_branch([&](const Tensor& s, auto at) {
       Tensor branch = at(sum);
@@ -69,7 +69,7 @@ inline void initialize(::torch::nn::Module& module, const CslaBlocks& blocks, co
 }
 
 /// The same with weights that draw_branch_weights() draws, in the order of the module's parameters.
-inline void initialize(::torch::nn::Module& module, const CslaBlocks& blocks) {
+inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks) {
   BranchWeights branch_weights;
   for (const auto& param : module.named_parameters())
     if (const auto block = blocks.find(param.key()); block != blocks.end())

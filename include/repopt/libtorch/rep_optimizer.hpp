@@ -27,7 +27,7 @@
 namespace repopt::libtorch {
 
 /// Parameters by name, as torch::nn::Module::named_parameters() gives them.
-using NamedParams = ::torch::OrderedDict<std::string, Tensor>;
+using NamedParams = torch::OrderedDict<std::string, Tensor>;
 
 /// Gradient Re-parameterization for LibTorch: trains a module's plain kernels with the dynamics of the CSLA blocks that
 /// they stand for. A torch::optim::Optimizer: param_groups, zero_grad, closures, learning-rate schedulers, torch::save
@@ -43,10 +43,9 @@ using NamedParams = ::torch::OrderedDict<std::string, Tensor>;
 ///     optimizer.clip_grad_norm(5.0);
 ///     optimizer.step();
 ///
-/// The state is kept by name, not by tensor: state() is empty. Where this header is included, `using namespace repopt`
-/// makes the name `torch` ambiguous: write repopt:: or name what you use.
+/// The state is kept by name, not by tensor: state() is empty.
 template <class Rule>
-class RepOptimizer : public ::torch::optim::Optimizer {
+class RepOptimizer : public torch::optim::Optimizer {
  public:
   using Options = typename Rule::Options;  ///< the rule's
 
@@ -57,12 +56,12 @@ class RepOptimizer : public ::torch::optim::Optimizer {
   };
 
   /// Takes all parameters that `module` has now, in one group. Throws as add_param_group().
-  RepOptimizer(const ::torch::nn::Module& module, const CslaBlocks& blocks, const Options& defaults)
+  RepOptimizer(const torch::nn::Module& module, const CslaBlocks& blocks, const Options& defaults)
       : RepOptimizer({{module.named_parameters()}}, blocks, defaults) {}
 
   /// Takes the parameters of all groups; a block may be for any of them. Throws as add_param_group().
   RepOptimizer(const std::vector<ParamGroup>& groups, CslaBlocks blocks, const Options& defaults)
-      : Optimizer(std::vector<::torch::optim::OptimizerParamGroup>(), std::make_unique<Options>(defaults)) {
+      : Optimizer(std::vector<torch::optim::OptimizerParamGroup>(), std::make_unique<Options>(defaults)) {
     Rule::validate(defaults);
     for (const ParamGroup& group : groups) {
       CslaBlocks of_group;
@@ -108,10 +107,10 @@ class RepOptimizer : public ::torch::optim::Optimizer {
   /// One iteration, as torch::optim::Optimizer::step(): with a closure it is called first, and its loss returned.
   /// Forgets the clip coefficient afterwards.
   Tensor step(LossClosure closure = nullptr) override {
-    const ::torch::NoGradGuard no_grad;
+    const torch::NoGradGuard no_grad;
     Tensor loss;
     if (closure) {
-      const ::torch::AutoGradMode enable_grad(true);
+      const torch::AutoGradMode enable_grad(true);
       loss = closure();
     }
     for_each_grad([this](const Tensor& weight, const Tensor& grad, Param& param, const Options& options) {
@@ -127,27 +126,27 @@ class RepOptimizer : public ::torch::optim::Optimizer {
   /// std::invalid_argument unless max_norm > 0.
   double clip_grad_norm(double max_norm) {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
-    const ::torch::NoGradGuard no_grad;
-    std::vector<Tensor> norms{::torch::zeros({}, ::torch::kDouble)};
+    const torch::NoGradGuard no_grad;
+    std::vector<Tensor> norms{torch::zeros({}, torch::kDouble)};
     for_each_grad([&](const Tensor&, const Tensor& grad, Param& param, const Options&) {
       param.block.for_each_branch(
-          [&](const Tensor& s, auto at) { norms.push_back((s * at(grad)).norm(2, ::torch::kDouble)); });
+          [&](const Tensor& s, auto at) { norms.push_back((s * at(grad)).norm(2, torch::kDouble)); });
     });
     for (Tensor& norm : norms) norm = norm.to(norms.back().device());
-    const double norm = ::torch::stack(norms).norm().item<double>(), coef = max_norm / (norm + 1e-6);
+    const double norm = torch::stack(norms).norm().item<double>(), coef = max_norm / (norm + 1e-6);
     clip_coef_ = coef > 1 ? 1 : coef;
     return norm;
   }
 
   /// Writes options, blocks with their scales, and the rule's state, by parameter name; torch::save() calls it. Weights
   /// and a waiting clip are not part of it.
-  void save(::torch::serialize::OutputArchive& archive) const override;
+  void save(torch::serialize::OutputArchive& archive) const override;
 
   /// Takes over options, scales and state; torch::load() calls it. Parameters are matched by name; a waiting clip is
   /// forgotten. Throws std::invalid_argument, and changes nothing, if the rule, the set of names, a parameter's group,
   /// a shape, a branch, or the size or type of a state differs, or an option or scale is not valid; c10::Error if
   /// something is missing in the archive.
-  void load(::torch::serialize::InputArchive& archive) override;
+  void load(torch::serialize::InputArchive& archive) override;
 
  private:
   using Optimizer::add_parameters;  // they would have no names
@@ -160,11 +159,11 @@ class RepOptimizer : public ::torch::optim::Optimizer {
 
   static const void* key(const Tensor& tensor) { return tensor.unsafeGetTensorImpl(); }
 
-  Param load_param(const Tensor& tensor, std::size_t group, ::torch::serialize::InputArchive& saved) const;
+  Param load_param(const Tensor& tensor, std::size_t group, torch::serialize::InputArchive& saved) const;
 
   /// visit(weight, grad, param, options of its group) for each parameter that has a gradient.
   void for_each_grad(auto visit) {
-    for (::torch::optim::OptimizerParamGroup& group : param_groups_)
+    for (torch::optim::OptimizerParamGroup& group : param_groups_)
       for (const Tensor& tensor : group.params())
         if (tensor.grad().defined())
           visit(tensor, tensor.grad(), params_.at(key(tensor)), static_cast<const Options&>(group.options()));
@@ -178,17 +177,17 @@ using RepSgd = RepOptimizer<Sgd>;      ///< SGD with Gradient Re-parameterizatio
 using RepAdamW = RepOptimizer<AdamW>;  ///< AdamW with Gradient Re-parameterization
 
 template <class Rule>
-void RepOptimizer<Rule>::save(::torch::serialize::OutputArchive& archive) const {
+void RepOptimizer<Rule>::save(torch::serialize::OutputArchive& archive) const {
   archive.write("rule", std::string(Rule::name));
   archive.write("param_groups", std::int64_t(param_groups_.size()));
   std::size_t index = 0;  // an archive's keys are not made for dots: names are values
   for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    ::torch::serialize::OutputArchive options(archive.compilation_unit());
+    torch::serialize::OutputArchive options(archive.compilation_unit());
     static_cast<const Options&>(param_groups_[group].options()).serialize(options);
     archive.write(concat("options", group), options);
     for (const Tensor& tensor : param_groups_[group].params()) {
       const Param& param = params_.at(key(tensor));
-      ::torch::serialize::OutputArchive saved(archive.compilation_unit()), state(archive.compilation_unit());
+      torch::serialize::OutputArchive saved(archive.compilation_unit()), state(archive.compilation_unit());
       saved.write("name", param.name);
       saved.write("group", std::int64_t(group));
       if (const auto& block = param.block.block()) write_block(saved, *block);
@@ -202,19 +201,19 @@ void RepOptimizer<Rule>::save(::torch::serialize::OutputArchive& archive) const 
 
 template <class Rule>
 auto RepOptimizer<Rule>::load_param(const Tensor& tensor, std::size_t group,
-                                    ::torch::serialize::InputArchive& saved) const -> Param {
+                                    torch::serialize::InputArchive& saved) const -> Param {
   const Param& own = params_.at(key(tensor));
   Param loaded{own.name, own.block};
   c10::IValue saved_group;
   saved.read("group", saved_group);
   require(saved_group.toInt() == std::int64_t(group), "it is in param_group ", group, ", saved in ",
           saved_group.toInt());
-  if (::torch::Tensor shapes; saved.try_read("shapes", shapes) != own.block.block().has_value())
+  if (torch::Tensor shapes; saved.try_read("shapes", shapes) != own.block.block().has_value())
     require(false, own.block.block() ? "it has a CSLA block, saved is none" : "it has no CSLA block, saved is one");
   if (const auto& block = own.block.block())
     loaded.block = {with_saved_scales(*block, read_block(saved)), tensor.options()};
 
-  ::torch::serialize::InputArchive state;
+  torch::serialize::InputArchive state;
   saved.read("state", state);
   loaded.state.serialize(state);
   if constexpr (requires { Rule::validate_state(loaded.state); }) Rule::validate_state(loaded.state);
@@ -222,15 +221,15 @@ auto RepOptimizer<Rule>::load_param(const Tensor& tensor, std::size_t group,
     if (!buffer.defined()) return;
     require(buffer.sizes() == tensor.sizes(), name, " has sizes ", describe_sizes(tensor.sizes()), ", saved are ",
             describe_sizes(buffer.sizes()));
-    require(buffer.scalar_type() == tensor.scalar_type(), name, " is of ", ::torch::toString(tensor.scalar_type()),
-            ", saved is ", ::torch::toString(buffer.scalar_type()));
+    require(buffer.scalar_type() == tensor.scalar_type(), name, " is of ", torch::toString(tensor.scalar_type()),
+            ", saved is ", torch::toString(buffer.scalar_type()));
     buffer = buffer.to(tensor.device());
   });
   return loaded;
 }
 
 template <class Rule>
-void RepOptimizer<Rule>::load(::torch::serialize::InputArchive& archive) {
+void RepOptimizer<Rule>::load(torch::serialize::InputArchive& archive) {
   c10::IValue rule, groups, params;
   require(archive.try_read("rule", rule) && rule.isString(), "the archive holds no optimizer of repopt::libtorch");
   require(rule.toStringRef() == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ",
@@ -240,9 +239,9 @@ void RepOptimizer<Rule>::load(::torch::serialize::InputArchive& archive) {
   require(groups.toInt() == std::int64_t(param_groups_.size()), "the optimizer has ", param_groups_.size(),
           " param_groups, the saved state has ", groups.toInt());
 
-  std::map<std::string, ::torch::serialize::InputArchive> by_name;
+  std::map<std::string, torch::serialize::InputArchive> by_name;
   for (std::int64_t index = 0; index < params.toInt(); ++index) {
-    ::torch::serialize::InputArchive saved;
+    torch::serialize::InputArchive saved;
     c10::IValue name;
     archive.read(concat("param", index), saved);
     saved.read("name", name);
@@ -253,7 +252,7 @@ void RepOptimizer<Rule>::load(::torch::serialize::InputArchive& archive) {
   std::vector<Options> options;
   std::map<const void*, Param> loaded;
   for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    ::torch::serialize::InputArchive saved_options;
+    torch::serialize::InputArchive saved_options;
     archive.read(concat("options", group), saved_options);
     options.push_back(static_cast<const Options&>(param_groups_[group].options()));
     options.back().serialize(saved_options);

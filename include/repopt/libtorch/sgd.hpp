@@ -15,8 +15,8 @@ namespace repopt::libtorch {
 struct Sgd {
   /// LibTorch's own.
   /// @{
-  using Options = ::torch::optim::SGDOptions;
-  using State = ::torch::optim::SGDParamState;
+  using Options = torch::optim::SGDOptions;
+  using State = torch::optim::SGDParamState;
   /// @}
 
   static constexpr std::string_view name = repopt::Sgd::name;  ///< in archives
@@ -33,7 +33,7 @@ struct Sgd {
   /// One step on `weight` by `grad`, dL/dweight, which is only read.
   static void update(Tensor weight, const Tensor& grad, const TensorBlock& block, State& state,
                      const Options& options) {
-    Tensor d = ::torch::zeros_like(grad);
+    Tensor d = torch::zeros_like(grad);
     block.for_each_branch([&](const Tensor& s, auto at) { at(d).addcmul_(s.square(), at(grad)); });
     if (options.weight_decay() != 0) d.add_(weight, options.weight_decay());
     if (options.momentum() != 0) {

@@ -19,7 +19,7 @@
 
 namespace repopt::libtorch {
 
-using ::torch::Tensor;
+using torch::Tensor;
 
 /// The CSLA blocks of a module's kernels, by parameter name as in Module::named_parameters(). Kernels and branches'
 /// weights are tensors (out_channels, in_channels / groups, kh, kw) with strides of their own, contiguous,
@@ -28,7 +28,7 @@ using ::torch::Tensor;
 using CslaBlocks = std::map<std::string, CslaBlock<double>>;
 
 /// A weight's sizes in words, for messages: "(16, 8, 3, 3)".
-inline std::string describe_sizes(::torch::IntArrayRef sizes) {
+inline std::string describe_sizes(torch::IntArrayRef sizes) {
   std::string text;
   for (const std::int64_t size : sizes) text += concat(text.empty() ? "" : ", ", size);
   return "(" + text + ")";
@@ -81,14 +81,14 @@ inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, cons
 class TensorBlock {
  public:
   /// An ordinary parameter.
-  explicit TensorBlock(const ::torch::TensorOptions& options) : scales_{::torch::ones({}, options)} {}
+  explicit TensorBlock(const torch::TensorOptions& options) : scales_{torch::ones({}, options)} {}
 
   /// A kernel that stands for `block`, whose scales become tensors with these options.
-  TensorBlock(CslaBlock<double> block, const ::torch::TensorOptions& options) : block_(std::move(block)) {
+  TensorBlock(CslaBlock<double> block, const torch::TensorOptions& options) : block_(std::move(block)) {
     for (const Branch<double>& branch : block_->branches()) {
       std::array<std::int64_t, 6> sizes = branch_axes(branch.shape, block_->target());
       sizes[3] = sizes[4] = sizes[5] = 1;
-      scales_.push_back(::torch::tensor(branch.scale, ::torch::kDouble).view(sizes).to(options));
+      scales_.push_back(torch::tensor(branch.scale, torch::kDouble).view(sizes).to(options));
     }
   }
 
