@@ -297,10 +297,9 @@ TEST_CASE("A saved state of something else is refused by name, and the optimizer
   refused("the optimizer's rule is sgd, the saved one is adamw", libtorch::RepAdamW(net, blocks, adamw));
   refused("the optimizer has 1 param_groups, the saved state has 2",
           libtorch::RepSgd(rep_groups<libtorch::RepSgd>(net, sgd), blocks, sgd));
-  refused("saved state of 'conv1.weight': it has a CSLA block, saved is none", libtorch::RepSgd(net, fewer, sgd));
-  refused("saved state of 'mix.weight': there are 2 branches, 1 are saved", libtorch::RepSgd(net, other_branches, sgd));
-  refused("saved state of 'conv0.weight': momentum_buffer is of Float, saved is Double",
-          libtorch::RepSgd(wide, blocks, sgd));
+  refused("'conv1.weight' has a CSLA block, the saved state has none", libtorch::RepSgd(net, fewer, sgd));
+  refused("'mix.weight' has 2 branches, the saved state has 1", libtorch::RepSgd(net, other_branches, sgd));
+  refused("momentum_buffer of 'conv0.weight' holds Float, saved is Double", libtorch::RepSgd(wide, blocks, sgd));
 
   std::stringstream file;
   torch::save(libtorch::RepSgd(net, blocks, sgd), file);

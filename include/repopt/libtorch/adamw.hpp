@@ -1,10 +1,11 @@
-// AdamW: torch::optim::AdamW for a kernel that stands for a CSLA block.
+// AdamW: torch::optim::AdamW for kernels that stand for CSLA blocks.
 #pragma once
 
 #include <torch/optim/adamw.h>
 #include <torch/types.h>
 
 #include <cmath>
+#include <string>
 #include <string_view>
 
 #include "repopt/base/error.hpp"
@@ -13,10 +14,10 @@
 
 namespace repopt::libtorch {
 
-/// torch::optim::AdamW, exact in sign and eps, as repopt::AdamW says, in tensor operations; options and state are
-/// torch's. The moments are those of the raw gradient.
+/// torch::optim::AdamW, exact in sign and eps: the rule of repopt::AdamW in tensor operations. The state holds the
+/// moments of the raw gradient.
 struct AdamW {
-  /// LibTorch's own.
+  /// LibTorch's own types.
   /// @{
   using Options = torch::optim::AdamWOptions;
   using State = torch::optim::AdamWParamState;
@@ -24,7 +25,7 @@ struct AdamW {
 
   static constexpr std::string_view name = repopt::AdamW::name;  ///< in archives
 
-  /// Throws as repopt::AdamW::validate().
+  /// Throws std::invalid_argument for options that repopt::AdamW::validate() refuses.
   static void validate(const Options& options) {
     const auto& [beta1, beta2] = options.betas();
     repopt::AdamW::validate({.lr = options.lr(),
@@ -34,7 +35,8 @@ struct AdamW {
                              .amsgrad = options.amsgrad()});
   }
 
-  /// One step on `weight` by `grad`, dL/dweight, which is only read.
+  /// Takes one step: changes `weight`, which stands for `block`, and `state`. `grad` is dL/dweight, has the sizes of
+  /// `weight`, and is not changed.
   static void update(Tensor weight, const Tensor& grad, const TensorBlock& block, State& state,
                      const Options& options) {
     const auto& [beta1, beta2] = options.betas();
@@ -52,22 +54,24 @@ struct AdamW {
 
     Tensor change = torch::zeros_like(weight);
     block.for_each_branch([&](const Tensor& s, auto at) {
-      const Tensor magnitude = s.maximum(-s);  // |s|: in LibTorch 1.13 abs() knows no meta device
-      const Tensor still = s.eq(0);            // a branch with s = 0 stands still, at eps = 0 too
-      at(change).addcdiv_(s.square() * at(m), magnitude * at(root) + options.eps() + still);
+      const Tensor magnitude = s.maximum(-s);  // |s|, because LibTorch 1.13 has no abs() for the meta device
+      const Tensor is_zero = s.eq(0);          // added to the divisor, so that s = 0 with eps = 0 gives 0, not NaN
+      at(change).addcdiv_(s.square() * at(m), magnitude * at(root) + options.eps() + is_zero);
     });
     weight.mul_(1 - options.lr() * options.weight_decay()).add_(change, -options.lr() / correction1);
   }
 
-  /// Throws std::invalid_argument for a state that no number of steps leaves.
-  static void validate_state(const State& state) {
-    const bool moved = state.step() > 0;
-    require(state.step() >= 0 && state.exp_avg().defined() == moved && state.exp_avg_sq().defined() == moved,
-            "step is ", state.step(), ", exp_avg is ", state.exp_avg().defined() ? "there" : "missing",
-            ", exp_avg_sq is ", state.exp_avg_sq().defined() ? "there" : "missing");
+  /// How a loaded state contradicts itself, in words. The text is empty if steps can leave such a state.
+  static std::string state_fault(const State& state) {
+    const bool has_stepped = state.step() > 0;
+    if (state.step() >= 0 && state.exp_avg().defined() == has_stepped && state.exp_avg_sq().defined() == has_stepped)
+      return {};
+    const auto presence = [](const Tensor& tensor) { return tensor.defined() ? "saved" : "missing"; };
+    return concat("step is ", state.step(), ", exp_avg is ", presence(state.exp_avg()), ", exp_avg_sq is ",
+                  presence(state.exp_avg_sq()));
   }
 
-  /// visit(name, tensor&) for each tensor of the state, defined or not.
+  /// Calls visit(name, tensor) with a reference to each tensor of the state; a tensor may be undefined.
   static void visit_buffers(State& state, auto visit) {
     visit("exp_avg", state.exp_avg());
     visit("exp_avg_sq", state.exp_avg_sq());

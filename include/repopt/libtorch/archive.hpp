@@ -1,4 +1,4 @@
-// CSLA blocks in torch's archives: their shapes as one tensor, their scales as another.
+// CSLA blocks in LibTorch's archives: one tensor holds the shapes, another one the scales.
 #pragma once
 
 #include <torch/serialize/archive.h>
@@ -6,16 +6,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
+#include "repopt/libtorch/tensor_block.hpp"
+#include "repopt/optim/state_matching.hpp"
 
 namespace repopt::libtorch {
 
-/// Visits what a shape is made of, number by number: visit(std::size_t&), 11 times. Not the layout, which is the order
-/// of weights in memory and a tensor's own business.
+/// Calls visit(std::size_t&) for each of the 11 numbers of a shape. The layout is not among them, because a tensor's
+/// strides say how its weights lie in memory.
 inline void visit_numbers(auto& shape, auto visit) {
   visit(shape.in_channels);
   visit(shape.out_channels);
@@ -24,7 +27,8 @@ inline void visit_numbers(auto& shape, auto visit) {
   visit(shape.groups);
 }
 
-/// Writes "shapes", int64 (1 + branches, 11), the target's first, and "scales", double (branches, out_channels).
+/// Writes two tensors: "shapes", int64 (1 + branches, 11), whose first row is the target's, and "scales", double
+/// (branches, out_channels).
 inline void write_block(torch::serialize::OutputArchive& archive, const CslaBlock<double>& block) {
   std::vector<std::int64_t> shapes;
   std::vector<double> scales;
@@ -39,15 +43,19 @@ inline void write_block(torch::serialize::OutputArchive& archive, const CslaBloc
   archive.write("scales", torch::tensor(scales, torch::kDouble).view({branches, -1}));
 }
 
-/// Reads what write_block() wrote; layouts are oihw. Throws std::invalid_argument if it is no CSLA block, c10::Error if
-/// something is missing.
-inline CslaBlock<double> read_block(torch::serialize::InputArchive& archive) {
+/// Reads the tensors of write_block() and returns `block`, the block of parameter `name`, with the saved scales. Throws
+/// std::invalid_argument, naming the parameter, if the target or a branch differs, or if a tensor's size or a scale is
+/// not valid; c10::Error if a tensor is missing.
+inline CslaBlock<double> read_scales(torch::serialize::InputArchive& archive, const std::string& name,
+                                     const CslaBlock<double>& block) {
   torch::Tensor shapes, scales;
   archive.read("shapes", shapes);
   archive.read("scales", scales);
   require(shapes.dim() == 2 && shapes.size(1) == 11 && shapes.scalar_type() == torch::kLong && scales.dim() == 2 &&
               scales.size(0) == shapes.size(0) - 1 && scales.scalar_type() == torch::kDouble,
-          "a saved CSLA block has ", shapes.dim(), "-D shapes and ", scales.dim(), "-D scales of wrong sizes or types");
+          "the saved block of '", name, "' has shapes of sizes ", describe_sizes(shapes.sizes()),
+          " and scales of sizes ", describe_sizes(scales.sizes()),
+          ", they must be (1 + branches, 11) of Long and (branches, out_channels) of Double");
   shapes = shapes.to(torch::kCPU).contiguous();
   scales = scales.to(torch::kCPU).contiguous();
   const std::int64_t* number = shapes.data_ptr<std::int64_t>();
@@ -58,28 +66,15 @@ inline CslaBlock<double> read_block(torch::serialize::InputArchive& archive) {
     return shape;
   };
   const ConvShape target = next_shape();
+  require(same_convolution(target, block.target()), "'", name, "' is [", describe(block.target()), "], saved is [",
+          describe(target), "]");
+  require(scales.size(1) == std::int64_t(target.out_channels), "'", name, "' has ", target.out_channels,
+          " out_channels, the saved scales are for ", scales.size(1));
+  require(torch::isfinite(scales).all().item<bool>(), "a saved scale of '", name, "' is not finite");
   std::vector<Branch<double>> branches;
   for (std::int64_t i = 0; i < scales.size(0); ++i, scale += scales.size(1))
     branches.emplace_back(next_shape(), std::vector<double>(scale, scale + scales.size(1)));
-  return {target, std::move(branches)};
-}
-
-/// `block` with the scales of `saved`. Throws std::invalid_argument, naming both, if a shape or the number of branches
-/// differs.
-inline CslaBlock<double> with_saved_scales(const CslaBlock<double>& block, const CslaBlock<double>& saved) {
-  const auto require_equal = [](const char* what, const ConvShape& own, ConvShape other) {
-    other.layout = own.layout;
-    require(own == other, what, " is [", describe(own), "], saved is [", describe(other), "]");
-  };
-  require_equal("the target", block.target(), saved.target());
-  require(block.branches().size() == saved.branches().size(), "there are ", block.branches().size(), " branches, ",
-          saved.branches().size(), " are saved");
-  std::vector<Branch<double>> branches = block.branches();
-  for (std::size_t i = 0; i < branches.size(); ++i) {
-    require_equal("a branch", branches[i].shape, saved.branches()[i].shape);
-    branches[i].scale = saved.branches()[i].scale;
-  }
-  return {block.target(), std::move(branches)};
+  return with_saved_scales(name, block, branches);
 }
 
 }  // namespace repopt::libtorch

@@ -12,7 +12,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,20 +19,21 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/libtorch/adamw.hpp"
-#include "repopt/libtorch/archive.hpp"
+#include "repopt/libtorch/param.hpp"
 #include "repopt/libtorch/sgd.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
+#include "repopt/optim/state_matching.hpp"
 
 namespace repopt::libtorch {
 
 /// Parameters by name, as torch::nn::Module::named_parameters() gives them.
 using NamedParams = torch::OrderedDict<std::string, Tensor>;
 
-/// Gradient Re-parameterization for LibTorch: trains a module's plain kernels with the dynamics of the CSLA blocks that
-/// they stand for. A torch::optim::Optimizer: param_groups, zero_grad, closures, learning-rate schedulers, torch::save
-/// and torch::load work as ever, and options are read from their group at every step. Weights are changed by step(),
-/// gradients never. Tensor operations only, on the parameters' devices; gradients must be dense. As with torch::optim,
-/// move the module to its device and precision before its optimizer is made.
+/// Gradient Re-parameterization for LibTorch: trains the plain kernels of a module as the CSLA blocks that they stand
+/// for would train. It is a torch::optim::Optimizer: param_groups, zero_grad, closures, learning-rate schedulers,
+/// torch::save and torch::load work as usual. Each step reads its options from the groups. step() changes weights and
+/// never changes gradients. All of it is tensor operations on the parameters' devices; gradients must be dense. As with
+/// torch::optim, move the module to its device and precision before you make its optimizer.
 ///
 ///     const repopt::libtorch::CslaBlocks blocks{{"conv1.weight", block}};
 ///     repopt::libtorch::initialize(*model, blocks);
@@ -43,23 +43,23 @@ using NamedParams = torch::OrderedDict<std::string, Tensor>;
 ///     optimizer.clip_grad_norm(5.0);
 ///     optimizer.step();
 ///
-/// The state is kept by name, not by tensor: state() is empty.
+/// This class keeps the state by parameter name, so LibTorch's state(), which is by tensor, stays empty.
 template <class Rule>
 class RepOptimizer : public torch::optim::Optimizer {
  public:
-  using Options = typename Rule::Options;  ///< the rule's
+  using Options = typename Rule::Options;  ///< the rule's options
 
   /// Parameters that share options.
   struct ParamGroup {
     NamedParams params{};              ///< by name
-    std::optional<Options> options{};  ///< empty: the optimizer's defaults
+    std::optional<Options> options{};  ///< if empty, the optimizer's defaults
   };
 
-  /// Takes all parameters that `module` has now, in one group. Throws as add_param_group().
+  /// Takes all parameters that `module` has now, in one group. Throws what add_param_group() throws.
   RepOptimizer(const torch::nn::Module& module, const CslaBlocks& blocks, const Options& defaults)
       : RepOptimizer({{module.named_parameters()}}, blocks, defaults) {}
 
-  /// Takes the parameters of all groups; a block may be for any of them. Throws as add_param_group().
+  /// Takes the parameters of all groups; a block may be for any of them. Throws what add_param_group() throws.
   RepOptimizer(const std::vector<ParamGroup>& groups, CslaBlocks blocks, const Options& defaults)
       : Optimizer(std::vector<torch::optim::OptimizerParamGroup>(), std::make_unique<Options>(defaults)) {
     Rule::validate(defaults);
@@ -71,13 +71,13 @@ class RepOptimizer : public torch::optim::Optimizer {
     if (!blocks.empty()) require(false, "there is a block for '", blocks.begin()->first, "', but no such parameter");
   }
 
-  /// Adds a group. Throws std::invalid_argument, and changes nothing, if an option is out of range, a parameter or its
-  /// name is there already, or a block names no parameter of the group or is for another shape; c10::Error for what
-  /// torch::optim refuses, such as a tensor that is no leaf.
+  /// Adds a group. Throws std::invalid_argument, and changes nothing, if an option is out of range, if the optimizer
+  /// already has a parameter or its name, or if a block names no parameter of the group or does not fit its parameter;
+  /// c10::Error for a tensor that torch::optim refuses, such as one that is no leaf.
   void add_param_group(const ParamGroup& group, const CslaBlocks& blocks = {}) {
     const Options options = group.options ? *group.options : static_cast<const Options&>(defaults());
     Rule::validate(options);
-    std::map<const void*, Param> added;
+    std::map<const void*, Param<Rule>> added;
     for (const auto& item : group.params) {
       const std::string& name = item.key();
       const Tensor& tensor = item.value();
@@ -85,8 +85,8 @@ class RepOptimizer : public torch::optim::Optimizer {
         require(name != other.name, "there is already a parameter '", name, "'");
       const auto block = blocks.find(name);
       if (block != blocks.end()) require_kernel(name, tensor, block->second.target());
-      Param param{name,
-                  block == blocks.end() ? TensorBlock(tensor.options()) : TensorBlock(block->second, tensor.options())};
+      Param<Rule> param{
+          name, block == blocks.end() ? TensorBlock(tensor.options()) : TensorBlock(block->second, tensor.options())};
       require(!params_.contains(key(tensor)) && added.emplace(key(tensor), std::move(param)).second, "the parameter '",
               name, "' is there already, under another name");
     }
@@ -96,7 +96,7 @@ class RepOptimizer : public torch::optim::Optimizer {
     params_.merge(added);
   }
 
-  /// The blocks in use, by parameter name.
+  /// The blocks, with the scales in use, by parameter name.
   CslaBlocks csla_blocks() const {
     CslaBlocks blocks;
     for (const auto& [tensor, param] : params_)
@@ -104,8 +104,8 @@ class RepOptimizer : public torch::optim::Optimizer {
     return blocks;
   }
 
-  /// One iteration, as torch::optim::Optimizer::step(): with a closure it is called first, and its loss returned.
-  /// Forgets the clip coefficient afterwards.
+  /// One iteration, as torch::optim::Optimizer::step(). A closure is called first, and its loss is returned. A clip
+  /// coefficient counts for one step only.
   Tensor step(LossClosure closure = nullptr) override {
     const torch::NoGradGuard no_grad;
     Tensor loss;
@@ -113,22 +113,22 @@ class RepOptimizer : public torch::optim::Optimizer {
       const torch::AutoGradMode enable_grad(true);
       loss = closure();
     }
-    for_each_grad([this](const Tensor& weight, const Tensor& grad, Param& param, const Options& options) {
+    for_each_grad([this](const Tensor& weight, const Tensor& grad, Param<Rule>& param, const Options& options) {
       Rule::update(weight, clip_coef_ == 1 ? grad : grad * clip_coef_, param.block, param.state, options);
     });
     clip_coef_ = 1;
     return loss;
   }
 
-  /// torch::nn::utils::clip_grad_norm_ for the CSLA model: the next step() scales gradients by min(1, max_norm / (norm
-  /// + 1e-6)); they themselves are left alone. Returns `norm`, that of all gradients of the CSLA model: a branch's is
-  /// s_i * (dL/dW')|_i, whatever the rule. A NaN norm makes the coefficient NaN, as in torch. Throws
-  /// std::invalid_argument unless max_norm > 0.
+  /// torch::nn::utils::clip_grad_norm_ for the CSLA model. The next step() scales gradients by min(1, max_norm / (norm
+  /// + 1e-6)); the gradients themselves are not changed. Returns `norm`, the norm of all gradients of the CSLA model: a
+  /// branch has the gradient s_i * (dL/dW')|_i under every rule. A NaN norm makes the coefficient NaN, as in torch.
+  /// Throws std::invalid_argument unless max_norm > 0.
   double clip_grad_norm(double max_norm) {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
     const torch::NoGradGuard no_grad;
     std::vector<Tensor> norms{torch::zeros({}, torch::kDouble)};
-    for_each_grad([&](const Tensor&, const Tensor& grad, Param& param, const Options&) {
+    for_each_grad([&](const Tensor&, const Tensor& grad, Param<Rule>& param, const Options&) {
       param.block.for_each_branch(
           [&](const Tensor& s, auto at) { norms.push_back((s * at(grad)).norm(2, torch::kDouble)); });
     });
@@ -138,30 +138,83 @@ class RepOptimizer : public torch::optim::Optimizer {
     return norm;
   }
 
-  /// Writes options, blocks with their scales, and the rule's state, by parameter name; torch::save() calls it. Weights
-  /// and a waiting clip are not part of it.
-  void save(torch::serialize::OutputArchive& archive) const override;
+  /// Writes options, blocks with their scales, and the rule's state, by parameter name. torch::save() calls it. Weights
+  /// and a waiting clip coefficient are not written.
+  void save(torch::serialize::OutputArchive& archive) const override {
+    archive.write("rule", std::string(Rule::name));
+    archive.write("param_groups", std::int64_t(param_groups_.size()));
+    std::size_t index = 0;  // names are values, because an archive's keys must not contain dots
+    for (std::size_t group = 0; group < param_groups_.size(); ++group) {
+      torch::serialize::OutputArchive options(archive.compilation_unit());
+      static_cast<const Options&>(param_groups_[group].options()).serialize(options);
+      archive.write(concat("options", group), options);
+      for (const Tensor& tensor : param_groups_[group].params()) {
+        torch::serialize::OutputArchive saved(archive.compilation_unit());
+        write_param(saved, params_.at(key(tensor)), group);
+        archive.write(concat("param", index++), saved);
+      }
+    }
+    archive.write("params", std::int64_t(index));
+  }
 
-  /// Takes over options, scales and state; torch::load() calls it. Parameters are matched by name; a waiting clip is
-  /// forgotten. Throws std::invalid_argument, and changes nothing, if the rule, the set of names, a parameter's group,
-  /// a shape, a branch, or the size or type of a state differs, or an option or scale is not valid; c10::Error if
-  /// something is missing in the archive.
-  void load(torch::serialize::InputArchive& archive) override;
+  /// Takes over options, scales and state. torch::load() calls it. Parameters are matched by name, and a waiting clip
+  /// coefficient is dropped. Throws std::invalid_argument, and changes nothing, if the rule, the set of names, a
+  /// parameter's group, a shape, a branch, or the size or type of a state differs, or if an option or scale is not
+  /// valid; c10::Error if something is missing in the archive.
+  void load(torch::serialize::InputArchive& archive) override {
+    std::vector<SavedParam> saved = open_params(archive);
+    std::vector<ParamKey> own_keys, saved_keys;
+    for (std::size_t group = 0; group < param_groups_.size(); ++group)
+      for (const Tensor& tensor : param_groups_[group].params())
+        own_keys.push_back({params_.at(key(tensor)).name, group});
+    for (const SavedParam& param : saved) saved_keys.push_back({param.name, param.group});
+    const std::vector<std::size_t> matches = match_params(own_keys, saved_keys);
+
+    std::vector<Options> options;
+    std::map<const void*, Param<Rule>> loaded;
+    for (std::size_t group = 0; group < param_groups_.size(); ++group) {
+      torch::serialize::InputArchive saved_options;
+      archive.read(concat("options", group), saved_options);
+      options.push_back(static_cast<const Options&>(param_groups_[group].options()));
+      options.back().serialize(saved_options);
+      Rule::validate(options.back());
+      for (const Tensor& tensor : param_groups_[group].params()) {
+        torch::serialize::InputArchive& match = saved[matches[loaded.size()]].archive;
+        loaded.emplace(key(tensor), read_param(match, params_.at(key(tensor)), tensor));
+      }
+    }
+
+    clip_coef_ = 1;
+    for (std::size_t group = 0; group < param_groups_.size(); ++group)
+      static_cast<Options&>(param_groups_[group].options()) = options[group];
+    params_ = std::move(loaded);
+  }
 
  private:
-  using Optimizer::add_parameters;  // they would have no names
-
-  struct Param {
-    std::string name;
-    TensorBlock block;
-    typename Rule::State state{};
-  };
+  using Optimizer::add_parameters;  // private, because parameters would come without names
 
   static const void* key(const Tensor& tensor) { return tensor.unsafeGetTensorImpl(); }
 
-  Param load_param(const Tensor& tensor, std::size_t group, torch::serialize::InputArchive& saved) const;
+  /// Opens the archives of all parameters. Throws as load().
+  std::vector<SavedParam> open_params(torch::serialize::InputArchive& archive) const {
+    c10::IValue rule, groups, params;
+    require(archive.try_read("rule", rule) && rule.isString(), "the archive holds no optimizer of repopt::libtorch");
+    require(rule.toStringRef() == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ",
+            rule.toStringRef());
+    archive.read("param_groups", groups);
+    archive.read("params", params);
+    require(groups.toInt() == std::int64_t(param_groups_.size()), "the optimizer has ", param_groups_.size(),
+            " param_groups, the saved state has ", groups.toInt());
+    std::vector<SavedParam> saved;
+    for (std::int64_t index = 0; index < params.toInt(); ++index) {
+      torch::serialize::InputArchive param;
+      archive.read(concat("param", index), param);
+      saved.push_back(open_param(std::move(param)));
+    }
+    return saved;
+  }
 
-  /// visit(weight, grad, param, options of its group) for each parameter that has a gradient.
+  /// Calls visit(weight, grad, param, options of its group) for each parameter that has a gradient.
   void for_each_grad(auto visit) {
     for (torch::optim::OptimizerParamGroup& group : param_groups_)
       for (const Tensor& tensor : group.params())
@@ -169,112 +222,11 @@ class RepOptimizer : public torch::optim::Optimizer {
           visit(tensor, tensor.grad(), params_.at(key(tensor)), static_cast<const Options&>(group.options()));
   }
 
-  std::map<const void*, Param> params_;  ///< by key() of the tensors in param_groups_, which keep those alive
-  double clip_coef_ = 1;                 ///< of the next step()
+  std::map<const void*, Param<Rule>> params_;  ///< by key() of the tensors, which param_groups_ keeps alive
+  double clip_coef_ = 1;                       ///< for the next step()
 };
 
 using RepSgd = RepOptimizer<Sgd>;      ///< SGD with Gradient Re-parameterization
 using RepAdamW = RepOptimizer<AdamW>;  ///< AdamW with Gradient Re-parameterization
-
-template <class Rule>
-void RepOptimizer<Rule>::save(torch::serialize::OutputArchive& archive) const {
-  archive.write("rule", std::string(Rule::name));
-  archive.write("param_groups", std::int64_t(param_groups_.size()));
-  std::size_t index = 0;  // an archive's keys are not made for dots: names are values
-  for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    torch::serialize::OutputArchive options(archive.compilation_unit());
-    static_cast<const Options&>(param_groups_[group].options()).serialize(options);
-    archive.write(concat("options", group), options);
-    for (const Tensor& tensor : param_groups_[group].params()) {
-      const Param& param = params_.at(key(tensor));
-      torch::serialize::OutputArchive saved(archive.compilation_unit()), state(archive.compilation_unit());
-      saved.write("name", param.name);
-      saved.write("group", std::int64_t(group));
-      if (const auto& block = param.block.block()) write_block(saved, *block);
-      param.state.serialize(state);
-      saved.write("state", state);
-      archive.write(concat("param", index++), saved);
-    }
-  }
-  archive.write("params", std::int64_t(index));
-}
-
-template <class Rule>
-auto RepOptimizer<Rule>::load_param(const Tensor& tensor, std::size_t group,
-                                    torch::serialize::InputArchive& saved) const -> Param {
-  const Param& own = params_.at(key(tensor));
-  Param loaded{own.name, own.block};
-  c10::IValue saved_group;
-  saved.read("group", saved_group);
-  require(saved_group.toInt() == std::int64_t(group), "it is in param_group ", group, ", saved in ",
-          saved_group.toInt());
-  if (torch::Tensor shapes; saved.try_read("shapes", shapes) != own.block.block().has_value())
-    require(false, own.block.block() ? "it has a CSLA block, saved is none" : "it has no CSLA block, saved is one");
-  if (const auto& block = own.block.block())
-    loaded.block = {with_saved_scales(*block, read_block(saved)), tensor.options()};
-
-  torch::serialize::InputArchive state;
-  saved.read("state", state);
-  loaded.state.serialize(state);
-  if constexpr (requires { Rule::validate_state(loaded.state); }) Rule::validate_state(loaded.state);
-  Rule::visit_buffers(loaded.state, [&](const char* name, Tensor& buffer) {
-    if (!buffer.defined()) return;
-    require(buffer.sizes() == tensor.sizes(), name, " has sizes ", describe_sizes(tensor.sizes()), ", saved are ",
-            describe_sizes(buffer.sizes()));
-    require(buffer.scalar_type() == tensor.scalar_type(), name, " is of ", torch::toString(tensor.scalar_type()),
-            ", saved is ", torch::toString(buffer.scalar_type()));
-    buffer = buffer.to(tensor.device());
-  });
-  return loaded;
-}
-
-template <class Rule>
-void RepOptimizer<Rule>::load(torch::serialize::InputArchive& archive) {
-  c10::IValue rule, groups, params;
-  require(archive.try_read("rule", rule) && rule.isString(), "the archive holds no optimizer of repopt::libtorch");
-  require(rule.toStringRef() == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ",
-          rule.toStringRef());
-  archive.read("param_groups", groups);
-  archive.read("params", params);
-  require(groups.toInt() == std::int64_t(param_groups_.size()), "the optimizer has ", param_groups_.size(),
-          " param_groups, the saved state has ", groups.toInt());
-
-  std::map<std::string, torch::serialize::InputArchive> by_name;
-  for (std::int64_t index = 0; index < params.toInt(); ++index) {
-    torch::serialize::InputArchive saved;
-    c10::IValue name;
-    archive.read(concat("param", index), saved);
-    saved.read("name", name);
-    const bool is_new = by_name.emplace(name.toStringRef(), std::move(saved)).second;
-    require(is_new, "the saved state holds '", name.toStringRef(), "' twice");
-  }
-
-  std::vector<Options> options;
-  std::map<const void*, Param> loaded;
-  for (std::size_t group = 0; group < param_groups_.size(); ++group) {
-    torch::serialize::InputArchive saved_options;
-    archive.read(concat("options", group), saved_options);
-    options.push_back(static_cast<const Options&>(param_groups_[group].options()));
-    options.back().serialize(saved_options);
-    Rule::validate(options.back());
-    for (const Tensor& tensor : param_groups_[group].params()) {
-      const std::string& name = params_.at(key(tensor)).name;
-      const auto saved = by_name.find(name);
-      require(saved != by_name.end(), "the saved state lacks '", name, "'");
-      try {
-        loaded.emplace(key(tensor), load_param(tensor, group, saved->second));
-      } catch (const std::invalid_argument& error) {
-        require(false, "saved state of '", name, "': ", error.what());
-      }
-      by_name.erase(saved);
-    }
-  }
-  if (!by_name.empty()) require(false, "the optimizer lacks '", by_name.begin()->first, "' of the saved state");
-
-  clip_coef_ = 1;  // a clip that waited was for another state
-  for (std::size_t group = 0; group < param_groups_.size(); ++group)
-    static_cast<Options&>(param_groups_[group].options()) = options[group];
-  params_ = std::move(loaded);
-}
 
 }  // namespace repopt::libtorch
