@@ -1,8 +1,8 @@
-// follow_stock: a network of real branches, which stock torch::optim trains, and the plain network with a RepOptimizer,
-// side by side on the same pictures; measures how far the plain one strays.
+// follow_stock: stock torch::optim trains a network with the real branches, a RepOptimizer trains the plain network on
+// the same pictures, and the result is how far the two differ.
 #pragma once
 
-// The headers of LibTorch come before doctest's, whose CHECK must be the last to be defined.
+// LibTorch's headers must come before doctest's: both define CHECK, and the tests need doctest's.
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -10,18 +10,20 @@
 #include <torch/optim/schedulers/step_lr.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <functional>
-#include <map>
+#include <memory>
 #include <optional>
-#include <span>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "libtorch/net_blocks.hpp"
 #include "repopt/libtorch/initialize.hpp"
 #include "repopt/libtorch/rep_optimizer.hpp"
 #include "support/relative_error.hpp"
@@ -30,7 +32,7 @@ namespace repopt::libtorch::testing {
 
 namespace nn = torch::nn;
 
-/// What networks are trained on: the CPU, or what REPOPT_LIBTORCH_DEVICE says, e.g. cuda.
+/// The device that networks are trained on: the CPU unless REPOPT_LIBTORCH_DEVICE names another one, such as cuda.
 inline torch::Device test_device() {
   const char* const name = std::getenv("REPOPT_LIBTORCH_DEVICE");
   return name ? torch::Device(name) : torch::Device(torch::kCPU);
@@ -49,7 +51,7 @@ inline nn::Conv2d make_conv(const ConvShape& shape) {
           .bias(false));
 }
 
-/// y = sum_i s_i * conv_i(x): every branch a module of its own, its scale a constant.
+/// y = sum_i s_i * conv_i(x). Each branch is a module of its own, and its scale is a constant.
 struct CslaConv : nn::Module {
   std::vector<nn::Conv2d> convs;
   std::vector<Tensor> scales;
@@ -68,9 +70,9 @@ struct CslaConv : nn::Module {
   }
 };
 
-/// One layer for each block, each followed by batch norm and ReLU; then the mean over the picture and a classifier. The
-/// layers are named as the blocks. `csla`: they are CSLA blocks; else plain convolutions, or a Linear, at the end, for
-/// a 2-D kernel.
+/// One layer for each block, followed by batch norm and ReLU; at the end the mean over the picture and a classifier.
+/// Layers have the names of the blocks. If `csla`, each layer is a CSLA block. Otherwise it is a plain convolution, or
+/// a Linear if the kernel is 1x1.
 struct Net : nn::Module {
   std::vector<std::function<Tensor(Tensor)>> layers;
   std::vector<nn::BatchNorm2d> norms;
@@ -105,8 +107,8 @@ struct Net : nn::Module {
   }
 };
 
-/// A net's trained parameters in two groups: with options.weight_decay the weights of more than one dimension, without
-/// it the rest. The second half of the module's parameters comes first, if `reversed`.
+/// A net's parameters in two groups: those of more than one dimension with `options`, the others without weight decay.
+/// If `reversed`, each group is in the reverse order.
 template <class Optimizer, class Options>
 std::vector<typename Optimizer::ParamGroup> rep_groups(const Net& net, const Options& options, bool reversed = false) {
   std::vector<typename Optimizer::ParamGroup> groups{{.options = options},
@@ -117,6 +119,7 @@ std::vector<typename Optimizer::ParamGroup> rep_groups(const Net& net, const Opt
   return groups;
 }
 
+/// The same groups for an optimizer of torch::optim.
 template <class Options>
 std::vector<torch::optim::OptimizerParamGroup> stock_groups(const Net& net, const Options& options) {
   std::vector<Tensor> decayed, others;
@@ -133,15 +136,16 @@ inline std::vector<double> numbers(const Tensor& tensor) {
 }
 
 struct Training {
-  bool channels_last = false;
-  double max_norm = 0;                        ///< of clip_grad_norm; 0: no clipping
-  bool step_lr = false;                       ///< lr * 0.8 every 10 steps, by torch's scheduler
-  std::optional<std::size_t> reload_after{};  ///< save, and go on with a new optimizer, other scales and order
-  std::optional<CslaBlocks> optimized_as{};   ///< a mutation: the optimizer gets these blocks instead of the true ones
+  bool channels_last = false;                 ///< for kernels and pictures
+  double max_norm = 0;                        ///< for clip_grad_norm; 0 means no clipping
+  bool step_lr = false;                       ///< LibTorch's scheduler multiplies lr by 0.8 every 10 steps
+  std::optional<std::size_t> reload_after{};  ///< after this step, load the state into a new, different optimizer
+  std::optional<CslaBlocks> optimized_as{};   ///< blocks for the optimizer that differ from the network's
   torch::ScalarType dtype = torch::kDouble;
 };
 
-/// The largest relative error of the nets' outputs, of the clipped norm and, at the end, of the kernels, in 50 steps.
+/// Trains both networks for 50 steps. Returns the largest relative difference between their outputs, their gradient
+/// norms and, at the end, their kernels.
 template <class RepOptimizer, class Stock, class Options>
 double follow_stock(const CslaBlocks& blocks, const Options& options, const Training& training = {}) {
   torch::manual_seed(2205);
@@ -198,12 +202,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
     if (training.reload_after == step) {
       std::stringstream file;
       torch::save(*optimizer, file);
-      CslaBlocks other_scales;
-      for (const auto& [name, block] : blocks) {
-        auto branches = block.branches();
-        for (auto& branch : branches) branch.scale.assign(branch.scale.size(), 0.5);
-        other_scales.emplace(name, CslaBlock<double>(block.target(), branches));
-      }
+      const CslaBlocks other_scales = with_scales(blocks, [](double) { return 0.5; });
       const auto groups = rep_groups<RepOptimizer>(target, Options(0.5).weight_decay(0.5), true);
       optimizer = std::make_unique<RepOptimizer>(groups, other_scales, Options(0.5));
       torch::load(*optimizer, file);

@@ -1,23 +1,17 @@
-// LibTorch first, as it must be: see there.
+// LibTorch before doctest: follow_stock.hpp says why.
 #include "libtorch/follow_stock.hpp"
 
 #include <doctest/doctest.h>
+
 #include <torch/nn/init.h>
 
-#include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <sstream>
 #include <stdexcept>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "repopt/core/embedding.hpp"
+#include "libtorch/net_blocks.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
-#include "support/block_kinds.hpp"
-#include "support/random.hpp"
 
 using namespace repopt;
 using namespace repopt::testing;
@@ -29,40 +23,6 @@ using torch::optim::SGDOptions;
 
 namespace {
 
-/// RepVGG's block without and with identity, a grouped one of stride 2 with an asymmetric branch, and a fully connected
-/// one with a residual. Scales are of mixed sign, one in ten is 0.
-CslaBlocks net_blocks() {
-  Random random(7);
-  const ConvShape first = square(3, 6, 3), second = square(6, 6, 3), linear = ConvShape::linear(6, 6);
-  ConvShape grouped = strided(square(6, 6, 3, 1, 2), {2, 2});
-  const std::vector<std::pair<std::string, std::vector<ConvShape>>> shapes{
-      {"conv0.weight", {first, first, square(3, 6, 1)}},
-      {"conv1.weight", {second, second, square(6, 6, 1), ConvShape::depthwise_1x1(6)}},
-      {"conv2.weight", {grouped, grouped, with_kernel(grouped, {1, 3}), ConvShape::depthwise_1x1(6, {2, 2})}},
-      {"mix.weight", {linear, linear, ConvShape::depthwise_1x1(6)}},
-  };
-  CslaBlocks blocks;
-  for (const auto& [name, target_and_branches] : shapes) {
-    std::vector<Branch<double>> branches;
-    for (std::size_t i = 1; i < target_and_branches.size(); ++i)
-      branches.emplace_back(target_and_branches[i], random_scale<double>(random, 6));
-    blocks.emplace(name, CslaBlock<double>(target_and_branches[0], branches));
-  }
-  return blocks;
-}
-
-/// The blocks with other scales, to be wrong with: the optimizer's multiplier of the true scale s becomes that of f(s).
-CslaBlocks with_scales(const CslaBlocks& blocks, auto f) {
-  CslaBlocks changed;
-  for (const auto& [name, block] : blocks) {
-    auto branches = block.branches();
-    for (auto& branch : branches)
-      for (double& s : branch.scale) s = f(s);
-    changed.emplace(name, CslaBlock<double>(block.target(), branches));
-  }
-  return changed;
-}
-
 double follow_sgd(const SGDOptions& options, const Training& training = {}) {
   return follow_stock<libtorch::RepSgd, torch::optim::SGD>(net_blocks(), options, training);
 }
@@ -71,7 +31,7 @@ double follow_adamw(const AdamWOptions& options, const Training& training = {}) 
   return follow_stock<libtorch::RepAdamW, torch::optim::AdamW>(net_blocks(), options, training);
 }
 
-/// AdamW given the gradient times GradMult.
+/// A wrong rule: AdamW, given GradMult * grad instead of grad.
 struct AdamWOnMultipliedGrad : libtorch::AdamW {
   static void update(const Tensor& weight, const Tensor& grad, const libtorch::TensorBlock& block, State& state,
                      const Options& options) {
@@ -81,32 +41,7 @@ struct AdamWOnMultipliedGrad : libtorch::AdamW {
   }
 };
 
-const SGDOptions sgd = SGDOptions(0.02).momentum(0.9).weight_decay(1e-2).nesterov(true);
-const AdamWOptions adamw = AdamWOptions(2e-3).weight_decay(0.05);
-
 }  // namespace
-
-TEST_CASE("A branch's view of a kernel is where embed() places its weights, whatever the strides") {
-  for (const auto& kind : block_kinds()) {
-    CAPTURE(kind.name);
-    const ConvShape& target = kind.target;
-    const auto size = std::int64_t(target.size());
-    const std::array<std::int64_t, 4> sizes{std::int64_t(target.out_channels), std::int64_t(target.in_per_group()),
-                                            std::int64_t(target.kernel_size[0]), std::int64_t(target.kernel_size[1])};
-    const Tensor places = torch::arange(size).view(sizes);
-    Tensor sparse = torch::empty({2 * size + 1}, torch::kLong).slice(0, 1, 2 * size + 1, 2).view(sizes);
-    sparse.copy_(places);
-    std::vector<Tensor> kernels{places, places.contiguous(torch::MemoryFormat::ChannelsLast), sparse};
-    if (target.taps() == 1) kernels.push_back(places.view({sizes[0], sizes[1]}));
-    for (const Tensor& kernel : kernels)
-      for (const ConvShape& branch : kind.branches) {
-        std::vector<double> expected(branch.size());
-        embed(branch, target,
-              [&](std::size_t, std::size_t place, std::size_t index) { expected[index] = double(place); });
-        CHECK(numbers(libtorch::view_of_branch(kernel, branch, target)) == expected);
-      }
-  }
-}
 
 TEST_CASE("RepSgd follows the branches that stock SGD trains for 50 steps") {
   const std::vector<SGDOptions> all_options{SGDOptions(0.05), SGDOptions(0.02).momentum(0.9),
@@ -219,31 +154,7 @@ TEST_CASE("A step stays on the parameters' device, as torch's meta device, which
   }
 }
 
-TEST_CASE("initialize() draws as torch's layers do, with 1 for an identity, and changes nothing else") {
-  const CslaBlocks blocks = net_blocks();
-  Net net(blocks, false);
-  const Tensor head = net.head->weight.detach().clone();
-  torch::manual_seed(3);
-  libtorch::initialize(net, blocks);
-  torch::manual_seed(3);
-  libtorch::BranchWeights drawn;
-  for (const auto& [name, block] : blocks) drawn[name] = libtorch::draw_branch_weights(block, torch::kFloat);
-  Net expected(blocks, false);
-  libtorch::initialize(expected, blocks, drawn);
-  for (const auto& [name, block] : blocks) CHECK(net.named_parameters()[name].equal(expected.named_parameters()[name]));
-  CHECK(net.head->weight.equal(head));
-
-  const CslaBlock<double> residual(ConvShape::linear(6, 6),
-                                   {Branch<double>::identity(6), {ConvShape::depthwise_1x1(6), 1}});
-  const std::vector<Tensor> residual_weights = libtorch::draw_branch_weights(residual, torch::kFloat);
-  CHECK(residual_weights[0].eq(1).all().item<bool>());
-  CHECK(residual_weights[1].ne(1).all().item<bool>());  // not an identity by its numbers
-  const Tensor kernel = libtorch::draw_branch_weights(blocks.at("conv1.weight"), torch::kFloat)[0];
-  CHECK(kernel.abs().max().item<double>() <= 1 / std::sqrt(54.0));
-  CHECK(kernel.abs().max().item<double>() > 0.9 / std::sqrt(54.0));
-}
-
-TEST_CASE("What does not fit is refused by name, before anything changes") {
+TEST_CASE("Parameters, blocks and options that do not fit are refused by name, before anything changes") {
   const CslaBlocks blocks = net_blocks();
   Net net(blocks, false);
   const auto refused = [](const char* message, auto call) {
@@ -251,18 +162,14 @@ TEST_CASE("What does not fit is refused by name, before anything changes") {
   };
   CslaBlocks unknown{{"conv9.weight", blocks.at("conv0.weight")}}, wrong{{"conv1.weight", blocks.at("conv0.weight")}};
   refused("there is a block for 'conv9.weight', but no such parameter", [&] { libtorch::RepSgd(net, unknown, sgd); });
-  refused("there is a block for 'conv9.weight', but no such parameter", [&] { libtorch::initialize(net, unknown); });
-  const char* const sizes =
+  refused(
       "'conv1.weight' has sizes (6, 6, 3, 3), the block's target is [conv 3->6, kernel 3x3, padding 1x1, stride 1x1, "
-      "dilation 1x1, groups 1, oihw]";
-  refused(sizes, [&] { libtorch::RepSgd(net, wrong, sgd); });
-  refused(sizes, [&] { libtorch::initialize(net, wrong); });
+      "dilation 1x1, groups 1, oihw]",
+      [&] { libtorch::RepSgd(net, wrong, sgd); });
   refused("momentum must be in [0, 1), it is 1", [&] { libtorch::RepSgd(net, blocks, SGDOptions(0.1).momentum(1)); });
   refused("betas must be in [0, 1), one is 1", [&] {
     libtorch::RepAdamW(net, blocks, AdamWOptions().betas({0.9, 1.0}));
   });
-  refused("the block of 'conv0.weight' has 2 branches, 0 weights were given",
-          [&] { libtorch::initialize(net, blocks, {}); });
 
   libtorch::RepSgd optimizer(net, blocks, sgd);
   libtorch::NamedParams again, renamed;
@@ -273,43 +180,6 @@ TEST_CASE("What does not fit is refused by name, before anything changes") {
           [&] { optimizer.add_param_group({.params = renamed}); });
   refused("max_norm must be > 0, it is 0", [&] { optimizer.clip_grad_norm(0); });
   CHECK(optimizer.param_groups().size() == 1);
-}
-
-TEST_CASE("A saved state of something else is refused by name, and the optimizer stays as it was") {
-  const CslaBlocks blocks = net_blocks(), ones = with_scales(blocks, [](double) { return 1.0; });
-  CslaBlocks fewer = blocks, other_branches = blocks;
-  fewer.erase("conv1.weight");
-  other_branches.at("mix.weight") = CslaBlock<double>::plain(ConvShape::linear(6, 6));
-  Net net(blocks, false), wide(blocks, false);
-  wide.to(torch::kDouble);
-  wide.forward(torch::randn({2, 3, 7, 6}, torch::kDouble)).sum().backward();
-  net.forward(torch::randn({2, 3, 7, 6})).sum().backward();
-  libtorch::RepSgd optimizer(net, ones, SGDOptions(0.5));
-  const auto refused = [&](const char* message, auto saved) {
-    saved.step();
-    std::stringstream file;
-    torch::save(saved, file);
-    CHECK_THROWS_WITH_AS(torch::load(optimizer, file), message, std::invalid_argument);
-    CHECK(static_cast<SGDOptions&>(optimizer.param_groups()[0].options()).lr() == 0.5);
-    for (const auto& [name, block] : optimizer.csla_blocks()) CHECK((block.branches() == ones.at(name).branches()));
-  };
-  refused("the archive holds no optimizer of repopt::libtorch", torch::optim::SGD(net.parameters(), sgd));
-  refused("the optimizer's rule is sgd, the saved one is adamw", libtorch::RepAdamW(net, blocks, adamw));
-  refused("the optimizer has 1 param_groups, the saved state has 2",
-          libtorch::RepSgd(rep_groups<libtorch::RepSgd>(net, sgd), blocks, sgd));
-  refused("'conv1.weight' has a CSLA block, the saved state has none", libtorch::RepSgd(net, fewer, sgd));
-  refused("'mix.weight' has 2 branches, the saved state has 1", libtorch::RepSgd(net, other_branches, sgd));
-  refused("momentum_buffer of 'conv0.weight' holds Float, saved is Double", libtorch::RepSgd(wide, blocks, sgd));
-
-  std::stringstream file;
-  torch::save(libtorch::RepSgd(net, blocks, sgd), file);
-  std::stringstream torn(file.str().substr(0, file.str().size() / 2));
-  CHECK_THROWS_AS(torch::load(optimizer, torn), c10::Error);
-  for (const auto& [name, block] : optimizer.csla_blocks()) CHECK((block.branches() == ones.at(name).branches()));
-
-  libtorch::NamedParams renamed = net.named_parameters();
-  renamed.insert("more", torch::zeros({4}));
-  refused("the optimizer lacks 'more' of the saved state", libtorch::RepSgd({{.params = renamed}}, blocks, sgd));
 }
 
 TEST_CASE("After `using namespace repopt`, torch:: is LibTorch, libtorch:: the bridge, and both RepSgd agree") {
