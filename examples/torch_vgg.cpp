@@ -1,9 +1,10 @@
-// A LibTorch module with a RepOptimizer: one small VGG is trained twice, by torch::optim::SGD and by
-// repopt::libtorch::RepSgd with RepVGG's block as the prior of each kernel.
+// Trains one small VGG twice: with torch::optim::SGD, and with repopt::libtorch::RepSgd, which trains each kernel as
+// RepVGG's block.
 //
-//     torch_vgg [DIR]    DIR: a folder with CIFAR-10's or CIFAR-100's binary files; without it, generated pictures
+//     torch_vgg [DIR]
 //
-// On a GPU, if LibTorch finds one.
+// DIR is a folder with the binary files of CIFAR-10 or CIFAR-100. Without it, the program generates its pictures. It
+// uses a GPU if LibTorch finds one.
 #include <torch/cuda.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -24,10 +26,13 @@
 #include "repopt/libtorch/initialize.hpp"
 #include "repopt/libtorch/rep_optimizer.hpp"
 
+using namespace repopt;
+
 constexpr int stages = 3, blocks_in_stage = 4, epochs = 3;
 constexpr std::int64_t widths[stages] = {16, 32, 64}, batch = 50;
 
-/// Stages of 3x3 convolutions, each followed by batch norm and ReLU; the first of a stage has stride 2.
+/// Stages of 3x3 convolutions. Each convolution is followed by batch norm and ReLU, and the first one of a stage has
+/// stride 2.
 struct Vgg : torch::nn::Module {
   std::vector<torch::nn::Conv2d> convs;
   std::vector<torch::nn::BatchNorm2d> norms;
@@ -53,11 +58,11 @@ struct Vgg : torch::nn::Module {
   }
 };
 
-/// RepVGG's block for each kernel: s * conv3x3 + s * conv1x1 and, where shapes allow, a trainable scale of x. s is 1 in
-/// a stage's first block, sqrt(2 / i) in its i-th.
-repopt::libtorch::CslaBlocks repvgg_prior() {
-  using repopt::Branch, repopt::ConvShape;
-  repopt::libtorch::CslaBlocks blocks;
+/// RepVGG's block for each kernel: s * conv3x3(x) + s * conv1x1(x), plus an identity with a trainable factor for each
+/// channel if input and output have the same shape. The i-th block of a stage, counted from 0, has s = sqrt(2 / i); the
+/// first one has s = 1.
+libtorch::CslaBlocks repvgg_blocks() {
+  libtorch::CslaBlocks blocks;
   std::size_t in = 3;
   for (int stage = 0; stage < stages; ++stage)
     for (int i = 0; i < blocks_in_stage; ++i) {
@@ -70,16 +75,17 @@ repopt::libtorch::CslaBlocks repvgg_prior() {
       std::vector<Branch<double>> branches{{conv3x3, s}, {conv1x1, s}};
       if (in == out && stride == 1) branches.push_back(Branch<double>::identity(out));
       blocks.emplace("stage" + std::to_string(stage) + "_" + std::to_string(i) + "_conv.weight",
-                     repopt::CslaBlock<double>(conv3x3, branches));
+                     CslaBlock<double>(conv3x3, branches));
       in = out;
     }
   return blocks;
 }
 
+/// Pictures with their labels as tensors on `device`; at most the first `limit` of a data set.
 struct Pictures {
   torch::Tensor x, labels;
 
-  Pictures(repopt::io::ImageDataset data, std::int64_t limit, torch::Device device) {
+  Pictures(io::ImageDataset data, std::int64_t limit, torch::Device device) {
     const std::int64_t count = std::min(limit, std::int64_t(data.size()));
     x = torch::from_blob(data.pixels.data(), {count, 3, 32, 32}, torch::kByte).to(torch::kFloat).div(64).sub(2);
     labels = torch::from_blob(data.labels.data(), {count}, torch::kByte).to(torch::kLong);
@@ -88,6 +94,7 @@ struct Pictures {
   }
 };
 
+/// Trains for some epochs, and prints loss and accuracy after each of them.
 void train(Vgg& model, torch::optim::Optimizer& optimizer, const Pictures& train, const Pictures& test) {
   torch::optim::StepLR schedule(optimizer, 1, 0.4);
   for (int epoch = 0; epoch < epochs; ++epoch, schedule.step()) {
@@ -114,8 +121,8 @@ void train(Vgg& model, torch::optim::Optimizer& optimizer, const Pictures& train
 int main(int count, char** arguments) try {
   const bool real = count > 1;
   using repopt_cifar::synthetic_pictures;
-  const auto train_set = real ? repopt::io::load_cifar_train(arguments[1]) : synthetic_pictures(1000, 1);
-  const auto test_set = real ? repopt::io::load_cifar_test(arguments[1]) : synthetic_pictures(500, 2);
+  const auto train_set = real ? io::load_cifar_train(arguments[1]) : synthetic_pictures(1000, 1);
+  const auto test_set = real ? io::load_cifar_test(arguments[1]) : synthetic_pictures(500, 2);
   const torch::Device device(torch::cuda::is_available() ? torch::kCUDA : torch::kCPU);
   const Pictures train_pictures(train_set, 5000, device), test_pictures(test_set, 1000, device);
   const auto options = torch::optim::SGDOptions(0.05).momentum(0.9).nesterov(true).weight_decay(5e-4);
@@ -131,9 +138,9 @@ int main(int count, char** arguments) try {
   torch::manual_seed(0);
   Vgg rep(classes);
   rep.to(device);
-  const repopt::libtorch::CslaBlocks blocks = repvgg_prior();
-  repopt::libtorch::initialize(rep, blocks);               // Rule of Initialization
-  repopt::libtorch::RepSgd rep_sgd(rep, blocks, options);  // Rule of Iteration
+  const libtorch::CslaBlocks blocks = repvgg_blocks();
+  libtorch::initialize(rep, blocks);               // Rule of Initialization
+  libtorch::RepSgd rep_sgd(rep, blocks, options);  // Rule of Iteration
   std::puts("repopt::libtorch::RepSgd");
   train(rep, rep_sgd, train_pictures, test_pictures);
 } catch (const std::exception& error) {

@@ -69,7 +69,7 @@ struct LinearModel {
 
 }  // namespace
 
-TEST_CASE("An archive that is written key by key is loaded, so old archives are, too") {
+TEST_CASE("An archive that the test writes key by key is loaded: the keys are the format") {
   LinearModel model;
   libtorch::RepSgd optimizer(*model.layer, model.blocks, SGDOptions(9));
   std::istringstream file(LinearState().write());
@@ -125,7 +125,7 @@ TEST_CASE("An archive whose parts contradict each other or the optimizer is refu
   });
 }
 
-TEST_CASE("A saved state of something else is refused by name, and the optimizer stays as it was") {
+TEST_CASE("The saved state of another optimizer is refused by name, and the optimizer stays unchanged") {
   const CslaBlocks blocks = net_blocks(), ones = with_scales(blocks, [](double) { return 1.0; });
   CslaBlocks fewer = blocks, other_branches = blocks;
   fewer.erase("conv1.weight");

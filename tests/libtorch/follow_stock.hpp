@@ -3,6 +3,7 @@
 #pragma once
 
 // LibTorch's headers must come before doctest's: both define CHECK, and the tests need doctest's.
+#include <torch/nn/init.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>

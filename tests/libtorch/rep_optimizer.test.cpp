@@ -3,8 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include <torch/nn/init.h>
-
 #include <cmath>
 #include <cstddef>
 #include <stdexcept>
@@ -65,37 +63,37 @@ TEST_CASE("RepAdamW follows the branches that stock AdamW trains for 50 steps") 
     }
 }
 
-TEST_CASE("Clipping by the norm of all branches' gradients keeps the equality, for both rules") {
+TEST_CASE("Both rules follow the branches when gradients are clipped by the norm of all branches' gradients") {
   CHECK(follow_sgd(sgd, {.max_norm = 0.5}) < 1e-12);
   CHECK(follow_adamw(adamw, {.max_norm = 0.5}) < 1e-12);
 }
 
-TEST_CASE("Learning rates that torch's scheduler sets count from the next step on") {
+TEST_CASE("A learning rate that torch's scheduler sets takes effect in the next step") {
   CHECK(follow_sgd(sgd, {.step_lr = true}) < 1e-12);
   CHECK(follow_adamw(adamw, {.step_lr = true}) < 1e-12);
 }
 
-TEST_CASE("A new optimizer that loads the saved one goes on as it, in another order of parameters") {
+TEST_CASE("A new optimizer that loads the saved state continues the training, with its parameters in another order") {
   CHECK(follow_sgd(sgd, {.reload_after = 20}) < 1e-12);
   CHECK(follow_adamw(AdamWOptions(adamw).amsgrad(true), {.channels_last = true, .reload_after = 20}) < 1e-12);
 }
 
-TEST_CASE("In float the equality is one of rounding") {
+TEST_CASE("In float both networks agree up to rounding") {
   CHECK(follow_sgd(sgd, {.dtype = torch::kFloat}) < 1e-4);
   CHECK(follow_adamw(adamw, {.dtype = torch::kFloat}) < 1e-4);
 }
 
-TEST_CASE("Wrong multipliers miss") {
+TEST_CASE("Wrong multipliers do not follow the branches") {
   const auto with = [](auto f) { return Training{.optimized_as = with_scales(net_blocks(), f)}; };
   const Training without_blocks{.optimized_as = CslaBlocks{}};
-  CHECK(follow_sgd(sgd, with([](double s) { return std::sqrt(std::abs(s)); })) > 1e-4);  // s for s^2
+  CHECK(follow_sgd(sgd, with([](double s) { return std::sqrt(std::abs(s)); })) > 1e-4);  // s in the place of s^2
   CHECK(follow_sgd(sgd, without_blocks) > 1e-4);
-  CHECK(follow_adamw(adamw, with([](double s) { return s * s; })) > 1e-4);  // s^2 for |s|
+  CHECK(follow_adamw(adamw, with([](double s) { return s * s; })) > 1e-4);  // s^2 in the place of |s|
   CHECK(follow_adamw(adamw, without_blocks) > 1e-4);
   CHECK(follow_stock<libtorch::RepOptimizer<AdamWOnMultipliedGrad>, torch::optim::AdamW>(net_blocks(), adamw) > 1e-4);
 }
 
-TEST_CASE("A step leaves gradients alone, calls the closure with gradients on, and skips what has no gradient") {
+TEST_CASE("A step leaves gradients alone, calls the closure with gradients enabled, and skips parameters without one") {
   Net net(net_blocks(), false);
   libtorch::RepSgd optimizer(net, net_blocks(), sgd);
   const auto params = net.named_parameters();
@@ -138,7 +136,7 @@ TEST_CASE("A group that is added later has its own options and blocks, or the de
   CHECK(!kernels.params["mix.weight"].equal(kernel));
 }
 
-TEST_CASE("A step stays on the parameters' device, as torch's meta device, which mixes with no other, shows") {
+TEST_CASE("A step stays on the parameters' device: it runs on torch's meta device, which mixes with no other") {
   const CslaBlocks blocks = net_blocks();
   libtorch::NamedParams params;
   for (const auto& param : Net(blocks, false).named_parameters()) {
@@ -176,7 +174,7 @@ TEST_CASE("Parameters, blocks and options that do not fit are refused by name, b
   again.insert("head.bias", torch::zeros({4}));
   renamed.insert("bias", net.head->bias);
   refused("there is already a parameter 'head.bias'", [&] { optimizer.add_param_group({.params = again}); });
-  refused("the parameter 'bias' is there already, under another name",
+  refused("the parameter 'bias' is already there, under another name",
           [&] { optimizer.add_param_group({.params = renamed}); });
   refused("max_norm must be > 0, it is 0", [&] { optimizer.clip_grad_norm(0); });
   CHECK(optimizer.param_groups().size() == 1);

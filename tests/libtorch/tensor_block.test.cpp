@@ -16,7 +16,7 @@ using namespace repopt::testing;
 using namespace repopt::libtorch::testing;
 using torch::Tensor;
 
-TEST_CASE("A branch's view of a kernel is where embed() places its weights, whatever the strides") {
+TEST_CASE("A branch's view of a kernel holds the elements that embed() places its weights in, for any strides") {
   for (const auto& kind : block_kinds()) {
     CAPTURE(kind.name);
     const ConvShape& target = kind.target;

@@ -1,4 +1,4 @@
-// Rule of Initialization for a LibTorch module: kernels start as their CSLA blocks' equivalent kernels.
+// Rule of Initialization for a LibTorch module: each kernel starts as the equivalent kernel of its CSLA block.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -17,12 +17,13 @@
 
 namespace repopt::libtorch {
 
-/// The weights of each block's branches, by the name of the kernel, in the order of CslaBlock::branches(). Each is
-/// (out_channels, in_channels / groups, kh, kw); axes of 1 may be missing, so that (channels) does for an identity.
+/// The weights of each block's branches, in the order of CslaBlock::branches(). The key is the kernel's name. Each
+/// weight is (out_channels, in_channels / groups, kh, kw); axes of size 1 may be missing, so an identity's weight may
+/// be (channels).
 using BranchWeights = std::map<std::string, std::vector<Tensor>>;
 
-/// Weights that branches start with: what torch::nn::Conv2d and Linear draw, uniform in +-1 / sqrt(fan_in), from
-/// torch's generator; 1 for Branch::identity(). On the device and in the precision of `options`.
+/// Draws initial weights for the branches as torch::nn::Conv2d and Linear do, uniform in +-1 / sqrt(fan_in), from
+/// LibTorch's generator. The weights of Branch::identity() are 1. `options` give device and precision.
 inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, const torch::TensorOptions& options) {
   std::vector<Tensor> weights;
   for (const Branch<double>& branch : block.branches()) {
@@ -34,10 +35,26 @@ inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, c
   return weights;
 }
 
-/// Rule of Initialization: sets each kernel that has a block to sum_i embed_i(s_i * W_i), in place, on its device.
-/// Other parameters are left alone. To start from pretrained weights, do not call it. Throws std::invalid_argument, and
-/// changes nothing, if a block names no parameter or is for another shape, a block has no branch weights or branch
-/// weights have no block, or a number of weights is wrong.
+namespace detail {
+
+/// Throws std::invalid_argument unless there is one weight of the right size for each branch.
+inline void require_branch_weights(const std::string& name, const CslaBlock<double>& block,
+                                   const std::vector<Tensor>& weights) {
+  require(weights.size() == block.branches().size(), "the block of '", name, "' has ", block.branches().size(),
+          " branches, ", weights.size(), " weights were given");
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const ConvShape& shape = block.branches()[i].shape;
+    require(std::size_t(weights[i].numel()) == shape.size(), "weight ", i, " of '", name, "' has ", weights[i].numel(),
+            " elements, branch [", describe(shape), "] has ", shape.size());
+  }
+}
+
+}  // namespace detail
+
+/// Rule of Initialization: sets each kernel that has a block to sum_i embed_i(s_i * W_i), in place. Other parameters
+/// keep their values. To start from pretrained weights, do not call it. Throws std::invalid_argument, and changes
+/// nothing, if a block names no parameter or does not fit its parameter, if a block has no branch weights or branch
+/// weights have no block, or if the number of weights or the size of one is wrong.
 inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, const BranchWeights& branch_weights) {
   const torch::NoGradGuard no_grad;
   auto params = module.named_parameters();
@@ -47,14 +64,9 @@ inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, cons
     const Tensor* const kernel = params.find(name);
     require(kernel, "there is a block for '", name, "', but no such parameter");
     require_kernel(name, *kernel, block.target());
-    const auto found = branch_weights.find(name);
-    const std::size_t count = found == branch_weights.end() ? 0 : found->second.size();
-    require(count == block.branches().size(), "the block of '", name, "' has ", block.branches().size(), " branches, ",
-            count, " weights were given");
-    for (std::size_t i = 0; i < count; ++i)
-      require(std::size_t(found->second[i].numel()) == block.branches()[i].shape.size(), "weight ", i, " of '", name,
-              "' has ", found->second[i].numel(), " elements, branch [", describe(block.branches()[i].shape), "] has ",
-              block.branches()[i].shape.size());
+    const auto weights = branch_weights.find(name);
+    detail::require_branch_weights(name, block,
+                                   weights == branch_weights.end() ? std::vector<Tensor>() : weights->second);
   }
   for (const auto& [name, block] : blocks) {
     const Tensor& kernel = params[name];
@@ -68,7 +80,7 @@ inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, cons
   }
 }
 
-/// The same with weights that draw_branch_weights() draws, in the order of the module's parameters.
+/// The same with weights from draw_branch_weights(). They are drawn in the order of the module's parameters.
 inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks) {
   BranchWeights branch_weights;
   for (const auto& param : module.named_parameters())

@@ -88,7 +88,7 @@ class RepOptimizer : public torch::optim::Optimizer {
       Param<Rule> param{
           name, block == blocks.end() ? TensorBlock(tensor.options()) : TensorBlock(block->second, tensor.options())};
       require(!params_.contains(key(tensor)) && added.emplace(key(tensor), std::move(param)).second, "the parameter '",
-              name, "' is there already, under another name");
+              name, "' is already there, under another name");
     }
     for (const auto& [name, block] : blocks)
       require(group.params.contains(name), "there is a block for '", name, "', but no such parameter");

@@ -1,4 +1,4 @@
-// Sgd: torch::optim::SGD for a kernel that stands for a CSLA block.
+// Sgd: torch::optim::SGD for kernels that stand for CSLA blocks.
 #pragma once
 
 #include <torch/optim/sgd.h>
@@ -11,9 +11,9 @@
 
 namespace repopt::libtorch {
 
-/// torch::optim::SGD on GradMult * grad, as repopt::Sgd says, in tensor operations; options and state are torch's.
+/// torch::optim::SGD on GradMult * grad: the rule of repopt::Sgd in tensor operations.
 struct Sgd {
-  /// LibTorch's own.
+  /// LibTorch's own types.
   /// @{
   using Options = torch::optim::SGDOptions;
   using State = torch::optim::SGDParamState;
@@ -21,7 +21,7 @@ struct Sgd {
 
   static constexpr std::string_view name = repopt::Sgd::name;  ///< in archives
 
-  /// Throws as repopt::Sgd::validate().
+  /// Throws std::invalid_argument for options that repopt::Sgd::validate() refuses.
   static void validate(const Options& options) {
     repopt::Sgd::validate({.lr = options.lr(),
                            .momentum = options.momentum(),
@@ -30,7 +30,8 @@ struct Sgd {
                            .nesterov = options.nesterov()});
   }
 
-  /// One step on `weight` by `grad`, dL/dweight, which is only read.
+  /// Takes one step: changes `weight`, which stands for `block`, and `state`. `grad` is dL/dweight, has the sizes of
+  /// `weight`, and is not changed.
   static void update(Tensor weight, const Tensor& grad, const TensorBlock& block, State& state,
                      const Options& options) {
     Tensor d = torch::zeros_like(grad);
@@ -47,7 +48,7 @@ struct Sgd {
     weight.add_(d, -options.lr());
   }
 
-  /// visit(name, tensor&) for each tensor of the state, defined or not.
+  /// Calls visit(name, tensor) with a reference to each tensor of the state; a tensor may be undefined.
   static void visit_buffers(State& state, auto visit) { visit("momentum_buffer", state.momentum_buffer()); }
 };
 

@@ -1,5 +1,5 @@
-// TensorBlock: a CSLA block on tensors. Where a branch lies in a kernel is a view, so that a rule is tensor operations
-// and runs on whatever device the kernel is on.
+// TensorBlock: a CSLA block for tensors. It shows each branch's part of a kernel as a view of that kernel, so that a
+// rule consists of tensor operations and runs on any device.
 #pragma once
 
 #include <torch/types.h>
@@ -21,13 +21,13 @@ namespace repopt::libtorch {
 
 using torch::Tensor;
 
-/// The CSLA blocks of a module's kernels, by parameter name as in Module::named_parameters(). Kernels and branches'
-/// weights are tensors (out_channels, in_channels / groups, kh, kw) with strides of their own, contiguous,
-/// channels_last or any others: the layouts in the blocks' shapes do not matter here. A last axis of 1 may be missing:
-/// the weight (out_features, in_features) of a Linear is the kernel of ConvShape::linear().
+/// The CSLA blocks of a module's kernels. The key is the parameter's name in Module::named_parameters(). Kernels and
+/// the weights of branches are tensors (out_channels, in_channels / groups, kh, kw). Their strides may be any:
+/// contiguous, channels_last or others. So the layout in a block's shapes has no meaning here. A last axis of size 1
+/// may be missing: the weight (out_features, in_features) of a Linear is a kernel of ConvShape::linear().
 using CslaBlocks = std::map<std::string, CslaBlock<double>>;
 
-/// A weight's sizes in words, for messages: "(16, 8, 3, 3)".
+/// A tensor's sizes as text for messages: "(16, 8, 3, 3)".
 inline std::string describe_sizes(torch::IntArrayRef sizes) {
   std::string text;
   for (const std::int64_t size : sizes) text += concat(text.empty() ? "" : ", ", size);
@@ -45,8 +45,9 @@ inline void require_kernel(const std::string& name, const Tensor& weight, const 
             describe(target), "]");
 }
 
-/// A branch's axes, (target's groups, branch's groups in each, out_channels in each, in_channels, kh, kw), outermost
-/// first: along each of them the place in the target kernel moves by a constant.
+/// The sizes of a branch's weights along six axes: (groups of the target, groups of the branch in each of them,
+/// out_channels in each of those, in_channels / groups, kh, kw). One step along any axis moves the place in the target
+/// kernel by a constant distance, so a strided view can have these axes.
 inline std::array<std::int64_t, 6> branch_axes(const ConvShape& branch, const ConvShape& target) {
   const std::array axes{target.groups,         branch.groups / target.groups, branch.out_per_group(),
                         branch.in_per_group(), branch.kernel_size[0],         branch.kernel_size[1]};
@@ -55,8 +56,8 @@ inline std::array<std::int64_t, 6> branch_axes(const ConvShape& branch, const Co
   return sizes;
 }
 
-/// embed() as a view: the elements of `kernel` that the weights of `branch` are added to, in the order of the weights,
-/// with the sizes of branch_axes(). The strides are read off core's Placement. Shares the memory of `kernel`.
+/// embed() as a view: the elements of `kernel` that the weights of `branch` are added to, in the order of these
+/// weights. Its sizes are branch_axes(); it shares the memory of `kernel`. The strides come from core's Placement.
 inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, const ConvShape& target) {
   const Placement placed(branch, target);
   const auto offset = [&](const WeightIndex& weight) {
@@ -76,14 +77,14 @@ inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, cons
   return kernel.as_strided(branch_axes(branch, target), strides, origin);
 }
 
-/// The block that a parameter stands for, with its scales on the parameter's device and in its precision. An ordinary
-/// parameter, of any shape, stands for itself: one branch, s = 1.
+/// The CSLA block that a parameter stands for, with scales on the parameter's device and in its precision. An ordinary
+/// parameter has no block. It may have any shape, and it is treated as one branch with s = 1.
 class TensorBlock {
  public:
-  /// An ordinary parameter.
+  /// For an ordinary parameter; `options` are those of its tensor.
   explicit TensorBlock(const torch::TensorOptions& options) : scales_{torch::ones({}, options)} {}
 
-  /// A kernel that stands for `block`, whose scales become tensors with these options.
+  /// For a kernel that stands for `block`; `options` are those of its tensor.
   TensorBlock(CslaBlock<double> block, const torch::TensorOptions& options) : block_(std::move(block)) {
     for (const Branch<double>& branch : block_->branches()) {
       std::array<std::int64_t, 6> sizes = branch_axes(branch.shape, block_->target());
@@ -92,11 +93,11 @@ class TensorBlock {
     }
   }
 
-  /// Empty for an ordinary parameter.
+  /// The block; empty for an ordinary parameter.
   const std::optional<CslaBlock<double>>& block() const { return block_; }
 
-  /// Calls visit(s, at) for each branch: at(tensor) views the branch's places in a tensor of the kernel's sizes, and
-  /// the scale s broadcasts over that view.
+  /// Calls visit(s, at) for each branch. at(tensor) returns the branch's part of a tensor that has the kernel's sizes,
+  /// as a view. The scale s broadcasts over this view.
   void for_each_branch(auto visit) const {
     for (std::size_t i = 0; i < scales_.size(); ++i)
       visit(scales_[i], [&](const Tensor& tensor) {
@@ -106,7 +107,7 @@ class TensorBlock {
 
  private:
   std::optional<CslaBlock<double>> block_;
-  std::vector<Tensor> scales_;  ///< O(branches x out_channels) numbers
+  std::vector<Tensor> scales_;  ///< one for each branch; together O(branches x out_channels) numbers
 };
 
 }  // namespace repopt::libtorch
