@@ -7,7 +7,7 @@
 
 #include "commands.hpp"
 #include "repopt/base/random.hpp"
-#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "training/network.hpp"
 
 namespace repopt_cifar {

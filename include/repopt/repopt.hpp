@@ -5,6 +5,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/grad_mult.hpp"
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/ema.hpp"

@@ -15,9 +15,9 @@ using namespace repopt::nn;
 
 Vgg<float> make_model(const VggConfig& config, const std::string& mode, const Scales<float>& scales) {
   if (mode == "rep") return target_from_prior<float>(config, 0, scales);
-  if (mode == "csla") return {config, Mode::csla, 0, scales};
-  if (mode == "hyper_search") return {config, Mode::hyper_search, 0, scales};
-  return {config, mode == "repvgg" ? Mode::repvgg : Mode::target, 0};
+  if (mode == "csla") return csla_vgg(config, 0, scales);
+  if (mode == "hyper_search") return hyper_search_vgg(config, 0, scales);
+  return mode == "repvgg" ? rep_vgg<float>(config, 0) : plain_vgg<float>(config, 0);
 }
 
 }  // namespace

@@ -128,7 +128,7 @@ NetworkDistance follow_csla_network(const Recipe<Rule>& recipe, const Scales<T>&
                                     std::map<std::string, CslaBlock<T>> blocks) {
   const VggConfig config = vgg_preset("cifar-small");
   constexpr std::uint64_t seed = 7;
-  Trainer<Rule, T> csla(Vgg<T>(config, Mode::csla, seed, scales), recipe);
+  Trainer<Rule, T> csla(csla_vgg(config, seed, scales), recipe);
   Trainer<Rule, T> target(target_from_prior<T>(config, seed, scales), recipe, std::move(blocks));
   NetworkDistance distance;
   std::size_t iteration = 0;

@@ -23,7 +23,7 @@ std::filesystem::path published(const char* name) {
 double optimizer_size(const char* model_name, const char* file) {
   const nn::VggConfig config = nn::vgg_preset(model_name);
   const auto scales = formats::load_scales<float>(published(file), nn::scale_lengths(config));
-  nn::Vgg<float> model(config, nn::Mode::target, 0);
+  nn::Vgg<float> model = nn::plain_vgg<float>(config, 0);
   RepSgd<float> optimizer;
   nn::add_parameters(optimizer, model, {.lr = 0.1}, nn::prior_blocks(config, scales));
   std::size_t parameters = 0;

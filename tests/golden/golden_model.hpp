@@ -15,6 +15,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
@@ -134,12 +135,12 @@ void check_target(const GoldenFile& file, const nn::VggConfig& config, const Sca
       return file.has_tensor(of_target) ? of_target : prefix + parameter;
     };
   };
-  nn::Vgg<T> csla(config, nn::Mode::csla, 0, scales);
+  nn::Vgg<T> csla(config, nn::block_builder<T>(nn::Mode::csla, scales));
   load(csla, file, with_prefix("init."));
   nn::Vgg<T> by_rule = nn::equivalent_target(csla);
   compare<T>(by_rule, file, named("init."), largest);
 
-  nn::Vgg<T> target(config, nn::Mode::target, 0);
+  nn::Vgg<T> target(config, nn::plain_block<T>);
   load<T>(target, file, named("init."));
   RepOptimizer<Rule, T> optimizer;
   nn::add_parameters(optimizer, target, options, nn::prior_blocks(config, scales));
@@ -163,12 +164,11 @@ template <class T>
 Largest check_model_in(const GoldenFile& file) {
   const nn::VggConfig config = read_config(file);
   const nn::Mode mode = read_mode(file);
-  const bool has_scales = mode == nn::Mode::csla || mode == nn::Mode::hyper_search;
-  const Scales<T> scales = has_scales ? read_scales<T>(file, config) : Scales<T>();
+  const Scales<T> scales = nn::has_scales(mode) ? read_scales<T>(file, config) : Scales<T>();
   return with_reparameterizable_rule(file,
                                      [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
                                        Largest largest;
-                                       nn::Vgg<T> model(config, mode, 0, scales);
+                                       nn::Vgg<T> model(config, nn::block_builder<T>(mode, scales));
                                        require_same_parameters(model, file);
                                        load(model, file, with_prefix("init."));
                                        RepOptimizer<Rule, T> optimizer;

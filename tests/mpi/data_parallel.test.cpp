@@ -118,11 +118,9 @@ Training target_training() {
   return Training(target_from_prior<double>(config, 2, scales), prior_blocks(config, scales));
 }
 
-Training csla_training() {
-  return Training({tiny_config(), Mode::csla, 2, mixed_sign_scales<double>(tiny_config(), 1)});
-}
+Training csla_training() { return Training(csla_vgg(tiny_config(), 2, mixed_sign_scales<double>(tiny_config(), 1))); }
 
-Training repvgg_training() { return Training({tiny_config(), Mode::repvgg, 2}); }
+Training repvgg_training() { return Training(rep_vgg<double>(tiny_config(), 2)); }
 
 }  // namespace
 
@@ -178,7 +176,7 @@ TEST_CASE("Processes that disagree are told what, who and both values") {
   CHECK_THROWS_WITH_AS(all->require_same("lr", last ? "0.25" : "0.1"),
                        ("the processes disagree: lr is 0.25 on process " + who + ", on process 0 it is 0.1").c_str(),
                        std::runtime_error);
-  Vgg<double> model(tiny_config(), Mode::target, all->rank());
+  Vgg<double> model = plain_vgg<double>(tiny_config(), all->rank());
   CHECK_THROWS_WITH_AS(mpi::require_same_parameters(*all, model), doctest::Contains("'stage0.conv.weight' is "),
                        std::runtime_error);
   mpi::broadcast_parameters(*all, model);

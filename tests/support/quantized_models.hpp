@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/tensor/tensor.hpp"
 #include "support/random.hpp"
@@ -15,7 +16,7 @@ namespace repopt::testing {
 /// A tiny network of kernels as drawn and batch norms that keep its activations of one size.
 inline nn::Vgg<float> trained_model(nn::Mode mode) {
   Random random(5);
-  nn::Vgg<float> model(tiny_config(), mode, 1);
+  nn::Vgg<float> model = tiny_model<float>(mode);
   model.visit_parameters([&](const std::string& name, nn::Parameter<float>& parameter) {
     const auto fill = [&](double low, double high) { fill_random<float>(random, parameter.value, low, high); };
     if (name.ends_with("bn.running_var") || name.find("bn_") != name.npos) fill(0.05, 0.3);

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "repopt/core/scales.hpp"
+#include "repopt/nn/models/builders.hpp"
+#include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/nn/models/vgg_scales.hpp"
 #include "support/random.hpp"
@@ -30,6 +32,13 @@ Scales<T> mixed_sign_scales(const nn::VggConfig& config, std::uint64_t seed) {
     for (std::size_t c = 0; c < length; ++c)
       scales[name].push_back(T(random.real(0.5, 1.5) * (random.integer(0, 2) == 0 ? -1 : 1)));
   return scales;
+}
+
+/// A network of tiny_config() and that mode, from scales of mixed signs if the mode has any.
+template <class T>
+nn::Vgg<T> tiny_model(nn::Mode mode, std::uint64_t seed = 1) {
+  const nn::VggConfig config = tiny_config();
+  return nn::build_vgg<T>(config, mode, seed, nn::has_scales(mode) ? mixed_sign_scales<T>(config, 2) : Scales<T>{});
 }
 
 }  // namespace repopt::testing

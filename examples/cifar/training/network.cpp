@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "repopt/io/quantized_file.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "training/faults.hpp"
 
@@ -32,9 +33,8 @@ Network load_network(const std::filesystem::path& weights) {
   ModelInfo info = read_model_info(file);
   const repopt::nn::VggConfig config = config_of(file, info);
   const Mode mode = info.deployed ? Mode::deploy : network_mode(info.mode);
-  const bool csla = mode == Mode::csla || mode == Mode::hyper_search;
-  repopt::nn::Vgg<float> model(config, mode, 0,
-                               csla ? repopt::nn::ones_scales<float>(config) : repopt::Scales<float>{});
+  const auto scales = has_scales(mode) ? repopt::nn::ones_scales<float>(config) : repopt::Scales<float>{};
+  repopt::nn::Vgg<float> model(config, repopt::nn::block_builder(mode, scales));
   repopt::io::read_model(file, model);
   if (const auto fault = network_fault(model)) throw std::runtime_error(repopt::concat(file.name(), ": ", *fault));
   return {std::move(info), std::move(model)};

@@ -15,6 +15,7 @@
 #include "repopt/io/checkpoint.hpp"
 #include "repopt/io/cifar.hpp"
 #include "repopt/io/model_file.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/ema.hpp"
 #include "repopt/optim/rep_optimizer.hpp"

@@ -54,9 +54,8 @@ repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggC
 template <class T>
 repopt::nn::Vgg<T> initial_model(const TrainOptions& options, const repopt::nn::VggConfig& config,
                                  const repopt::Scales<T>& scales) {
-  using repopt::nn::Mode;
-  if (options.mode != "rep") return {config, network_mode(options.mode), options.seed, scales};
-  if (options.initialization == "ordinary") return {config, Mode::target, options.seed};
+  if (options.mode != "rep") return repopt::nn::build_vgg<T>(config, network_mode(options.mode), options.seed, scales);
+  if (options.initialization == "ordinary") return repopt::nn::plain_vgg<T>(config, options.seed);
   return repopt::nn::target_from_prior<T>(config, options.seed, scales);
 }
 

@@ -54,7 +54,7 @@ std::map<std::string, ModelTensor<T>> model_tensors(nn::Vgg<T>& model) {
 /// and leaves the model as it was.
 template <class T>
 void assign_model(nn::Vgg<T>& model, const std::map<std::string, ModelTensor<T>>& tensors, const std::string& source) {
-  const std::string what = concat("the ", nn::to_string(model.mode()), " model '", model.config().name, "'");
+  const std::string what = concat("the model '", model.config().name, "'");
   std::map<std::string, nn::Parameter<T>*> parameters;
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
     const auto found = tensors.find(name);

@@ -13,7 +13,9 @@
 #include "repopt/nn/blocks/conv_bias_relu.hpp"
 #include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/nn/layers/parameter.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_vgg.hpp"
 #include "repopt/tensor/tensor.hpp"
@@ -84,18 +86,17 @@ class FakeQuantConvRelu final : public nn::Block<T> {
   nn::Tensor<T> memory_, rounded_x_;
 };
 
-/// The deployed network of `model` with blocks that round as QuantizedVgg with these `activations` does; the pooled
-/// features and the linear layer, which hardly suffer, stay as they are. Trained, it gives a QuantizedVgg of the same
-/// activations. Throws std::invalid_argument if their number is wrong.
+/// The network that `model` is deployed as, with blocks that round as QuantizedVgg with these `activations` does; the
+/// pooled features and the linear layer, which hardly suffer, stay as they are. Trained, it gives a QuantizedVgg of the
+/// same activations. Throws std::invalid_argument if their number is wrong, or a scale of a block is not finite.
 template <class T>
 nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations, Scheme scheme) {
-  nn::Vgg<T> plain = nn::deployed(model);
-  require(activations.size() == plain.blocks().size() + 2, "there are ", activations.size(),
-          " quantizations, the network has ", plain.blocks().size() + 2, " places for them");
-  for (std::size_t i = 0; i < plain.blocks().size(); ++i)
-    plain.replace_block(i, std::make_unique<FakeQuantConvRelu<T>>(plain.blocks()[i]->fused(), scheme, activations[i],
-                                                                  i > 0, plain.config().algorithm));
-  return plain;
+  require(activations.size() == model.blocks().size() + 2, "there are ", activations.size(),
+          " quantizations, the network has ", model.blocks().size() + 2, " places for them");
+  return nn::with_fused_blocks(model, [&](const nn::BlockSpec& spec, const nn::FusedConv<T>& fused) {
+    return std::make_unique<FakeQuantConvRelu<T>>(fused, scheme, activations[spec.index], spec.requires_input_grad(),
+                                                  spec.algorithm);
+  });
 }
 
 }  // namespace repopt::quant

@@ -20,6 +20,7 @@
 #include "repopt/nn/layers/pooling.hpp"
 #include "repopt/nn/layers/relu.hpp"
 #include "repopt/nn/layers/scale.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "support/block_kinds.hpp"
 #include "support/gradient_check.hpp"
@@ -234,12 +235,10 @@ TEST_CASE("Cross entropy of a masked class is finite without smoothing") {
 }
 
 TEST_CASE("Vgg has the gradients of all parameters in every mode") {
-  const VggConfig config = tiny_config();
   for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::deploy}) {
     CAPTURE(to_string(mode));
     Random random(13);
-    const bool scaled = mode == Mode::csla || mode == Mode::hyper_search;
-    Vgg<double> model(config, mode, 1, scaled ? mixed_sign_scales<double>(config, 2) : Scales<double>{});
+    Vgg<double> model = tiny_model<double>(mode);
     const Tensor<double> images = random_tensor<double>(random, {4, 8, 8, 3});
     const std::vector<int> labels{0, 3, 1, 4};
     Tensor<double> grad_logits, ignored;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "support/tensors.hpp"
@@ -56,7 +57,7 @@ std::vector<long> allocations_by_step(Mode mode, const typename Optimizer::Optio
   const VggConfig config = vgg_preset("cifar-small");
   const Scales<T> scales = nn::sqrt_scales<T>(config);
   Vgg<T> model = mode == Mode::target ? target_from_prior<T>(config, 0, scales)
-                                      : Vgg<T>(config, mode, 0, mode == Mode::repvgg ? Scales<T>{} : scales);
+                                      : build_vgg<T>(config, mode, 0, has_scales(mode) ? scales : Scales<T>{});
   Optimizer optimizer;
   add_parameters(optimizer, model, options,
                  mode == Mode::target ? prior_blocks(config, scales) : std::map<std::string, CslaBlock<T>>{});

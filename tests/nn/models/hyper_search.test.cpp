@@ -4,18 +4,19 @@
 
 #include <cmath>
 #include <cstddef>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "support/random.hpp"
 #include "support/small_models.hpp"
 #include "support/tensors.hpp"
 
 using namespace repopt;
-using namespace repopt::nn;
 using namespace repopt::nn;
 using namespace repopt::testing;
 
@@ -48,7 +49,7 @@ TEST_CASE("sqrt_scales are 1, sqrt(2), sqrt(2/2), sqrt(2/3), ... within a stage,
 TEST_CASE("searched_scales are the trained scales, and fit a network of constant ones") {
   const VggConfig config = tiny_config();
   const Scales<double> start = sqrt_scales<double>(config);
-  Vgg<double> model(config, Mode::hyper_search, 1, start);
+  Vgg<double> model = hyper_search_vgg(config, 1, start);
   CHECK(searched_scales(model) == start);
 
   Random random(1);
@@ -62,9 +63,16 @@ TEST_CASE("searched_scales are the trained scales, and fit a network of constant
   optimizer.step();
   const Scales<double> found = searched_scales(model);
   for (const auto& [name, values] : found) CHECK(values != start.at(name));
-  Vgg<double>(config, Mode::csla, 1, found);
+  Vgg<double> constant = csla_vgg(config, 1, found);
+  CHECK(searched_scales(constant) == found);
 
-  Vgg<double> repvgg(config, Mode::repvgg, 1);
+  Vgg<double> mixed(config, [&](const BlockSpec& spec) -> std::unique_ptr<Block<double>> {
+    if (spec.name == "stage3.0") return plain_block<double>(spec);
+    return csla_block(spec, start);
+  });
+  CHECK_THROWS_WITH_AS(searched_scales(mixed), "the model has no scale 'stage3.0.scale_1x1.weight'",
+                       std::invalid_argument);
+  Vgg<double> repvgg = rep_vgg<double>(config, 1);
   CHECK_THROWS_WITH_AS(searched_scales(repvgg), "the model has no scale 'stage0.scale_1x1.weight'",
                        std::invalid_argument);
 }

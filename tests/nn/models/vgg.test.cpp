@@ -3,16 +3,19 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
-#include <cstdint>
-#include <limits>
+#include <memory>
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <vector>
 
-#include "repopt/core/scales.hpp"
+#include "repopt/base/error.hpp"
+#include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/layers/init.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
+#include "support/gradient_check.hpp"
+#include "support/own_block.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
 #include "support/small_models.hpp"
@@ -38,9 +41,9 @@ std::size_t expected_count(const VggConfig& config, Mode mode) {
 /// In millions, cut off after one decimal, as the articles print it (131,056,296 is 131.0).
 double millions(std::size_t count) { return double(count / 100000) / 10; }
 
-std::set<std::string> parameter_names(Vgg<float>& model) {
+std::set<std::string> parameter_names(Vgg<double>& model) {
   std::set<std::string> names;
-  model.visit_parameters([&](const std::string& name, Parameter<float>&) { names.insert(name); });
+  model.visit_parameters([&](const std::string& name, Parameter<double>&) { names.insert(name); });
   return names;
 }
 
@@ -64,7 +67,7 @@ TEST_CASE("A built network has as many parameters as its dimensions say") {
     for (const Mode mode : {Mode::target, Mode::repvgg}) {
       CAPTURE(name);
       const VggConfig config = vgg_preset(name);
-      CHECK(Vgg<float>(config, mode, 1).parameter_count() == expected_count(config, mode));
+      CHECK(build_vgg<float>(config, mode, 1).parameter_count() == expected_count(config, mode));
     }
 }
 
@@ -84,92 +87,91 @@ TEST_CASE("Blocks are named by stage, and have an identity where input and outpu
   CHECK(b1[27].shape.out_channels == 2048);
 }
 
-TEST_CASE("Parameters carry the published names in every mode") {
-  const VggConfig config = tiny_config();
-  const auto names = [&](Mode mode) {
-    const bool scaled = mode == Mode::csla || mode == Mode::hyper_search;
-    Vgg<float> model(config, mode, 1, scaled ? mixed_sign_scales<float>(config, 2) : Scales<float>{});
-    return parameter_names(model);
-  };
-  const std::set<std::string> target = names(Mode::target), csla = names(Mode::csla), repvgg = names(Mode::repvgg);
-  for (const char* name : {"stage0.conv.weight", "stage2.1.bn.running_var", "linear.bias"})
-    CHECK(target.contains(name));
-  for (const char* name : {"stage0.scale_conv.weight", "stage1.0.scale_1x1.weight", "stage2.1.scale_identity.weight",
-                           "stage2.1.conv_1x1.weight", "stage2.1.conv.weight", "stage2.1.bn.bias"})
-    CHECK(csla.contains(name));
-  CHECK(names(Mode::hyper_search) == csla);
-  CHECK(repvgg.contains("stage2.1.bn_identity.weight"));
-  CHECK(!csla.contains("stage2.0.scale_identity.weight"));
-}
-
-TEST_CASE("The same seed makes the same network, in csla and hyper_search alike") {
-  const VggConfig config = tiny_config();
-  const auto scales = mixed_sign_scales<double>(config, 2);
-  Random random(3);
-  const Tensor<double> x = random_tensor<double>(random, {2, 8, 8, 3});
-  const auto logits = [&](Mode mode, std::uint64_t seed) {
-    Vgg<double> model(config, mode, seed, scales);
-    const auto values = model.forward(x, Phase::train).values();
-    return std::vector<double>(values.begin(), values.end());
-  };
-  CHECK(logits(Mode::csla, 1) == logits(Mode::csla, 1));
-  CHECK(logits(Mode::csla, 1) == logits(Mode::hyper_search, 1));
-  CHECK(logits(Mode::csla, 1) != logits(Mode::csla, 2));
-}
-
-TEST_CASE_TEMPLATE("A network of any mode is deployed as plain convolutions with the same outputs", T, float, double) {
-  const double tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-12;
-  const VggConfig config = tiny_config();
-  Random random(4);
-  const Tensor<T> x = random_tensor<T>(random, {3, 8, 8, 3});
-  for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::deploy}) {
-    CAPTURE(to_string(mode));
-    const bool scaled = mode == Mode::csla || mode == Mode::hyper_search;
-    Vgg<T> model(config, mode, 1, scaled ? mixed_sign_scales<T>(config, 2) : Scales<T>{});
-    model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
-      if (name.find("bn") != name.npos || name.ends_with(".bias"))
-        fill_random<T>(random, parameter.value, name.ends_with("running_var") ? 0.2 : -1, 1);
-    });
-    Vgg<T> plain = deployed(model);
-    CHECK(plain.mode() == Mode::deploy);
-    CHECK(relative_error(plain.forward(x, Phase::eval).values(), model.forward(x, Phase::eval).values()) < tolerance);
-    std::string wrong;
-    plain.visit_parameters([&](const std::string& name, Parameter<T>&) {
-      if (!name.ends_with("conv.weight") && !name.ends_with("conv.bias") && !name.starts_with("linear."))
-        wrong += name + " ";
-    });
-    CHECK(wrong == "");
-  }
-}
-
-TEST_CASE("A network whose batch norm is no number is not deployed") {
-  Vgg<float> model(tiny_config(), Mode::target, 1);
-  model.visit_parameters([](const std::string& name, Parameter<float>& parameter) {
-    if (name == "stage2.1.bn.weight") parameter.value[3] = std::numeric_limits<float>::quiet_NaN();
+TEST_CASE("A network is built of the blocks that a builder makes, one for each place, in order") {
+  VggConfig config = tiny_config();
+  config.bn_eps = 0.25;
+  config.bn_momentum = 0.5;
+  config.algorithm = ConvAlgorithm::plain;
+  std::string places;
+  Vgg<double> model(config, [&](const BlockSpec& spec) {
+    places += concat(spec.index, " ", spec.name, spec.requires_input_grad() ? " " : "* ");
+    CHECK(spec.algorithm == ConvAlgorithm::plain);
+    return std::make_unique<OwnBlock<double>>(spec);
   });
-  CHECK_THROWS_AS(deployed(model), std::invalid_argument);
+  CHECK(places == "0 stage0* 1 stage1.0 2 stage2.0 3 stage2.1 4 stage3.0 5 stage4.0 ");
+  std::size_t batch_norms = 0;
+  for (const auto& block : model.blocks())
+    block->visit_batch_norms([&](BatchNorm2d<double>& bn) {
+      ++batch_norms;
+      CHECK(bn.eps == 0.25);
+      CHECK(bn.momentum == 0.5);
+    });
+  CHECK(batch_norms == 6);
+  const std::set<std::string> names = parameter_names(model);
+  CHECK(names.contains("stage2.1.pointwise.weight"));
+  CHECK(names.contains("stage4.0.norm.running_mean"));
+  CHECK(names.size() == 6 * 5 + 2);
+}
+
+TEST_CASE("A network of a user's own blocks has the gradients of all parameters") {
+  Random random(2);
+  Vgg<double> model(tiny_config(), [](const BlockSpec& spec) { return std::make_unique<OwnBlock<double>>(spec); });
+  init_weights(model, 1);
+  const Tensor<double> images = random_tensor<double>(random, {4, 8, 8, 3});
+  const std::vector<int> labels{0, 3, 1, 4};
+  Tensor<double> grad_logits, ignored;
+  cross_entropy<double>(model.forward(images, Phase::train), labels, 0.1, grad_logits);
+  model.backward(grad_logits);
+  const auto loss = [&] { return cross_entropy<double>(model.forward(images, Phase::train), labels, 0.1, ignored); };
+  model.visit_parameters([&](const std::string& name, Parameter<double>& parameter) {
+    if (!parameter.requires_grad) return;
+    CAPTURE(name);
+    const std::vector<double> grad = parameter.grad;
+    CHECK(relative_error(grad, numeric_gradient(parameter.value, loss)) < 1e-5);
+  });
+}
+
+TEST_CASE("A place without a block is refused") {
+  const auto all_but_one = [](const BlockSpec& spec) {
+    return spec.name == "stage2.1" ? nullptr : std::make_unique<OwnBlock<float>>(spec);
+  };
+  CHECK_THROWS_WITH_AS(Vgg<float>(tiny_config(), all_but_one), "the builder made no block for 'stage2.1'",
+                       std::invalid_argument);
+}
+
+TEST_CASE("A new network is zero until its weights are drawn, by seed and name alone") {
+  const auto scales = mixed_sign_scales<float>(tiny_config(), 2);
+  Vgg<float> csla(tiny_config(), [&](const BlockSpec& spec) { return csla_block(spec, scales); });
+  Vgg<float> plain(tiny_config(), plain_block<float>);
+  const auto value_of = [](Vgg<float>& model, const std::string& wanted) {
+    std::vector<float> value;
+    model.visit_parameters([&](const std::string& name, Parameter<float>& p) {
+      if (name == wanted) value = p.value;
+    });
+    return value;
+  };
+  CHECK(value_of(plain, "stage2.1.conv.weight") == std::vector<float>(9 * 5 * 5));
+  CHECK(value_of(plain, "linear.weight") == std::vector<float>(7 * 5));
+  init_weights(csla, 3);
+  init_weights(plain, 3);
+  for (const char* name : {"stage2.1.conv.weight", "linear.weight", "linear.bias"})
+    CHECK(value_of(csla, name) == value_of(plain, name));
+  Parameter<float> kernel = Parameter<float>::kernel(tiny_config().block_specs()[3].shape);
+  init_uniform(kernel, 9 * 5, 3, "stage2.1.conv.weight");
+  CHECK(value_of(plain, "stage2.1.conv.weight") == kernel.value);
+  CHECK(value_of(csla, "stage2.1.scale_conv.weight") == scales.at("stage2.1.scale_conv.weight"));
+  CHECK(value_of(csla, "stage2.1.scale_identity.weight") == scales.at("stage2.1.scale_identity.weight"));
+  CHECK(value_of(csla, "stage2.1.bn.weight") == std::vector<float>(5, 1));
 }
 
 TEST_CASE("What is no network is refused, with the name and both values") {
   CHECK_THROWS_WITH_AS(vgg_preset("B7"),
                        "there is no model 'B7'; the models are cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1, L2",
                        std::invalid_argument);
-  const VggConfig config = tiny_config();
-  const auto build = [&](Mode mode, const Scales<float>& scales) { Vgg<float>(config, mode, 1, scales); };
-  Scales<float> scales = mixed_sign_scales<float>(config, 1);
-  CHECK_THROWS_WITH_AS(build(Mode::target, scales), "mode target takes no scales", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(build(Mode::repvgg, scales), "mode repvgg takes no scales", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(build(Mode::csla, {}), "the scales lack 'stage0.scale_conv.weight'", std::invalid_argument);
-  scales.at("stage2.1.scale_identity.weight").push_back(1);
-  CHECK_THROWS_WITH_AS(build(Mode::csla, scales), "'stage2.1.scale_identity.weight' has 6 elements, out_channels is 5",
-                       std::invalid_argument);
-  scales.erase("stage2.1.scale_identity.weight");
-  CHECK_THROWS_WITH_AS(build(Mode::hyper_search, scales), "the scales lack 'stage2.1.scale_identity.weight'",
-                       std::invalid_argument);
-  VggConfig broken = config;
+  VggConfig broken = tiny_config();
   broken.blocks[2] = 0;
   CHECK_THROWS_WITH_AS(broken.block_specs(), "stage 3 of model 'tiny' has no block", std::invalid_argument);
-  broken = config;
+  broken = tiny_config();
   broken.classes = 0;
   CHECK_THROWS_WITH_AS(broken.block_specs(), "model 'tiny' has no class", std::invalid_argument);
 }

@@ -13,7 +13,7 @@ using namespace repopt_cifar;
 
 TEST_CASE("A fault names what is not finite and where, for the network from its input on") {
   const nn::VggConfig config{.stem = 2, .widths = {2, 2, 2, 2}, .blocks = {1, 1, 1, 1}};
-  nn::Vgg<float> model(config, nn::Mode::target, 0);
+  nn::Vgg<float> model = nn::plain_vgg<float>(config, 0);
   RepSgd<float> optimizer;
   nn::add_parameters(optimizer, model, {.lr = 0.1}, {});
   CHECK(network_fault(model) == std::nullopt);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,7 @@
 
 namespace repopt::nn {
 
-/// CslaConv2d, bn, ReLU: the block of modes csla and hyper_search.
+/// CslaConv2d, bn, ReLU. With trained scales it is the block of Hyper-Search.
 template <class T>
 class CslaBnRelu final : public Block<T> {
  public:
@@ -44,6 +45,8 @@ class CslaBnRelu final : public Block<T> {
   }
 
   void visit_batch_norms(const std::function<void(BatchNorm2d<T>&)>& visit) override { visit(bn); }
+
+  std::optional<std::vector<T>> equivalent_kernel() const override { return conv.equivalent_kernel(); }
 
   FusedConv<T> fused() const override {
     const std::vector<T> kernel = conv.equivalent_kernel();

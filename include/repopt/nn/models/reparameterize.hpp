@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,10 +14,9 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/scales.hpp"
-#include "repopt/nn/blocks/conv_bn_relu.hpp"
-#include "repopt/nn/blocks/csla_bn_relu.hpp"
 #include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/parameter.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/nn/models/vgg_scales.hpp"
@@ -35,26 +35,36 @@ CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
   return {spec.shape, std::move(branches)};
 }
 
-/// The target network that computes what `csla`, in mode csla or hyper_search, computes now: each kernel is its block's
-/// equivalent kernel, everything else is copied. Throws std::invalid_argument for another mode.
+/// The target network that computes what `csla`, a network of CSLA blocks, computes now: each kernel is its block's
+/// equivalent kernel, everything else is copied. Throws std::invalid_argument, naming the first block or parameter, if
+/// a block has no CSLA branches or lacks a parameter that the target has.
 template <class T>
 Vgg<T> equivalent_target(Vgg<T>& csla) {
-  require(csla.mode() == Mode::csla || csla.mode() == Mode::hyper_search, "mode ", to_string(csla.mode()),
-          " has no CSLA blocks");
-  Vgg<T> target(csla.config(), Mode::target, 0);
+  Vgg<T> target(csla.config(), [&](const BlockSpec& spec) {
+    const std::optional<std::vector<T>> kernel = csla.blocks()[spec.index]->equivalent_kernel();
+    require(kernel.has_value(), "block '", spec.name, "' has no CSLA branches, and so no equivalent kernel");
+    require(kernel->size() == spec.shape.size(), "the equivalent kernel of '", spec.name, "' has ", kernel->size(),
+            " weights, the target's has ", spec.shape.size());
+    auto block = plain_block<T>(spec);
+    block->conv.weight.value = *kernel;
+    return block;
+  });
   std::map<std::string, const Parameter<T>*> source;
   csla.visit_parameters([&](const std::string& name, Parameter<T>& parameter) { source[name] = &parameter; });
-  target.visit_parameters([&](const std::string& name, Parameter<T>& p) { p.value = source.at(name)->value; });
-  for (std::size_t i = 0; i < csla.blocks().size(); ++i)
-    dynamic_cast<ConvBnRelu<T>&>(*target.blocks()[i]).conv.weight.value =
-        dynamic_cast<CslaBnRelu<T>&>(*csla.blocks()[i]).conv.equivalent_kernel();
+  target.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
+    if (parameter.conv) return;
+    const auto found = source.find(name);
+    require(found != source.end() && found->second->dims == parameter.dims, "the CSLA network has no '", name,
+            "' of the target's shape");
+    parameter.value = found->second->value;
+  });
   return target;
 }
 
-/// A target network that starts as the CSLA network of the same seed and scales would: the rule of initialization.
+/// A target network that starts as the CSLA network of the same seed and scales would: the Rule of Initialization.
 template <class T>
 Vgg<T> target_from_prior(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
-  Vgg<T> csla(config, Mode::csla, seed, scales);
+  Vgg<T> csla = csla_vgg<T>(config, seed, scales);
   return equivalent_target(csla);
 }
 

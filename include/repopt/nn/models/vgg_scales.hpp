@@ -15,9 +15,9 @@ namespace repopt::nn {
 
 /// One branch of the prior structure, with the published models' names for its layers.
 struct PriorBranch {
-  ConvShape shape;              ///< of the branch's operator
-  std::string_view conv_name;   ///< of its convolution, "conv" or "conv_1x1"; empty for the identity, which has none
-  std::string_view scale_name;  ///< of its scale, "scale_conv", "scale_1x1" or "scale_identity"
+  ConvShape shape;         ///< of the branch's operator
+  std::string conv_name;   ///< of its convolution, "conv" or "conv_1x1"; empty for the identity, which has none
+  std::string scale_name;  ///< of its scale, "scale_conv", "scale_1x1" or "scale_identity"
 
   /// Whether the branch is the identity: its scale is the one operator that it has, and is trained.
   bool is_identity() const { return conv_name.empty(); }

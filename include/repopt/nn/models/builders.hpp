@@ -1,0 +1,175 @@
+// Builders: the blocks of each structure, and whole networks of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "repopt/base/error.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/blocks/conv_bias_relu.hpp"
+#include "repopt/nn/blocks/conv_bn_relu.hpp"
+#include "repopt/nn/blocks/csla_bn_relu.hpp"
+#include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/blocks/rep_vgg_block.hpp"
+#include "repopt/nn/layers/csla_conv2d.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
+
+namespace repopt::nn {
+
+/// The target structure's block: one convolution, batch norm, ReLU.
+template <class T>
+std::unique_ptr<ConvBnRelu<T>> plain_block(const BlockSpec& spec) {
+  auto block = std::make_unique<ConvBnRelu<T>>(spec.shape, spec.requires_input_grad());
+  block->conv.algorithm = spec.algorithm;
+  return block;
+}
+
+/// RepVGG's block: the branches of prior_branches(), each with a batch norm in place of its scale.
+template <class T>
+std::unique_ptr<RepVggBlock<T>> rep_vgg_block(const BlockSpec& spec) {
+  auto block =
+      std::make_unique<RepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), spec.requires_input_grad());
+  block->conv_3x3.algorithm = block->conv_1x1.algorithm = spec.algorithm;
+  return block;
+}
+
+/// A deployed block, batch norm folded: one convolution with a bias, ReLU. Both are zero, to be filled from a file.
+template <class T>
+std::unique_ptr<ConvBiasRelu<T>> deployed_block(const BlockSpec& spec) {
+  auto block = std::make_unique<ConvBiasRelu<T>>(spec.shape, spec.requires_input_grad());
+  block->conv.algorithm = spec.algorithm;
+  return block;
+}
+
+namespace detail {
+
+template <class T>
+std::unique_ptr<CslaBnRelu<T>> csla_block(const BlockSpec& spec, const Scales<T>& scales, bool trained) {
+  CslaConv2d<T> conv(spec.shape);
+  for (const PriorBranch& branch : prior_branches(spec)) {
+    const std::vector<T>& scale = scale_of(scales, spec, branch.scale_name);
+    if (branch.is_identity())
+      conv.add_identity(branch.scale_name, scale);
+    else
+      conv.add_branch(branch.conv_name, branch.scale_name, branch.shape, scale, trained);
+  }
+  conv.set_requires_input_grad(spec.requires_input_grad());
+  for (auto& branch : conv.branches())
+    if (branch.conv) branch.conv->algorithm = spec.algorithm;
+  return std::make_unique<CslaBnRelu<T>>(std::move(conv), spec.shape.out_channels);
+}
+
+}  // namespace detail
+
+/// The CSLA block of prior_branches(): `scales`, the whole network's, hold its constants and its identity's initial
+/// weight. Throws std::invalid_argument if a scale is missing or its length is wrong.
+template <class T>
+std::unique_ptr<CslaBnRelu<T>> csla_block(const BlockSpec& spec, const Scales<T>& scales) {
+  return detail::csla_block(spec, scales, false);
+}
+
+/// The block of Hyper-Search: a CSLA block whose scales are trained, starting at `scales`. Throws as csla_block().
+template <class T>
+std::unique_ptr<CslaBnRelu<T>> hyper_search_block(const BlockSpec& spec, const Scales<T>& scales) {
+  return detail::csla_block(spec, scales, true);
+}
+
+/// A network of the blocks that `make_block` builds, its weights drawn from `seed` by init_weights().
+template <class T>
+Vgg<T> build_vgg(const VggConfig& config, const BlockBuilder<T>& make_block, std::uint64_t seed) {
+  Vgg<T> model(config, make_block);
+  init_weights(model, seed);
+  return model;
+}
+
+/// The target structure: plain convolutions with batch norm and ReLU.
+template <class T>
+Vgg<T> plain_vgg(const VggConfig& config, std::uint64_t seed) {
+  return build_vgg<T>(config, plain_block<T>, seed);
+}
+
+/// The network of CSLA blocks with constant scales. Throws as csla_block().
+template <class T>
+Vgg<T> csla_vgg(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
+  return build_vgg<T>(
+      config, [&](const BlockSpec& spec) { return csla_block(spec, scales); }, seed);
+}
+
+/// Hyper-Search's network: CSLA blocks whose scales are trained, starting at `scales`. Throws as csla_block().
+template <class T>
+Vgg<T> hyper_search_vgg(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
+  return build_vgg<T>(
+      config, [&](const BlockSpec& spec) { return hyper_search_block(spec, scales); }, seed);
+}
+
+/// RepVGG's network.
+template <class T>
+Vgg<T> rep_vgg(const VggConfig& config, std::uint64_t seed) {
+  return build_vgg<T>(config, rep_vgg_block<T>, seed);
+}
+
+/// `model` with each block replaced by make_block(spec, fused), where `fused` is the convolution that the block
+/// computes in evaluation; the linear layer stays as it is. Throws std::invalid_argument if a scale of a block is not
+/// finite.
+template <class T>
+Vgg<T> with_fused_blocks(const Vgg<T>& model, auto make_block) {
+  Vgg<T> fused(model.config(),
+               [&](const BlockSpec& spec) { return make_block(spec, model.blocks()[spec.index]->fused()); });
+  fused.linear.weight.value = model.linear.weight.value;
+  fused.linear.bias.value = model.linear.bias.value;
+  return fused;
+}
+
+/// The network as it is deployed: convolutions with a bias and ReLU, with the outputs that `model`, of whatever blocks,
+/// has in evaluation. Throws std::invalid_argument if a scale of a block is not finite.
+template <class T>
+Vgg<T> deployed(const Vgg<T>& model) {
+  return with_fused_blocks(model, [](const BlockSpec& spec, const FusedConv<T>& fused) {
+    auto block = std::make_unique<ConvBiasRelu<T>>(fused, spec.requires_input_grad());
+    block->conv.algorithm = spec.algorithm;
+    return block;
+  });
+}
+
+/// The structures above by name, for programs and files that must say which one a network has: plain convolutions
+/// (target), CSLA blocks with constant scales (csla) or trained ones (hyper_search), RepVGG's blocks (repvgg), or what
+/// deployed() gives (deploy).
+enum class Mode { target, csla, hyper_search, repvgg, deploy };
+
+/// The mode's name, e.g. "hyper_search".
+constexpr std::string_view to_string(Mode mode) {
+  constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg", "deploy"};
+  return names[std::size_t(mode)];
+}
+
+/// Whether networks of that mode are built from scales.
+constexpr bool has_scales(Mode mode) { return mode == Mode::csla || mode == Mode::hyper_search; }
+
+/// The builder of a mode's blocks. `scales` are as csla_block() takes them; the modes without take none. Throws
+/// std::invalid_argument if they are given to such a mode; the builder throws as csla_block().
+template <class T>
+BlockBuilder<T> block_builder(Mode mode, const Scales<T>& scales = {}) {
+  require(scales.empty() || has_scales(mode), "mode ", to_string(mode), " takes no scales");
+  switch (mode) {
+    case Mode::target: return plain_block<T>;
+    case Mode::repvgg: return rep_vgg_block<T>;
+    case Mode::deploy: return deployed_block<T>;
+    case Mode::csla: return [=](const BlockSpec& spec) { return csla_block(spec, scales); };
+    case Mode::hyper_search: break;
+  }
+  return [=](const BlockSpec& spec) { return hyper_search_block(spec, scales); };
+}
+
+/// A network of that mode, its weights drawn from `seed`. Throws as block_builder() and its builder.
+template <class T>
+Vgg<T> build_vgg(const VggConfig& config, Mode mode, std::uint64_t seed, const Scales<T>& scales = {}) {
+  return build_vgg<T>(config, block_builder<T>(mode, scales), seed);
+}
+
+}  // namespace repopt::nn
