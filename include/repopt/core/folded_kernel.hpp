@@ -13,9 +13,11 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
+#include "repopt/core/embedding.hpp"
 #include "repopt/core/fold_loops.hpp"
 #include "repopt/core/fold_part.hpp"
 #include "repopt/core/folded_branch.hpp"
+#include "repopt/core/folded_parameters.hpp"
 #include "repopt/core/folded_sequence.hpp"
 
 namespace repopt {
@@ -48,16 +50,7 @@ class FoldedKernel {
     bool train_scales = false;
   };
 
-  /// A weight or a scale.
-  struct Parameter {
-    std::string name;                  ///< e.g. "0.weight", "0.scale", or the branch's own
-    std::span<T> value;                ///< the numbers
-    std::span<T> grad;                 ///< dL/dvalue; empty for a constant scale
-    std::optional<ConvShape> shape{};  ///< of a weight, with its layout; none for a scale
-    bool decays = false;               ///< whether weight decay applies: to weights
-    /// Whether it is trained.
-    bool is_trained() const { return !grad.empty(); }
-  };
+  using Parameter = FoldedParameter<T>;  ///< a weight or a scale
 
   /// Folds the branches of a CSLA block.
   explicit FoldedKernel(const CslaBlock<T>& block, Options options = {})
@@ -66,13 +59,15 @@ class FoldedKernel {
   /// Folds branches of any kind into a kernel of `target`. Throws std::invalid_argument, naming the branch, if there is
   /// none, one does not fold into the target (see FoldedBranch::validate()), or two parameters have one name.
   FoldedKernel(const ConvShape& target, std::vector<FoldedBranch<T>> branches)
-      : target_(target), branches_(std::move(branches)) {
-    target_.validate();
-    require(!branches_.empty(), "folding needs a branch; target: ", describe(target_));
-    for (std::size_t i = 0; i < branches_.size(); ++i) branches_[i].validate(target_, concat("branch ", i));
-    add_parameters();
+      : target_(target), branches_(validated(target, std::move(branches))), parameters_(branches_) {
     allocate_working_memory();
-    for (std::size_t i = 0; i < branches_.size(); ++i) add_parts(i);
+    std::size_t filters = 0, sums = 0;
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+      add_parts(i, filters_.data() + filters, filter_factors_.data() + filters, scale_sums_.data() + sums);
+      filters += branches_[i].filter.size();
+      sums += sums_scale_gradient(i) ? target_.out_channels : 0;
+      branches_[i].initial_weights.clear();  // parameters_ has copied them
+    }
   }
 
   FoldedKernel(FoldedKernel&&) noexcept = default;
@@ -81,12 +76,12 @@ class FoldedKernel {
   /// The kernel's shape, and all weights and scales in the order of the branches, weights before their scale.
   /// @{
   const ConvShape& target() const { return target_; }
-  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<Parameter>& parameters() const { return parameters_.all(); }
   /// @}
 
   /// visit(name, value, grad, decays) for everything that is trained.
   void visit_parameters(auto visit) {
-    for (const Parameter& parameter : parameters_)
+    for (const Parameter& parameter : parameters_.all())
       if (parameter.is_trained()) visit(parameter.name, parameter.value, parameter.grad, parameter.decays);
   }
 
@@ -96,7 +91,7 @@ class FoldedKernel {
     require_size("the kernel", kernel.size());
     update_filter_factors();
     for (std::size_t i = 0; i < branches_.size(); ++i)
-      if (sequences_[i]) sequences_[i]->fold(weights(i, 0), weights(i, 1));
+      if (sequences_[i]) sequences_[i]->fold(parameters_.weight(i, 0).value, parameters_.weight(i, 1).value);
     for_each_fold_slab(target_, [&](std::size_t, const FoldSlab& slab) {
       const bool is_covered = parts_[0].covers_target;
       if (!is_covered) std::fill_n(kernel.data() + slab.begin(), slab.size(), T(0));
@@ -118,11 +113,10 @@ class FoldedKernel {
     });
     std::size_t summed = 0;
     for (std::size_t i = 0; i < branches_.size(); ++i)
-      if (sequences_[i])
-        sequences_[i]->add_gradients(weights(i, 0), weights(i, 1), scale(i), grads(i, 0), grads(i, 1), scale_grad(i),
-                                     overwrites_);
-      else if (branches_[i].trains_scale)
-        add_scale_gradient(i, summed++);
+      if (sums_scale_gradient(i))
+        add_scale_gradient(parameters_.scale(i).grad, summed++);
+      else if (sequences_[i])
+        add_sequence_gradients(i);
     overwrites_ = false;
   }
 
@@ -135,7 +129,7 @@ class FoldedKernel {
               sequences_[i] ? "sequence" : "filtered branch",
               ": its weights have no places of their own in the kernel, so that no CslaBlock stands for it");
       Branch<T>& branch = branches.emplace_back(branches_[i].convolution);
-      std::ranges::copy(scale(i), branch.scale.begin());
+      std::ranges::copy(parameters_.scale(i).value, branch.scale.begin());
     }
     return {target_, std::move(branches)};
   }
@@ -150,58 +144,16 @@ class FoldedKernel {
     return branches;
   }
 
+  static std::vector<FoldedBranch<T>> validated(const ConvShape& target, std::vector<FoldedBranch<T>> branches) {
+    target.validate();
+    require(!branches.empty(), "folding needs a branch; target: ", describe(target));
+    for (std::size_t i = 0; i < branches.size(); ++i) branches[i].validate(target, concat("branch ", i));
+    return branches;
+  }
+
   void require_size(const char* what, std::size_t size) const {
-    require(size == target_.size(), what, " has ", size, " elements, target [", describe(target_), "] has ",
-            target_.size());
-  }
-
-  /// The parameters of branch i: where they begin in parameters_, and their parts.
-  /// @{
-  std::span<T> weights(std::size_t i, std::size_t which) const {
-    return parameters_[first_parameter_[i] + which].value;
-  }
-  std::span<T> grads(std::size_t i, std::size_t which) const { return parameters_[first_parameter_[i] + which].grad; }
-  std::span<T> scale(std::size_t i) const { return weights(i, branches_[i].operators.size()); }
-  std::span<T> scale_grad(std::size_t i) const { return grads(i, branches_[i].operators.size()); }
-  /// @}
-
-  /// Names the parameters, gives them memory and their initial values.
-  void add_parameters() {
-    std::size_t values = 0, gradients = 0;
-    for (const FoldedBranch<T>& branch : branches_) {
-      for (const ConvShape& shape : branch.operators) values += shape.size(), gradients += shape.size();
-      values += target_.out_channels;
-      gradients += branch.trains_scale ? target_.out_channels : 0;
-    }
-    values_.resize(values);
-    gradients_.resize(gradients);
-    std::span<T> free_values = values_, free_gradients = gradients_;
-    const auto add = [&](std::string name, std::size_t size, bool is_trained, const std::optional<ConvShape>& shape) {
-      for (const Parameter& other : parameters_) require(other.name != name, "there are two parameters '", name, "'");
-      const std::size_t gradient_size = is_trained ? size : 0;
-      parameters_.push_back(
-          {std::move(name), free_values.first(size), free_gradients.first(gradient_size), shape, shape.has_value()});
-      free_values = free_values.subspan(size);
-      free_gradients = free_gradients.subspan(gradient_size);
-      return parameters_.back().value;
-    };
-    for (std::size_t i = 0; i < branches_.size(); ++i) {
-      const FoldedBranch<T>& branch = branches_[i];
-      first_parameter_.push_back(parameters_.size());
-      for (std::size_t k = 0; k < branch.operators.size(); ++k) {
-        const std::string default_name =
-            branch.operators.size() == 1 ? concat(i, ".weight") : concat(i, ".", k, ".weight");
-        const std::span<T> value = add(branch.weight_names.empty() ? default_name : branch.weight_names[k],
-                                       branch.operators[k].size(), true, branch.operators[k]);
-        if (!branch.initial_weights.empty())
-          std::ranges::copy(branch.initial_weights[k], value.begin());
-        else
-          std::ranges::fill(value, branch.convolution.is_identity ? T(1) : T(0));
-      }
-      const std::span<T> scale = add(branch.scale_name.empty() ? concat(i, ".scale") : branch.scale_name,
-                                     target_.out_channels, branch.trains_scale, std::nullopt);
-      std::ranges::copy(branch.convolution.scale, scale.begin());
-    }
+    if (size == target_.size()) return;  // without a look at describe(), which allocates
+    require(false, what, " has ", size, " elements, target [", describe(target_), "] has ", target_.size());
   }
 
   /// Whether dL/ds of branch i is summed share by share.
@@ -210,27 +162,26 @@ class FoldedKernel {
   }
 
   void allocate_working_memory() {
-    std::size_t filters = 0, sums = 0;
+    std::size_t filters = 0;
     for (std::size_t i = 0; i < branches_.size(); ++i) {
       filters += branches_[i].filter.size();
-      sums += sums_scale_gradient(i) ? target_.out_channels : 0;
+      sums_per_share_ += sums_scale_gradient(i) ? target_.out_channels : 0;
     }
     filters_.resize(filters);
     filter_factors_.resize(filters);
-    scale_sums_.resize(fold_shares(target_) * sums);
-    sums_per_share_ = sums;
+    scale_sums_.resize(fold_shares(target_) * sums_per_share_);
   }
 
-  /// Cuts branch i into parts: a filtered one into a 1x1 convolution for each tap of its filter.
-  void add_parts(std::size_t i) {
+  /// Cuts branch i into parts: a filtered one into a 1x1 convolution for each tap of its filter. The pointers lead to
+  /// the branch's own share of the working memory.
+  void add_parts(std::size_t i, T* filters, const T* filter_factors, T* scale_sums) {
     const FoldedBranch<T>& branch = branches_[i];
     const ConvShape& shape = branch.convolution.shape;
-    FoldPart<T> part{.placement = SlabPlacement(shape, target_), .factor = scale(i).data()};
+    FoldPart<T> part{.placement = SlabPlacement(shape, target_), .factor = parameters_.scale(i).value.data()};
     part.covers_target = branch.filter.empty() && shape.size() == target_.size();
     if (sums_scale_gradient(i)) {
-      part.scale_sums = scale_sums_.data() + next_sum_;
+      part.scale_sums = scale_sums;
       part.sums_step = sums_per_share_;
-      next_sum_ += target_.out_channels;
     }
     auto& sequence = sequences_.emplace_back();
     if (branch.operators.size() == 2) {
@@ -239,8 +190,8 @@ class FoldedKernel {
       part.weight_grad = sequence->kernel_grad().data();
       part.is_gathered = true;
     } else {
-      part.weight = weights(i, 0).data();
-      part.weight_grad = grads(i, 0).data();
+      part.weight = parameters_.weight(i).value.data();
+      part.weight_grad = parameters_.weight(i).grad.data();
     }
     if (branch.filter.empty()) {
       parts_.push_back(part);
@@ -249,14 +200,13 @@ class FoldedKernel {
     const Placement placed(shape, target_);
     for (std::size_t tap = 0; tap < shape.taps(); ++tap) {
       const WeightIndex of_branch{.row = tap / shape.kernel_size[1], .column = tap % shape.kernel_size[1]};
+      const std::size_t first = tap * target_.out_channels;
+      for (std::size_t o = 0; o < target_.out_channels; ++o) filters[first + o] = branch.filter[o * shape.taps() + tap];
       part.placement = SlabPlacement::at_tap(branch.operators[0], target_, placed(of_branch));
-      for (std::size_t o = 0; o < target_.out_channels; ++o)
-        filters_[next_filter_ + o] = branch.filter[o * shape.taps() + tap];
-      part.filter = filters_.data() + next_filter_;
-      part.factor = filter_factors_.data() + next_filter_;
+      part.filter = filters + first;
+      part.factor = filter_factors + first;
       part.is_first = tap == 0;
       parts_.push_back(part);
-      next_filter_ += target_.out_channels;
     }
   }
 
@@ -264,15 +214,19 @@ class FoldedKernel {
   void update_filter_factors() const {
     std::size_t next = 0;
     for (std::size_t i = 0; i < branches_.size(); ++i) {
-      const std::span<const T> s = scale(i);
+      const std::span<const T> s = parameters_.scale(i).value;
       for (std::size_t k = 0; k < branches_[i].filter.size(); ++k, ++next)
         filter_factors_[next] = s[k % s.size()] * filters_[next];
     }
   }
 
+  void add_sequence_gradients(std::size_t i) {
+    const Parameter &v = parameters_.weight(i, 0), &w = parameters_.weight(i, 1), &s = parameters_.scale(i);
+    sequences_[i]->add_gradients(v.value, w.value, s.value, v.grad, w.grad, s.grad, overwrites_);
+  }
+
   /// Adds the shares' sums of dL/ds to the gradient of a trained scale, the sum_index-th that is summed so.
-  void add_scale_gradient(std::size_t i, std::size_t sum_index) {
-    const std::span<T> grad = scale_grad(i);
+  void add_scale_gradient(std::span<T> grad, std::size_t sum_index) {
     for (std::size_t o = 0; o < grad.size(); ++o) {
       T sum = 0;
       for (std::size_t k = sum_index * grad.size() + o; k < scale_sums_.size(); k += sums_per_share_)
@@ -283,11 +237,9 @@ class FoldedKernel {
 
   ConvShape target_;
   std::vector<FoldedBranch<T>> branches_;
-  std::vector<T> values_, gradients_;         ///< what parameters_ are spans of
-  std::vector<Parameter> parameters_;         ///< by branch: weights, scale
-  std::vector<std::size_t> first_parameter_;  ///< of each branch
-  std::vector<FoldPart<T>> parts_;            ///< of all branches
-  bool overwrites_ = true;                    ///< what zero_grad() said
+  FoldedParameters<T> parameters_;
+  std::vector<FoldPart<T>> parts_;  ///< of all branches
+  bool overwrites_ = true;          ///< whether the next add_gradients() writes: zero_grad() was called
 
   /// Working memory.
   /// @{
@@ -295,7 +247,7 @@ class FoldedKernel {
   std::vector<T> filters_;                                           ///< (parts of filtered branches, out_channels), f
   mutable std::vector<T> filter_factors_;                            ///< likewise, s * f
   std::vector<T> scale_sums_;                                        ///< (shares, scales that are summed, out_channels)
-  std::size_t sums_per_share_ = 0, next_sum_ = 0, next_filter_ = 0;
+  std::size_t sums_per_share_ = 0;                                   ///< elements of scale_sums_ for each share
   /// @}
 };
 
