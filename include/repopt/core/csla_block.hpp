@@ -52,6 +52,19 @@ struct Branch {
       return branch;
     }
 
+    /// Throws std::invalid_argument unless the shape is possible and embeds in `target`, a valid shape, and there is a
+    /// finite scale for each output channel. The message calls the branch `name`.
+    void validate(const ConvShape& target, std::string_view name = "branch") const {
+      shape.validate();
+      const std::string_view obstacle = embedding_obstacle(shape, target);
+      require(obstacle.empty(), name, " [", describe(shape), "] does not embed in target [", describe(target),
+              "]: ", obstacle);
+      require(scale.size() == target.out_channels, "scale has ", scale.size(), " elements, out_channels is ",
+              target.out_channels, "; ", name, " [", describe(shape), "]");
+      for (const T s : scale)
+        require(std::isfinite(s), "scale holds ", s, ", it must be finite; ", name, " [", describe(shape), "]");
+    }
+
     bool operator==(const Branch&) const = default;
 };
 
@@ -66,16 +79,7 @@ class CslaBlock {
       : target_(target), branches_(std::move(branches)) {
     target_.validate();
     require(!branches_.empty(), "a CSLA block needs a branch; target: ", describe(target_));
-    for (const Branch<T>& branch : branches_) {
-      branch.shape.validate();
-      const std::string_view obstacle = embedding_obstacle(branch.shape, target_);
-      require(obstacle.empty(), "branch [", describe(branch.shape), "] does not embed in target [", describe(target_),
-              "]: ", obstacle);
-      require(branch.scale.size() == target_.out_channels, "scale has ", branch.scale.size(),
-              " elements, out_channels is ", target_.out_channels, "; branch [", describe(branch.shape), "]");
-      for (const T s : branch.scale)
-        require(std::isfinite(s), "scale holds ", s, ", it must be finite; branch [", describe(branch.shape), "]");
-    }
+    for (const Branch<T>& branch : branches_) branch.validate(target_);
   }
 
   /// A kernel without a prior structure: one branch, s = 1. Its training is the plain kernel's.

@@ -14,19 +14,18 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
-#include "repopt/core/embedding.hpp"
 
 namespace repopt {
 
 /// A branch of a FoldedKernel: y = s * conv(x, B), where B is made of the branch's trained weights:
 ///
-/// | made by    | operators                                     | B                                               |
-/// |------------|-----------------------------------------------|-------------------------------------------------|
-/// | conv()     | W                                             | W                                               |
-/// | filtered() | 1x1 W, then a fixed filter f for each channel | B[o,i,p] = f[o,p] W[o,i]                        |
-/// | average()  | 1x1 W, then average pooling                   | B[o,i,p] = W[o,i] / (kh kw)                     |
-/// | sequence() | V, then W, one of them 1x1                    | B[o,i,p] = sum_m W[o,m,p] V[m,i], or W[o,m] V[m,i,p]
-/// |
+/// | made by    | trained weights                                 | B                                      |
+/// |------------|-------------------------------------------------|----------------------------------------|
+/// | conv()     | W                                               | W                                      |
+/// | filtered() | 1x1 W, before a fixed filter f for each channel | B[o,i,p] = f[o,p] W[o,i]               |
+/// | average()  | 1x1 W, before average pooling                   | B[o,i,p] = W[o,i] / (kh kw)            |
+/// | sequence() | 1x1 V, then W                                   | B[o,i,p] = sum over m: W[o,m,p] V[m,i] |
+/// |            | V, then 1x1 W                                   | B[o,i,p] = sum over m: W[o,m] V[m,i,p] |
 ///
 /// What is not linear in its input, or not a function of the weights alone, cannot be written as a branch: batch norm,
 /// dropout, an activation, a bias before zero padding, pooling that leaves the padding out of its mean.
@@ -54,18 +53,20 @@ struct FoldedBranch {
 
   /// A trained 1x1 convolution W, (out_channels, in_channels / groups), then a fixed filter for each output channel,
   /// (out_channels, kh, kw): Sobel, Laplacian, a frequency. `branch` has the shape of both together: the filter's
-  /// kernel size, padding, stride and dilation.
+  /// kernel size, padding, stride and dilation. Throws std::invalid_argument if that is impossible or the filter has
+  /// another length.
   static FoldedBranch filtered(Branch<T> branch, std::vector<T> filter) {
-    ConvShape pointwise = branch.shape;
-    pointwise.kernel_size = {1, 1};
-    pointwise.padding = {0, 0};
-    pointwise.dilation = {1, 1};
-    return {std::move(branch), {pointwise}, std::move(filter)};
+    branch.shape.validate();
+    require_filter_size(branch.shape, filter.size(), "branch");
+    const ConvShape weight = weight_before_filter(branch.shape);
+    return {std::move(branch), {weight}, std::move(filter)};
   }
 
   /// A trained 1x1 convolution, then average pooling over windows of the branch's kernel size, as
-  /// torch.nn.AvgPool2d(count_include_pad=True): zeros of the padding count in the mean.
+  /// torch.nn.AvgPool2d(count_include_pad=True): zeros of the padding count in the mean. Throws std::invalid_argument
+  /// if the shape is impossible.
   static FoldedBranch average(Branch<T> branch) {
+    branch.shape.validate();
     const std::size_t taps = branch.shape.taps();
     std::vector<T> filter(branch.shape.out_channels * taps, T(1) / T(taps));
     return filtered(std::move(branch), std::move(filter));
@@ -73,60 +74,99 @@ struct FoldedBranch {
 
   /// Two trained convolutions without biases, one of which is 1x1: 1x1 then KxK, KxK then 1x1, depthwise then
   /// pointwise. Stride, padding and dilation are those of the KxK. `groups` are the target's; they must divide those of
-  /// both convolutions. `scale` is a number or a range, as Branch takes it.
+  /// both convolutions. `scale` is a number or a range, as Branch takes it. Throws std::invalid_argument if a shape is
+  /// impossible.
   static FoldedBranch sequence(const ConvShape& first, const ConvShape& second, auto&& scale, std::size_t groups = 1) {
-    const bool first_is_pointwise = first.taps() == 1 && first.stride == std::array<std::size_t, 2>{1, 1};
-    ConvShape both = first_is_pointwise ? second : first;
+    first.validate();
+    second.validate();
+    const ConvShape both = shape_of_sequence(first, second, groups);
+    both.validate();
+    return {Branch<T>(both, std::forward<decltype(scale)>(scale)), {first, second}};
+  }
+
+  /// Throws std::invalid_argument, whose message says `name`, unless the branch folds into `target`: a shape is
+  /// impossible, B does not embed or is not made of the operators as above, a scale or filter is not finite or of the
+  /// wrong length, or there is not one name and one initial weight for each operator where there are any.
+  void validate(const ConvShape& target, std::string_view name) const;
+
+ private:
+  static bool is_pointwise(const ConvShape& shape) {
+    constexpr std::array<std::size_t, 2> zero{0, 0}, one{1, 1};
+    return shape.kernel_size == one && shape.padding == zero && shape.stride == one;
+  }
+
+  static ConvShape weight_before_filter(ConvShape both) {
+    both.kernel_size = both.dilation = {1, 1};
+    both.padding = {0, 0};
+    return both;
+  }
+
+  /// The shape of B, which a FoldedSequence keeps in HWIO.
+  static ConvShape shape_of_sequence(const ConvShape& first, const ConvShape& second, std::size_t groups) {
+    ConvShape both = is_pointwise(first) ? second : first;
     both.in_channels = first.in_channels;
     both.out_channels = second.out_channels;
     both.groups = groups;
     both.layout = WeightLayout::hwio;
-    return {Branch<T>(both, std::forward<decltype(scale)>(scale)), {first, second}};
+    return both;
   }
 
-  /// Throws std::invalid_argument, whose message begins with `name`, unless the branch folds into `target`: a shape is
-  /// impossible, B does not embed, a scale or filter is not finite or of the wrong length, a sequence is none.
-  void validate(const ConvShape& target, std::string_view name) const;
+  static void require_filter_size(const ConvShape& shape, std::size_t size, std::string_view name) {
+    require(size == shape.out_channels * shape.taps(), "the filter has ", size,
+            " elements, out_channels * kernel_size is ", shape.out_channels * shape.taps(), "; ", name, " [",
+            describe(shape), "]");
+  }
 
- private:
+  void validate_weight(std::string_view name) const;
   void validate_sequence(const ConvShape& target, std::string_view name) const;
 };
 
 template <std::floating_point T>
 void FoldedBranch<T>::validate(const ConvShape& target, std::string_view name) const {
-  const CslaBlock<T> embeds_and_has_scales(target, {convolution});
+  target.validate();
   for (const ConvShape& shape : operators) shape.validate();
-  const std::size_t filter_size = convolution.shape.out_channels * convolution.shape.taps();
-  require(filter.empty() || filter.size() == filter_size, name, ": the filter has ", filter.size(),
-          " elements, out_channels * kernel_size is ", filter_size);
-  for (const T f : filter) require(std::isfinite(f), name, ": the filter holds ", f, ", it must be finite");
+  require(operators.size() == 1 || operators.size() == 2, name, " has ", operators.size(),
+          " operators: one makes a convolution or a filtered branch, two make a sequence");
   if (operators.size() == 2) validate_sequence(target, name);
+  convolution.validate(target, name);
+  if (operators.size() == 1) validate_weight(name);
   require(weight_names.empty() || weight_names.size() == operators.size(), name, " has ", operators.size(),
           " weights, ", weight_names.size(), " names were given");
   require(initial_weights.empty() || initial_weights.size() == operators.size(), name, " has ", operators.size(),
           " weights, ", initial_weights.size(), " initial ones were given");
   for (std::size_t i = 0; i < initial_weights.size(); ++i)
-    require(initial_weights[i].size() == operators[i].size(), name, ": initial weight ", i, " has ",
+    require(initial_weights[i].size() == operators[i].size(), "initial weight ", i, " of ", name, " has ",
             initial_weights[i].size(), " elements, [", describe(operators[i]), "] has ", operators[i].size());
 }
 
 template <std::floating_point T>
+void FoldedBranch<T>::validate_weight(std::string_view name) const {
+  ConvShape expected = convolution.shape;
+  if (!filter.empty()) {
+    require_filter_size(convolution.shape, filter.size(), name);
+    for (const T f : filter) require(std::isfinite(f), "the filter of ", name, " holds ", f, ", it must be finite");
+    expected = weight_before_filter(convolution.shape);
+    expected.layout = operators[0].layout;
+  }
+  require(operators[0] == expected, "the weight of ", name, " is [", describe(operators[0]), "], it must be [",
+          describe(expected), "]");
+}
+
+template <std::floating_point T>
 void FoldedBranch<T>::validate_sequence(const ConvShape& target, std::string_view name) const {
-  const auto is_pointwise = [](const ConvShape& shape) {
-    return shape.taps() == 1 && shape.padding == std::array<std::size_t, 2>{0, 0} &&
-           shape.stride == std::array<std::size_t, 2>{1, 1};
-  };
   const ConvShape &first = operators[0], &second = operators[1];
+  require(filter.empty(), name, " is a sequence and has a filter: it can be either");
   require(first.out_channels == second.in_channels, name, ": the first convolution has ", first.out_channels,
           " output channels, the second has ", second.in_channels, " input channels");
-  require(is_pointwise(first) || is_pointwise(second), name, ": of [", describe(first), "] and [", describe(second),
-          "] one must be 1x1 with stride 1 and without padding: the zeros between two larger kernels are no zeros of "
-          "the image");
+  require(is_pointwise(first) || is_pointwise(second), name, ": [", describe(first), "] or [", describe(second),
+          "] must be 1x1 with stride 1 and without padding: two larger kernels do not make one, since the second reads "
+          "zeros of its own padding");
   for (const ConvShape& shape : operators)
     require(shape.groups % target.groups == 0, name, ": the target's ", target.groups,
             " groups do not divide those of [", describe(shape), "]");
-  require(convolution.shape.groups == target.groups, name, ": groups is ", convolution.shape.groups,
-          ", the target's are ", target.groups);
+  const ConvShape both = shape_of_sequence(first, second, target.groups);
+  require(convolution.shape == both, name, " is said to be [", describe(convolution.shape),
+          "], its two convolutions make [", describe(both), "]");
 }
 
 }  // namespace repopt
