@@ -4,33 +4,16 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "repopt/tensor/tensor.hpp"
+#include "support/numeric_gradient.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
 #include "support/tensors.hpp"
 
 namespace repopt::testing {
-
-/// dL/dvalue for every value by central differences. The step balances truncation (step^2) with rounding (1e-16 / step)
-/// and is small enough that a ReLU seldom switches within it.
-inline std::vector<double> numeric_gradient(std::span<double> values, const std::function<double()>& loss) {
-  constexpr double step = 1e-6;
-  std::vector<double> gradient;
-  for (double& value : values) {
-    const double kept = value;
-    value = kept + step;
-    const double above = loss();
-    value = kept - step;
-    const double below = loss();
-    value = kept;
-    gradient.push_back((above - below) / (2 * step));
-  }
-  return gradient;
-}
 
 /// What visit_parameters() of `layer` visits and a gradient trains.
 template <class Layer>
