@@ -1,6 +1,7 @@
 // FoldedSequence: a branch of two trained convolutions, in working memory of its own.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -67,10 +68,20 @@ class FoldedSequence {
     parallel_for(shape.size() / channels, shape.size(), [&](std::size_t row) { visit(row, channels); });
   }
 
+  /// Where the weights of row `row` in HWIO begin in the layout of operator i.
+  std::size_t first_of_row(std::size_t i, std::size_t row) const {
+    const std::size_t in = shapes_[i].in_per_group(), tap = row / in, width = shapes_[i].kernel_size[1];
+    return shapes_[i].offset({.in = row % in, .row = tap / width, .column = tap % width});
+  }
+
   /// The weights of operator i in HWIO: as they are, or copied.
   std::span<const T> in_hwio(std::size_t i, std::span<const T> weight) {
     if (relaid_[i].empty()) return weight;
-    copy_weight<T>(shapes_[i], weight, in_hwio_[i], relaid_[i]);
+    const std::size_t step = shapes_[i].strides().out;
+    for_each_row(in_hwio_[i], [&](std::size_t row, std::size_t channels) {
+      const T* const from = weight.data() + first_of_row(i, row);
+      for (std::size_t o = 0; o < channels; ++o) relaid_[i][row * channels + o] = from[o * step];
+    });
     return relaid_[i];
   }
 
@@ -89,13 +100,10 @@ class FoldedSequence {
 
   /// Adds raw_grad_[i], which is in HWIO, to `grad`, which is in the operator's layout.
   void add(std::size_t i, std::span<T> grad, bool overwrites) {
-    const std::size_t step = shapes_[i].strides().out, in = shapes_[i].in_per_group(),
-                      width = shapes_[i].kernel_size[1];
+    const std::size_t step = shapes_[i].strides().out;
     for_each_row(in_hwio_[i], [&](std::size_t row, std::size_t channels) {
-      const std::size_t tap = row / in;
-      const WeightIndex first{.in = row % in, .row = tap / width, .column = tap % width};
       const T* const from = raw_grad_[i].data() + row * channels;
-      T* const to = grad.data() + shapes_[i].offset(first);
+      T* const to = grad.data() + first_of_row(i, row);
       for (std::size_t o = 0; o < channels; ++o) to[o * step] = overwrites ? from[o] : to[o * step] + from[o];
     });
   }
