@@ -1,18 +1,6 @@
-// A training step after the first allocates nothing: every call of malloc() and posix_memalign() is counted, which
-// glibc lets a program do and sanitizers do themselves.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define REPOPT_SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REPOPT_SANITIZED
-#endif
-
+// A training step after the first allocates nothing.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cerrno>
-#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,29 +9,10 @@
 #include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
+#include "support/allocations.hpp"
 #include "support/tensors.hpp"
 
-#if defined(__GLIBC__) && !defined(REPOPT_SANITIZED)
-
-namespace {
-
-std::atomic<long> allocations = 0;
-
-}  // namespace
-
-extern "C" {
-void* __libc_malloc(std::size_t size);
-void* __libc_memalign(std::size_t alignment, std::size_t size);
-void* malloc(std::size_t size) noexcept {
-  ++allocations;
-  return __libc_malloc(size);
-}
-int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
-  ++allocations;
-  *memory = __libc_memalign(alignment, size);
-  return *memory == nullptr ? ENOMEM : 0;
-}
-}
+#ifdef REPOPT_COUNTS_ALLOCATIONS
 
 using namespace repopt;
 using namespace repopt::nn;
@@ -69,12 +38,12 @@ std::vector<long> allocations_by_step(Mode mode, const typename Optimizer::Optio
   std::vector<long> counts;
   for (int step = 0; step < 4; ++step) {
     model.zero_grad();
-    const long before = allocations;
+    const long before = allocation_count;
     cross_entropy<T>(model.forward(images, Phase::train), labels, 0.1, grad_logits);
     model.backward(grad_logits);
     optimizer.clip_grad_norm(1);
     optimizer.step();
-    counts.push_back(allocations - before);
+    counts.push_back(allocation_count - before);
   }
   return counts;
 }

@@ -1,0 +1,43 @@
+// allocation_count: calls of malloc() and posix_memalign() so far, which glibc lets a program count. Sanitizers do so
+// themselves: with them, or without glibc, REPOPT_COUNTS_ALLOCATIONS is not defined. To be included by one source file
+// of a program.
+#pragma once
+
+#include <cstdlib>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define REPOPT_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define REPOPT_SANITIZED
+#endif
+
+#if defined(__GLIBC__) && !defined(REPOPT_SANITIZED)
+#define REPOPT_COUNTS_ALLOCATIONS
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+
+namespace repopt::testing {
+
+inline std::atomic<long> allocation_count = 0;
+
+}  // namespace repopt::testing
+
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+void* malloc(std::size_t size) noexcept {
+  ++repopt::testing::allocation_count;
+  return __libc_malloc(size);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
+  ++repopt::testing::allocation_count;
+  *memory = __libc_memalign(alignment, size);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+}
+
+#endif
