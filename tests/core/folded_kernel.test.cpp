@@ -126,17 +126,17 @@ TEST_CASE_TEMPLATE("Rows longer than a vector or a cache block fold right, in ev
   Random random(303);
   for (const WeightLayout layout : {WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio})
     for (const std::size_t groups : {1, 2}) {
-      FoldedBlock<T> block{square(38, 298, 3, 1, groups)};
+      FoldedBlock<T> block{square(22, 262, 3, 1, groups)};
       block.target.layout = layout;
-      ConvShape conv1x1 = square(38, 298, 1, 1, groups), conv3x3 = square(38, 298, 3, 1, 2);
+      ConvShape conv1x1 = square(22, 262, 1, 1, groups), conv3x3 = square(22, 262, 3, 1, 2);
       conv1x1.layout = conv3x3.layout = layout;
-      const auto scale = [&] { return random_scale<T>(random, 298); };
+      const auto scale = [&] { return random_scale<T>(random, 262); };
       block.add(random, FoldedBranch<T>::conv({conv3x3, scale()}), true);
       block.add(random, FoldedBranch<T>::conv({conv1x1, scale()}), true);
-      block.add(random, FoldedBranch<T>::filtered({conv3x3, scale()}, random.numbers<T>(298 * 9)), true);
-      const ConvShape first = square(38, 14, 1, 1, 2), second = square(14, 298, 3, 1, groups);
+      block.add(random, FoldedBranch<T>::filtered({conv3x3, scale()}, random.numbers<T>(262 * 9)), true);
+      const ConvShape first = square(22, 14, 1, 1, 2), second = square(14, 262, 3, 1, groups);
       block.add(random, FoldedBranch<T>::sequence(first, second, scale(), groups), true);
-      block.add(random, FoldedBranch<T>::sequence(square(38, 76, 3, 1, 38), square(76, 298, 1, 1, 2), scale(), groups),
+      block.add(random, FoldedBranch<T>::sequence(square(22, 44, 3, 1, 22), square(44, 262, 1, 1, 2), scale(), groups),
                 true);
       check_adjoint(random, block);
     }
