@@ -24,6 +24,7 @@ struct FoldedParameter {
   std::span<T> grad;                 ///< dL/dvalue; empty for a constant scale
   std::optional<ConvShape> shape{};  ///< of a weight, with its layout; none for a scale
   bool decays = false;               ///< whether weight decay applies: to weights, not to scales
+  bool is_identity = false;          ///< whether the branch is an identity: Branch::identity()
   /// Whether it is trained.
   bool is_trained() const { return !grad.empty(); }
 };
@@ -83,13 +84,15 @@ class FoldedParameters {
         std::ranges::fill(value, branch.convolution.is_identity ? T(1) : T(0));
       else
         std::ranges::copy(branch.initial_weights[k], value.begin());
-      add({branch.weight_names.empty() ? default_name : branch.weight_names[k], value, grad, shape, true});
+      add({branch.weight_names.empty() ? default_name : branch.weight_names[k], value, grad, shape, true,
+           branch.convolution.is_identity});
     }
     const std::vector<T>& scale = branch.convolution.scale;
     const std::span<T> value = take(free_values, scale.size());
     const std::span<T> grad = take(free_gradients, branch.trains_scale ? scale.size() : 0);
     std::ranges::copy(scale, value.begin());
-    add({branch.scale_name.empty() ? concat(number, ".scale") : branch.scale_name, value, grad});
+    add({branch.scale_name.empty() ? concat(number, ".scale") : branch.scale_name, value, grad, std::nullopt, false,
+         branch.convolution.is_identity});
   }
 
   void add(FoldedParameter<T> parameter) {

@@ -34,8 +34,8 @@ struct LayerOrder {
 template <class T>
 using Scales = std::map<std::string, std::vector<T>, LayerOrder>;
 
-/// Where Hyper-Search starts the scales of block l of a stage, counted from 0 (arXiv 2205.15242, section 4): sqrt(2 / l),
-/// and 1 for the first block.
+/// Where Hyper-Search starts the scales of block l of a stage, counted from 0 (arXiv 2205.15242, section 4): sqrt(2 /
+/// l), and 1 for the first block.
 inline double initial_scale(std::size_t index_in_stage) {
   return index_in_stage == 0 ? 1.0 : std::sqrt(2.0 / double(index_in_stage));
 }

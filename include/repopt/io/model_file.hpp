@@ -36,12 +36,13 @@ inline ConvShape in_oihw(ConvShape shape) {
 
 }  // namespace detail
 
-/// Every parameter, constant scale and running statistic of `model`, by name.
-template <class T>
-std::map<std::string, ModelTensor<T>> model_tensors(nn::Vgg<T>& model) {
+/// Every parameter, constant scale and running statistic of `model`, by name. A model is an nn::Vgg or an
+/// nn::FoldedTraining: one is written as the other, which then reads it.
+template <template <class> class Model, class T>
+std::map<std::string, ModelTensor<T>> model_tensors(Model<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;
-  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
-    std::vector<T> elements = parameter.value;
+  model.visit_parameters([&](const std::string& name, auto&& parameter) {
+    std::vector<T> elements(parameter.value.begin(), parameter.value.end());
     if (parameter.conv)
       copy_weight<T>(*parameter.conv, parameter.value, detail::in_oihw(*parameter.conv), std::span<T>(elements));
     tensors[name] = {parameter.dims, std::move(elements)};
@@ -52,11 +53,11 @@ std::map<std::string, ModelTensor<T>> model_tensors(nn::Vgg<T>& model) {
 /// Fills `model` from what model_tensors() gave. PyTorch's num_batches_tracked is passed over. Throws
 /// std::runtime_error, which begins with `source` and names the tensor that is missing, of another shape or left over,
 /// and leaves the model as it was.
-template <class T>
-void assign_model(nn::Vgg<T>& model, const std::map<std::string, ModelTensor<T>>& tensors, const std::string& source) {
+template <template <class> class Model, class T>
+void assign_model(Model<T>& model, const std::map<std::string, ModelTensor<T>>& tensors, const std::string& source) {
   const std::string what = concat("the model '", model.config().name, "'");
-  std::map<std::string, nn::Parameter<T>*> parameters;
-  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
+  std::map<std::string, nn::ParameterView<T>> parameters;
+  model.visit_parameters([&](const std::string& name, auto&& parameter) {
     const auto found = tensors.find(name);
     formats::require_file(found != tensors.end(), source, " lacks '", name, "' of ", what);
     formats::require_file(found->second.shape == parameter.dims, source, ": '", name, "' has shape ",
@@ -64,30 +65,30 @@ void assign_model(nn::Vgg<T>& model, const std::map<std::string, ModelTensor<T>>
                           formats::describe(parameter.dims));
     formats::require_file(found->second.elements.size() == parameter.value.size(), source, ": '", name, "' has ",
                           found->second.elements.size(), " elements, its shape says ", parameter.value.size());
-    parameters[name] = &parameter;
+    parameters.emplace(name, nn::view_of(parameter));
   });
   for (const auto& [name, tensor] : tensors)
     formats::require_file(parameters.contains(name) || name.ends_with(".num_batches_tracked"), source, " holds '", name,
                           "', which ", what, " has not");
   for (const auto& [name, parameter] : parameters) {
     const std::vector<T>& elements = tensors.at(name).elements;
-    if (parameter->conv)
-      copy_weight<T>(detail::in_oihw(*parameter->conv), elements, *parameter->conv, std::span<T>(parameter->value));
+    if (parameter.conv)
+      copy_weight<T>(detail::in_oihw(*parameter.conv), elements, *parameter.conv, parameter.value);
     else
-      std::ranges::copy(elements, parameter->value.begin());
+      std::ranges::copy(elements, parameter.value.begin());
   }
 }
 
 /// Adds the network to a file.
-template <class T>
-void add_model(formats::SafetensorsWriter& writer, nn::Vgg<T>& model) {
+template <template <class> class Model, class T>
+void add_model(formats::SafetensorsWriter& writer, Model<T>& model) {
   for (const auto& [name, tensor] : model_tensors(model)) writer.add(name, tensor.shape, tensor.elements);
 }
 
 /// Fills `model` from the tensors of a file; F64 is rounded if T is float. Throws as assign_model(), and if a tensor is
 /// not floating point.
-template <class T>
-void read_model(const formats::Safetensors& file, nn::Vgg<T>& model) {
+template <template <class> class Model, class T>
+void read_model(const formats::Safetensors& file, Model<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;
   for (const std::string& name : file.names()) {
     if (name.ends_with(".num_batches_tracked")) continue;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include "repopt/base/random.hpp"
 #include "repopt/core/conv_shape.hpp"
@@ -12,10 +13,10 @@
 
 namespace repopt::nn {
 
-/// Fills a parameter as PyTorch's Conv2d and Linear start: uniform in +-1 / sqrt(fan_in). The numbers belong to the
-/// places in PyTorch's order, so they do not depend on the layout in memory.
-template <class T>
-void init_uniform(Parameter<T>& parameter, std::size_t fan_in, std::uint64_t seed, std::string_view name) {
+/// Fills a parameter (a Parameter or a ParameterView) as PyTorch's Conv2d and Linear start: uniform in +-1 /
+/// sqrt(fan_in). The numbers belong to the places in PyTorch's order, so they do not depend on the layout in memory.
+void init_uniform(auto& parameter, std::size_t fan_in, std::uint64_t seed, std::string_view name) {
+  using T = std::remove_reference_t<decltype(parameter.value[0])>;
   const double bound = 1 / std::sqrt(double(fan_in));
   const auto draw = [&, hash = name_hash(name)](std::size_t index) {
     return T(bound * (2 * to_uniform(random_bits(seed, hash, index)) - 1));

@@ -4,12 +4,18 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
 
 namespace repopt::nn {
+
+/// A kernel's dimensions as PyTorch has them: (out_channels, in_channels / groups, kh, kw).
+inline std::vector<std::size_t> kernel_dims(const ConvShape& shape) {
+  return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
+}
 
 /// Numbers that a layer owns, under a name that its model gives: weights with their gradient, or constants and running
 /// statistics (requires_grad is false and grad empty).
@@ -25,7 +31,7 @@ struct Parameter {
 
   /// A kernel; it decays.
   static Parameter kernel(const ConvShape& shape) {
-    return {.dims = {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]},
+    return {.dims = kernel_dims(shape),
             .conv = shape,
             .decays = true,
             .value = std::vector<T>(shape.size()),
@@ -49,6 +55,29 @@ struct Parameter {
             .grad = {}};
   }
 };
+
+/// The same numbers wherever they lie: a view of a Parameter, or of a folded branch's weights.
+template <class T>
+struct ParameterView {
+  std::vector<std::size_t> dims;    ///< as Parameter's
+  std::optional<ConvShape> conv{};  ///< likewise
+  bool requires_grad = true;        ///< likewise
+  bool decays = false;              ///< likewise
+  std::span<T> value;               ///< as many as `dims` says
+  std::span<T> grad;                ///< dL/dvalue; empty if nothing trains it
+};
+
+/// A parameter, seen as a view.
+template <class T>
+ParameterView<T> view_of(Parameter<T>& parameter) {
+  return {parameter.dims, parameter.conv, parameter.requires_grad, parameter.decays, parameter.value, parameter.grad};
+}
+
+/// The same for what is a view already, so that a visitor may take either.
+template <class T>
+ParameterView<T> view_of(const ParameterView<T>& view) {
+  return view;
+}
 
 /// visit(name, parameter); names as PyTorch's, e.g. "stage1.0.bn.running_mean".
 template <class T>

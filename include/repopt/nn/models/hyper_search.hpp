@@ -32,7 +32,7 @@ Scales<T> sqrt_scales(const VggConfig& config) {
   for (const BlockSpec& spec : config.block_specs())
     for (const PriorBranch& branch : prior_branches(spec))
       if (spec.index_in_stage > 0 && !branch.is_identity())
-        std::ranges::fill(scales[scale_name(spec, branch.scale_name)], T(std::sqrt(2.0 / double(spec.index_in_stage))));
+        std::ranges::fill(scales[scale_name(spec, branch.scale_name)], T(initial_scale(spec.index_in_stage)));
   return scales;
 }
 
@@ -55,17 +55,23 @@ Scales<T> averaged_over_channels(Scales<T> scales) {
   return scales;
 }
 
-/// The scales of a network of CSLA blocks, trained or constant, and the identities' weights, as they are now. Throws
-/// std::invalid_argument, naming the first scale that the network lacks, if it has other blocks.
-template <class T>
-Scales<T> searched_scales(Vgg<T>& model) {
-  const ScaleLengths lengths = scale_lengths(model.config());
+/// The scales of a model by these names, as they are now. The model is a Vgg of real branches or a FoldedTraining.
+/// Throws std::invalid_argument, naming the first scale that it lacks.
+template <template <class> class Model, class T>
+Scales<T> searched_scales(Model<T>& model, const ScaleLengths& lengths) {
   Scales<T> scales;
-  model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
-    if (lengths.contains(name)) scales[name] = parameter.value;
+  model.visit_parameters([&](const std::string& name, auto&& parameter) {
+    if (lengths.contains(name)) scales[name].assign(parameter.value.begin(), parameter.value.end());
   });
   for (const auto& [name, length] : lengths) require(scales.contains(name), "the model has no scale '", name, "'");
   return scales;
+}
+
+/// The scales of a network of CSLA blocks, trained or constant, and the identities' weights, as they are now. Throws
+/// as above.
+template <template <class> class Model, class T>
+Scales<T> searched_scales(Model<T>& model) {
+  return searched_scales(model, scale_lengths(model.config()));
 }
 
 /// What a search did to the scales, the identities' weights among them.

@@ -1,0 +1,154 @@
+// FoldedTraining: a network of plain convolutions whose branches are trained.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "repopt/base/error.hpp"
+#include "repopt/core/folded_kernel.hpp"
+#include "repopt/core/scales.hpp"
+#include "repopt/nn/layers/init.hpp"
+#include "repopt/nn/layers/parameter.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
+#include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/optim/rep_optimizer.hpp"
+
+namespace repopt::nn {
+
+/// The folded kernels of a plain network, by the kernels' names: what is trained, saved and averaged are the branches'
+/// weights and scales, under the names that the real branches have; what is computed is the plain network.
+///
+///     Vgg<float> model = plain_vgg<float>(config, seed);
+///     FoldedTraining<float> folded(model, folded_kernels(config, Prior::repvgg, scales, true));
+///     init_branches(folded, seed);
+///     RepSgd<float> optimizer;
+///     add_parameters(optimizer, folded, options);
+///     ...
+///     folded.fold();
+///     model.zero_grad();
+///     model.forward(images, Phase::train) ... model.backward(grad_logits);  // of all micro-batches
+///     folded.add_gradients();
+///     optimizer.step();
+template <class T>
+class FoldedTraining {
+ public:
+  /// `model` must outlive this and stay where it is. Throws std::invalid_argument if a name is no kernel of the model,
+  /// or the kernel has another shape.
+  FoldedTraining(Vgg<T>& model, std::map<std::string, FoldedKernel<T>> kernels)
+      : model_(&model), kernels_(std::move(kernels)) {
+    std::map<std::string, Parameter<T>*> parameters;
+    model.visit_parameters([&](const std::string& name, Parameter<T>& p) { parameters[name] = &p; });
+    for (auto& [name, folded] : kernels_) {
+      const auto found = parameters.find(name);
+      require(found != parameters.end() && found->second->conv, "the model has no kernel '", name, "'");
+      require(folded.target() == *found->second->conv, "the folded kernel of '", name, "' is for [",
+              describe(folded.target()), "], the model's is [", describe(*found->second->conv), "]");
+      folded_.push_back({&folded, found->second});
+    }
+  }
+
+  /// The network that is computed.
+  /// @{
+  Vgg<T>& model() { return *model_; }
+  const VggConfig& config() const { return model_->config(); }
+  /// @}
+
+  /// Writes the network's kernels, for the weights and scales of now: before a forward pass.
+  void fold() {
+    for (const auto& [folded, kernel] : folded_) folded->fold(kernel->value);
+  }
+
+  /// Turns the gradients of the network's kernels, summed over all micro-batches, into those of the branches: once
+  /// before each step of the optimizer.
+  void add_gradients() {
+    for (const auto& [folded, kernel] : folded_) {
+      folded->zero_grad();
+      folded->add_gradients(kernel->grad);
+    }
+  }
+
+  /// visit(name, ParameterView<T>) for the branches' weights and scales, constant ones too, and for all else that the
+  /// network has besides the folded kernels, from input to output.
+  void visit_parameters(auto visit) {
+    model_->visit_parameters([&](const std::string& name, Parameter<T>& own) {
+      const auto found = kernels_.find(name);
+      if (found == kernels_.end()) return visit(name, view_of(own));
+      for (const auto& parameter : found->second.parameters())
+        if (!parameter.is_identity || parameter.shape) visit(parameter.name, view(parameter));
+    });
+  }
+
+  /// Number of trained numbers.
+  std::size_t parameter_count() {
+    std::size_t count = 0;
+    visit_parameters([&](const std::string&, const ParameterView<T>& p) { count += p.grad.size(); });
+    return count;
+  }
+
+ private:
+  static ParameterView<T> view(const FoldedParameter<T>& parameter) {
+    ParameterView<T> result{.dims = {parameter.value.size()},
+                            .conv = parameter.shape,
+                            .requires_grad = parameter.is_trained(),
+                            .decays = parameter.decays,
+                            .value = parameter.value,
+                            .grad = parameter.grad};
+    if (parameter.is_identity)
+      result.conv.reset();  // to a network it is one number for each channel
+    else if (parameter.shape)
+      result.dims = kernel_dims(*parameter.shape);
+    return result;
+  }
+
+  Vgg<T>* model_;
+  std::map<std::string, FoldedKernel<T>> kernels_;
+  std::vector<std::pair<FoldedKernel<T>*, Parameter<T>*>> folded_;
+};
+
+/// The folded kernels of a plain network with that prior, by the kernels' names. Throws std::invalid_argument if a
+/// scale is missing or its length is wrong.
+template <class T>
+std::map<std::string, FoldedKernel<T>> folded_kernels(const VggConfig& config, Prior prior, const Scales<T>& scales,
+                                                      bool train_scales) {
+  std::map<std::string, FoldedKernel<T>> kernels;
+  for (const BlockSpec& spec : config.block_specs())
+    kernels.emplace(spec.name + ".conv.weight",
+                    FoldedKernel<T>(spec.shape, folded_branches(spec, prior, scales, train_scales)));
+  return kernels;
+}
+
+/// Draws the branches' kernels as init_weights() draws those of real branches with the same names. Identities and
+/// scales stay as they are.
+template <class T>
+void init_branches(FoldedTraining<T>& folded, std::uint64_t seed) {
+  folded.visit_parameters([&](const std::string& name, const ParameterView<T>& p) {
+    if (p.conv) init_uniform(p, p.conv->taps() * p.conv->in_per_group(), seed, name);
+  });
+}
+
+/// Adds everything that is trained to `optimizer`, in two groups: with options.weight_decay what decays, without it the
+/// rest. Any rule will do. `folded` must outlive the optimizer. Throws std::invalid_argument if the optimizer has one
+/// of the names already.
+template <class Rule, class T>
+void add_parameters(RepOptimizer<Rule, T>& optimizer, FoldedTraining<T>& folded,
+                    const typename Rule::Options& options) {
+  auto& decayed = optimizer.add_param_group(options);
+  auto not_decayed_options = options;
+  not_decayed_options.weight_decay = 0;
+  auto& not_decayed = optimizer.add_param_group(not_decayed_options);
+  folded.visit_parameters([&](const std::string& name, const ParameterView<T>& p) {
+    if (!p.requires_grad) return;
+    auto& group = p.decays ? decayed : not_decayed;
+    if (p.conv)
+      group.add_param(name, p.value, p.grad, *p.conv);
+    else
+      group.add_param(name, p.value, p.grad);
+  });
+}
+
+}  // namespace repopt::nn
