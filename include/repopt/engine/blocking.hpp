@@ -181,11 +181,16 @@ inline constexpr std::size_t winograd_rows_by_channels = 256;
 ///   for 1024; 256 takes 0.85 to 0.93 for 512 and 1.04 to 1.08 for 1024.
 inline constexpr std::size_t winograd_group_channels = 64;
 
-/// How far ahead y is prefetched when only some channels of each pixel are written. Unit: tiles.
-/// - Smaller: the lines arrive late.
-/// - Larger: the lines may be displaced before they are written.
-/// - Chosen: Zen 4, 512 and 1024 channels: 1, 4, 8 and no prefetch at all make no difference.
+/// How far ahead y is prefetched when only some channels of each pixel are written, and into which level of the cache.
+/// Unit: tiles; level, 1 or 2.
+/// - Smaller: the lines arrive late; they displace other data of the first level.
+/// - Larger: the lines may be displaced before they are written; they are farther away when they are.
+/// - Chosen: Zen 4, 512 and 1024 channels: 1, 4, 8 tiles and no prefetch at all make no difference. The level was not
+///   measured.
+/// @{
 inline constexpr std::size_t winograd_prefetched_tiles = 2;
+inline constexpr int winograd_prefetch_level = 2;
+/// @}
 
 /// Distance between the starts of two of Winograd's matrices, where the first has `size` elements. Unit: elements; 16
 /// floats are a line of the cache.

@@ -119,7 +119,7 @@ void multiply_transposed_at_points(const TileMatrices<Scheme, T>& v, std::size_t
   });
 }
 
-/// Adds to dL/dw what dL/dU of some output channels contributes.
+/// Adds the contribution of dL/dU of some output channels to dL/dw.
 template <class Scheme, class T>
 void transform_kernel_grads(const KernelMatrices<Scheme, T>& grad_u, const ConvShape& shape,
                             const OutputChannels& channels, std::span<T> grad_weight) {

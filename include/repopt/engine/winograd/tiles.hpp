@@ -7,6 +7,7 @@
 
 #include "repopt/base/parallel.hpp"
 #include "repopt/base/prefetch.hpp"
+#include "repopt/engine/blocking.hpp"
 #include "repopt/engine/read_into_cache.hpp"
 #include "repopt/tensor/tensor.hpp"
 
@@ -42,6 +43,7 @@ struct TileBlock {
   std::size_t tiles() const { return rows * across(); }
   /// @}
 
+  /// Tile `index` of this block.
   Tile tile(std::size_t index) const {
     const std::size_t row = first_row + index / across(), top = row % down() * m, left = index % across() * m;
     return {row / down(), top, left, std::min(m, y.height - top), std::min(m, y.width - left)};
@@ -50,8 +52,11 @@ struct TileBlock {
   /// Row of tiles `index` of this block, as a block.
   TileBlock row(std::size_t index) const { return {y, first_row + index, 1}; }
 
+  /// The block's first pixel, counted through the batch of y, and its number of pixels.
+  /// @{
   std::size_t first_pixel() const { return pixel_of_row(first_row); }
   std::size_t pixels() const { return pixel_of_row(first_row + rows) - first_pixel(); }
+  /// @}
 
  private:
   std::size_t pixel_of_row(std::size_t row) const { return (row / down() * y.height + row % down() * m) * y.width; }
@@ -80,7 +85,7 @@ void prefetch_tile(const Tensor<T>& y, const Tile& tile, const OutputChannels& c
   for (std::size_t i = 0; i < tile.height; ++i)
     for (std::size_t j = 0; j < tile.width; ++j)
       for (std::size_t c = 0; c < channels.count; c += cache_line<T>)
-        prefetch<2>(first + (i * y.shape().width + j) * y.shape().channels + c);
+        prefetch<blocking::winograd_prefetch_level>(first + (i * y.shape().width + j) * y.shape().channels + c);
 }
 
 /// A batch cut into `count` blocks with about equally many rows of tiles.
