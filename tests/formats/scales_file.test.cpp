@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace repopt;
