@@ -12,6 +12,7 @@
 #include "commands.hpp"
 #include "quantization/fine_tune.hpp"
 #include "quantization/quantize.hpp"
+#include "repopt/nn/models/builders.hpp"
 #include "training/classify.hpp"
 #include "training/network.hpp"
 #include "training/progress.hpp"
