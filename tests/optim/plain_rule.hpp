@@ -1,10 +1,12 @@
-// What the tests of both rules share: an ordinary parameter under a rule of the library and under PyTorch's.
+// What the tests of all rules share: an ordinary parameter under a rule of the library and under PyTorch's.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
@@ -53,6 +55,57 @@ std::vector<T> updated(const CslaBlock<T>& block, const typename Rule::Options& 
       Rule::template update<T>(weight, grad, T(1), state, options);
   }
   return weight;
+}
+
+/// An ordinary parameter in an optimizer of its own. The gradient of step t is the same for every one.
+template <class Rule>
+struct PlainParam {
+  std::vector<double> weight = std::vector<double>(7, 0.5), grad = std::vector<double>(7);
+  RepOptimizer<Rule, double> optimizer{};
+
+  explicit PlainParam(const typename Rule::Options& options) {
+    optimizer.add_param_group(options).add_param("weight", weight, grad);
+  }
+
+  void train(std::size_t first_step, std::size_t steps) {
+    for (std::size_t t = first_step; t < first_step + steps; ++t) {
+      std::ranges::copy(Random(900 + t).numbers<double>(grad.size()), grad.begin());
+      optimizer.step();
+    }
+  }
+};
+
+/// Whether training goes on bit by bit from saved weights and state, also where they replace others.
+template <class Rule>
+bool resumes(const typename Rule::Options& options) {
+  PlainParam<Rule> straight(options), stopped(options), resumed({.lr = 0.5});
+  straight.train(0, 10);
+  stopped.train(0, 4);
+  resumed.train(50, 2);
+  resumed.weight = stopped.weight;
+  resumed.optimizer.load_state_dict(stopped.optimizer.state_dict());
+  resumed.train(4, 6);
+  return resumed.weight == straight.weight;
+}
+
+/// The message of the refusal of a saved state, after `spoil`; empty if it was not refused. Checks that a refusal
+/// changes nothing.
+template <class Rule>
+std::string refusal_of_state(const auto& spoil) {
+  PlainParam<Rule> saved({}), loads({}), stays({});
+  saved.train(0, 3);
+  loads.train(5, 2);
+  stays.train(5, 2);
+  StateDict<double> state = saved.optimizer.state_dict();
+  spoil(state);
+  try {
+    loads.optimizer.load_state_dict(state);
+    return {};
+  } catch (const std::invalid_argument& error) {
+    loads.train(7, 2);
+    stays.train(7, 2);
+    return loads.weight == stays.weight ? error.what() : "the state was changed";
+  }
 }
 
 }  // namespace repopt::testing

@@ -1,5 +1,5 @@
-// torch.optim.SGD, torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, element by element as PyTorch's source reads,
-// and Lion as its article's algorithm reads.
+// torch.optim.SGD, Adam, AdamW and torch.nn.utils.clip_grad_norm_, element by element as PyTorch's source reads, and
+// Lion and LAMB as their articles' algorithms read.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <vector>
 
+#include "repopt/optim/rules/adam.hpp"
 #include "repopt/optim/rules/adamw.hpp"
+#include "repopt/optim/rules/lamb.hpp"
 #include "repopt/optim/rules/lion.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 
@@ -59,6 +61,46 @@ void torch_step(TorchParam<T>& param, const AdamW::Options& options) {
     const T denom = std::sqrt(second_moment) / T(std::sqrt(bias_correction2)) + T(options.eps);
     param.data[k] -= T(options.lr / bias_correction1) * param.exp_avg[k] / denom;
   }
+}
+
+/// torch/optim/adam.py, _single_tensor_adam.
+template <class T>
+void torch_step(TorchParam<T>& param, const Adam::Options& options) {
+  for (auto* moment : {&param.exp_avg, &param.exp_avg_sq, &param.max_exp_avg_sq}) moment->resize(param.data.size());
+  const auto [beta1, beta2] = options.betas;
+  const auto step = double(++param.step);
+  const double bias_correction1 = 1 - std::pow(beta1, step), bias_correction2 = 1 - std::pow(beta2, step);
+  for (std::size_t k = 0; k < param.data.size(); ++k) {
+    T grad = param.grad[k];
+    if (options.weight_decay != 0) grad += T(options.weight_decay) * param.data[k];
+    param.exp_avg[k] += T(1 - beta1) * (grad - param.exp_avg[k]);
+    param.exp_avg_sq[k] = T(beta2) * param.exp_avg_sq[k] + T(1 - beta2) * grad * grad;
+    T second_moment = param.exp_avg_sq[k];
+    if (options.amsgrad) second_moment = param.max_exp_avg_sq[k] = std::max(param.max_exp_avg_sq[k], second_moment);
+    const T denom = std::sqrt(second_moment) / T(std::sqrt(bias_correction2)) + T(options.eps);
+    param.data[k] -= T(options.lr / bias_correction1) * param.exp_avg[k] / denom;
+  }
+}
+
+/// LAMB, arXiv 1904.00962, algorithm 2, with phi(z) = z and a ratio of 1 where a norm is 0.
+template <class T>
+void torch_step(TorchParam<T>& param, const Lamb::Options& options) {
+  for (auto* moment : {&param.exp_avg, &param.exp_avg_sq}) moment->resize(param.data.size());
+  const auto [beta1, beta2] = options.betas;
+  const auto step = double(++param.step);
+  std::vector<T> update(param.data.size());
+  double weight_square = 0, update_square = 0;
+  for (std::size_t k = 0; k < update.size(); ++k) {
+    param.exp_avg[k] = T(beta1) * param.exp_avg[k] + T(1 - beta1) * param.grad[k];
+    param.exp_avg_sq[k] = T(beta2) * param.exp_avg_sq[k] + T(1 - beta2) * param.grad[k] * param.grad[k];
+    const T m = param.exp_avg[k] / T(1 - std::pow(beta1, step)), v = param.exp_avg_sq[k] / T(1 - std::pow(beta2, step));
+    update[k] = m / (std::sqrt(v) + T(options.eps)) + T(options.weight_decay) * param.data[k];
+    weight_square += double(param.data[k]) * double(param.data[k]);
+    update_square += double(update[k]) * double(update[k]);
+  }
+  const double weight_norm = std::sqrt(weight_square), update_norm = std::sqrt(update_square);
+  const double ratio = weight_norm > 0 && update_norm > 0 ? weight_norm / update_norm : 1;
+  for (std::size_t k = 0; k < update.size(); ++k) param.data[k] -= T(options.lr * ratio) * update[k];
 }
 
 /// Lion, arXiv 2302.06675, algorithm 2.
