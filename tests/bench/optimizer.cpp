@@ -91,9 +91,9 @@ RepOptimizer<Rule, float> make_optimizer(std::vector<Kernel>& kernels, const typ
 }
 
 /// Branches trained folded: what an iteration costs beside the plain network's forward and backward pass.
-class FoldedTraining {
+class FoldedKernels {
  public:
-  FoldedTraining(std::vector<Kernel>& kernels, bool train_scales) {
+  FoldedKernels(std::vector<Kernel>& kernels, bool train_scales) {
     auto& decayed =
         optimizer_.add_param_group({.lr = lr, .momentum = momentum, .weight_decay = weight_decay, .nesterov = true});
     auto& others = optimizer_.add_param_group({.lr = lr, .momentum = momentum, .nesterov = true});
@@ -154,7 +154,7 @@ void bench_optimizer(const Options& options) {
   auto rep_sgd =
       make_optimizer<Sgd>(kernels, {.lr = lr, .momentum = momentum, .weight_decay = weight_decay, .nesterov = true});
   auto rep_adamw = make_optimizer<AdamW>(kernels, {.lr = lr, .weight_decay = weight_decay});
-  FoldedTraining folded(kernels, false), search(kernels, true);
+  FoldedKernels folded(kernels, false), search(kernels, true);
   double parameters = 0;
   for (const Kernel& kernel : kernels) parameters += double(kernel.weight.size());
 

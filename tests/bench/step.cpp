@@ -1,8 +1,10 @@
 // `repopt-bench step`: whole training steps, from images to updated weights.
 #include <map>
+#include <optional>
 #include <string>
 
 #include "bench.hpp"
+#include "repopt/nn/models/folded_training.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/repopt.hpp"
 
@@ -16,7 +18,7 @@ using namespace repopt::nn;
 Vgg<float> make_model(const VggConfig& config, const std::string& mode, const Scales<float>& scales) {
   if (mode == "rep") return target_from_prior<float>(config, 0, scales);
   if (mode == "csla") return csla_vgg(config, 0, scales);
-  if (mode == "hyper_search") return hyper_search_vgg(config, 0, scales);
+  if (mode == "hyper_search_real") return hyper_search_vgg(config, 0, scales);
   return mode == "repvgg" ? rep_vgg<float>(config, 0) : plain_vgg<float>(config, 0);
 }
 
@@ -31,8 +33,16 @@ void bench_step(const Options& options) {
   Vgg<float> model = make_model(config, options.mode, scales);
   RepSgd<float> optimizer;
   const Sgd::Options rule{.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true};
-  add_parameters(optimizer, model, rule,
-                 options.mode == "rep" ? prior_blocks(config, scales) : std::map<std::string, CslaBlock<float>>{});
+  std::optional<FoldedTraining<float>> folded;
+  if (options.mode == "folded" || options.mode == "hyper_search")
+    folded.emplace(model, folded_kernels(config, Prior::repvgg, scales, options.mode == "hyper_search"));
+  if (folded) {
+    init_branches(*folded, 0);
+    add_parameters(optimizer, *folded, rule);
+  } else {
+    add_parameters(optimizer, model, rule,
+                   options.mode == "rep" ? prior_blocks(config, scales) : std::map<std::string, CslaBlock<float>>{});
+  }
 
   Tensor<float> images({options.batch, size, size, config.in_channels}), grad_logits;
   fill_random(images.values());
@@ -43,9 +53,11 @@ void bench_step(const Options& options) {
   std::vector<double> times;
   for (std::size_t round = 0; round <= options.rounds; ++round) {
     const double ms = milliseconds([&] {
+      if (folded) folded->fold();
       model.zero_grad();
       loss = cross_entropy<float>(model.forward(images, Phase::train), labels, 0, grad_logits);
       model.backward(grad_logits);
+      if (folded) folded->add_gradients();
       optimizer.step();
     });
     if (round == 0)
@@ -60,7 +72,7 @@ void bench_step(const Options& options) {
                   {"batch", options.batch},
                   {"threads", thread_count()},
                   {"conv_algorithm", options.conv_algorithm},
-                  {"parameters", model.parameter_count()},
+                  {"parameters", folded ? folded->parameter_count() : model.parameter_count()},
                   {"images_per_second", 1e3 * double(options.batch) / ms},
                   {"milliseconds_median", ms},
                   {"peak_rss_mb", peak_rss_mb() - start_mb},

@@ -164,7 +164,7 @@ TEST_CASE(
   CHECK(saved.optimizer.rule == "adamw");
   CHECK(saved.optimizer.param_groups == run.optimizer.state_dict().param_groups);
   CHECK(saved.optimizer.params[0].counters.at("step") == 1);
-  CHECK(saved.optimizer.params[0].shape.layout == WeightLayout::oihw);
+  CHECK(saved.optimizer.params[0].shape->layout == WeightLayout::oihw);
   saved.save(folder / "second");
   CHECK(read_bytes(folder / "second") == read_bytes(folder / "first"));
 }

@@ -101,11 +101,14 @@ std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const 
 /// Adds every trained parameter of `model` to `optimizer`, in two groups: with options.weight_decay what decays,
 /// without it the rest. `blocks` gives kernels the CSLA blocks that they stand for; without any, training is the plain
 /// network's. The model must outlive the optimizer. Throws std::invalid_argument if a block names no kernel of the
-/// model, names a branch's kernel or is for another shape, or if the optimizer has one of the names already; then the
-/// optimizer is as before.
+/// model, names a branch's kernel or is for another shape, if the rule has no form on such a kernel, or if the
+/// optimizer has one of the names already; then the optimizer is as before.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
+  if constexpr (!ReparameterizableRule<Rule, T>)
+    require(blocks.empty(), "rule ", Rule::name,
+            " has no form on the kernel of a CSLA block: train the branches folded");
   std::map<std::string, const Parameter<T>*> kernels;
   model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
     if (p.conv) kernels[name] = &p;
@@ -132,9 +135,10 @@ void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typen
   model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
     if (!p.requires_grad) return;
     auto& group = p.decays ? decayed : not_decayed;
-    if (auto block = blocks.extract(name); !block.empty())
-      group.add_param(name, p.value, p.grad, std::move(block.mapped()));
-    else if (p.conv)
+    if constexpr (ReparameterizableRule<Rule, T>)
+      if (auto block = blocks.extract(name); !block.empty())
+        return group.add_param(name, p.value, p.grad, std::move(block.mapped()));
+    if (p.conv)
       group.add_param(name, p.value, p.grad, *p.conv);
     else
       group.add_param(name, p.value, p.grad);
