@@ -79,7 +79,7 @@ TEST_CASE("Adam resumes bit by bit, and refuses a state that contradicts itself"
   CHECK(refusal_of_state<Adam>([&](Dict& dict) {
           dict.params[0].counters["step"] = 0;
           dict.params[0].buffers = {{"max_exp_avg_sq", third}};
-        }) == "saved state of 'weight': step is 0, exp_avg has 0 elements, exp_avg_sq has 0, max_exp_avg_sq has 7");
+        }) == "saved state of 'weight': step is 0, max_exp_avg_sq has 7 elements");
   CHECK(refusal_of_state<Adam>([](Dict& dict) { dict.rule = "adamw"; }) ==
         "the optimizer's rule is adam, the saved one is adamw");
 }

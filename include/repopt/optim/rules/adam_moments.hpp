@@ -28,11 +28,10 @@ struct AdamMoments {
 
   /// How the moments contradict each other, in words; empty if some number of steps leaves them so.
   std::string fault() const {
-    const bool is_new = step == 0, has_moments = !exp_avg.empty() && !exp_avg_sq.empty();
-    const bool has_any = !exp_avg.empty() || !exp_avg_sq.empty() || !max_exp_avg_sq.empty();
-    if (is_new ? !has_any : has_moments) return {};
-    return concat("step is ", step, ", exp_avg has ", exp_avg.size(), " elements, exp_avg_sq has ", exp_avg_sq.size(),
-                  max_exp_avg_sq.empty() ? std::string() : concat(", max_exp_avg_sq has ", max_exp_avg_sq.size()));
+    if (step == 0 && !max_exp_avg_sq.empty())
+      return concat("step is 0, max_exp_avg_sq has ", max_exp_avg_sq.size(), " elements");
+    if (exp_avg.empty() == (step == 0) && exp_avg_sq.empty() == (step == 0)) return {};
+    return concat("step is ", step, ", exp_avg has ", exp_avg.size(), " elements, exp_avg_sq has ", exp_avg_sq.size());
   }
 
   /// As UpdateRule asks.
