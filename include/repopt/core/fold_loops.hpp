@@ -10,13 +10,15 @@
 
 namespace repopt {
 
-/// Weights that lie in a row, in the branch and in the target: weight[index + k * index_step] belongs to
-/// kernel[place + k * place_step], k < count. Its output channel is `out` or, where the target is HWIO, out + k.
+/// Weights at equal distances, in the branch and in the target: weight[index + k * index_step] is added to
+/// kernel[place + k * place_step] for k < count.
 struct WeightRun {
-  /// As above.
-  /// @{
-  std::size_t out, place, index, count, place_step, index_step;
-  /// @}
+  std::size_t out;         ///< output channel of all weights; in HWIO targets of the first one, and out + k of the k-th
+  std::size_t place;       ///< of the first weight, in the target
+  std::size_t index;       ///< of the first weight, in the branch
+  std::size_t count;       ///< number of weights
+  std::size_t place_step;  ///< from weight to weight
+  std::size_t index_step;  ///< from weight to weight
 };
 
 /// Calls visit(k, place, index) for each weight of the run. The calls must not depend on each other; they become vector
@@ -118,7 +120,8 @@ class SlabPlacement {
   }
 
   void for_each_run_of_tap(const FoldSlab& slab, auto visit) const {
-    const std::size_t row = slab.first.row - placed_.first_tap[0];  // may wrap, and is too large then
+    // A tap before the first one wraps round to a number that is too large for the kernel below.
+    const std::size_t row = slab.first.row - placed_.first_tap[0];
     const std::size_t column = slab.first.column - placed_.first_tap[1];
     const auto [row_step, column_step] = placed_.tap_step;
     if (row % row_step != 0 || row / row_step >= weights_.kernel_size[0] || column % column_step != 0 ||

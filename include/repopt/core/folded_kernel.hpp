@@ -152,7 +152,7 @@ class FoldedKernel {
   }
 
   void require_size(const char* what, std::size_t size) const {
-    if (size == target_.size()) return;  // without a look at describe(), which allocates
+    if (size == target_.size()) return;  // before describe(), which allocates
     require(false, what, " has ", size, " elements, target [", describe(target_), "] has ", target_.size());
   }
 

@@ -99,7 +99,7 @@ class SequenceProduct {
   /// The number of elements of B.
   std::size_t size() const { return taps() * ins_per_group_ * second_.out_channels; }
 
-  /// B of V and W. What no pair of weights connects stays as it is in `b`: let it be 0.
+  /// b = B of V and W. Writes only the connections that the two convolutions have: zero `b` once before the first call.
   void fold(std::span<const T> v, std::span<const T> w, std::span<T> b) const {
     for_each_part(taps(), first_.in_per_group(),
                   [&](const Block& block, std::size_t tap, std::size_t begin, std::size_t end) {
@@ -167,14 +167,14 @@ class SequenceProduct {
   }
   /// @}
 
-  /// visit(tap) for each tap of B that a tap of `convolution`, which is V or W, is part of.
-  void for_each_tap_of_b(const ConvShape& convolution, std::size_t tap_of_it, auto visit) const {
-    if (convolution.taps() > 1) return visit(tap_of_it);
+  /// visit(tap) for each tap of B that tap `own_tap` of `convolution`, V or W, contributes to: all of them for a 1x1.
+  void for_each_tap_of_b(const ConvShape& convolution, std::size_t own_tap, auto visit) const {
+    if (convolution.taps() > 1) return visit(own_tap);
     for (std::size_t tap = 0; tap < taps(); ++tap) visit(tap);
   }
 
   /// visit(block, tap, begin, end) for parts of up to four rows of each block and each of `tap_count` taps, in
-  /// parallel. A block has `rows` rows; 0 means its middle channels.
+  /// parallel. A block has `rows` rows or, if that is 0, one for each of its middle channels.
   void for_each_part(std::size_t tap_count, std::size_t rows, auto visit) const {
     constexpr std::size_t height = 4;
     const std::size_t parts = ((rows ? rows : first_.out_per_group()) + height - 1) / height;
