@@ -12,16 +12,14 @@
 #include <utility>
 #include <vector>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
+#include "repopt/base/parallel.hpp"
 #include "repopt/core/folded_kernel.hpp"
 #include "support/allocations.hpp"
 #include "support/block_kinds.hpp"
 #include "support/folded_blocks.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
+#include "support/thread_counts.hpp"
 
 using namespace repopt;
 using namespace repopt::testing;
@@ -153,34 +151,29 @@ TEST_CASE("A moved kernel keeps its spans and goes on") {
   }
 }
 
-#ifdef _OPENMP
 TEST_CASE("Kernels and gradients are the same, bit by bit, for any number of threads") {
-  const int threads_before = omp_get_max_threads();
   for (const WeightLayout layout : all_layouts) {
     Random random(315);
     const FoldedBlock<float> block = large_block(random, layout);
     const auto kernel_grad = random.numbers<float>(block.target.size());
     std::vector<float> kernel;
     std::vector<std::vector<float>> gradients;
-    for (const int threads : {1, 2, 3}) {
-      omp_set_num_threads(threads);
+    for_each_thread_count([&] {
       FoldedKernel<float> folded = block.folded();
       folded.add_gradients(kernel_grad);
-      if (threads == 1) {
+      if (kernel.empty()) {  // with one thread
         kernel = kernel_of(folded);
         gradients = gradients_of(folded);
       }
       CHECK(kernel_of(folded) == kernel);
       CHECK(gradients_of(folded) == gradients);
-    }
+    });
   }
-  omp_set_num_threads(threads_before);
 }
-#endif
 
 #ifdef REPOPT_COUNTS_ALLOCATIONS
 TEST_CASE("Nothing is allocated after construction") {
-  const auto check = [] {
+  for_each_thread_count([] {
     for (const WeightLayout layout : all_layouts) {
       Random random(316);
       FoldedKernel<float> folded = large_block(random, layout).folded();
@@ -195,13 +188,6 @@ TEST_CASE("Nothing is allocated after construction") {
       }
       CHECK(allocation_count - before == 0);
     }
-  };
-  check();
-#ifdef _OPENMP
-  const int threads_before = omp_get_max_threads();
-  omp_set_num_threads(2);
-  check();
-  omp_set_num_threads(threads_before);
-#endif
+  });
 }
 #endif

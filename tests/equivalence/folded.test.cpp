@@ -22,9 +22,9 @@ namespace {
 using namespace repopt;
 using namespace repopt::testing;
 
-/// Double: the project's promise. Float: a few times the rounding that 50 iterations gather.
+/// Double: the project's promise; measured are 3e-15. Float: 50 iterations were seen to gather 2e-6.
 template <class T>
-constexpr double folded_tolerance = std::same_as<T, double> ? 1e-12 : 1e-3;
+constexpr double folded_tolerance = std::same_as<T, double> ? 1e-12 : 1e-5;
 
 template <class Rule>
 Training<Rule> usual_training();
