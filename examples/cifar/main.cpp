@@ -23,20 +23,28 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--classes", o.classes, "keep the first classes only, in training and test; 0: all")
       ->capture_default_str();
   app.add_option("--mode", o.mode,
-                 "rep: plain network, both rules, RepOptimizer; plain: the same network, ordinary training; csla: the "
-                 "CSLA blocks themselves; repvgg: RepVGG's blocks; hyper_search: CSLA blocks with trained scales")
+                 "rep: plain network, both rules, RepOptimizer; plain: the same network, ordinary training; repvgg: "
+                 "RepVGG's blocks; folded: branches with constant scales, trained through the plain network; "
+                 "hyper_search: the same with trained scales; csla: the branches of folded, each computed by itself")
+      ->capture_default_str();
+  app.add_option("--prior", o.prior,
+                 "the branches of modes folded and hyper_search: repvgg, average, dbb, edge, asymmetric or orepa")
       ->capture_default_str();
   app.add_option("--model", o.model, "cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1 or L2")->capture_default_str();
   app.add_option("--epochs", o.epochs)->capture_default_str();
   app.add_option("--batch-size", o.batch_size, "of each process")->capture_default_str();
-  app.add_option("--optimizer", o.optimizer, "sgd (Nesterov) or adamw")->capture_default_str();
-  app.add_option("--lr", o.lr, "learning rate after the warm-up [0.1; adamw: 1e-3]");
+  app.add_option("--optimizer", o.optimizer, "sgd (Nesterov), adamw or lion; but for mode rep, adam or lamb, too")
+      ->capture_default_str();
+  app.add_option("--lr", o.lr, "learning rate after the warm-up [sgd: 0.1; adamw, adam: 1e-3; lion: 1e-4; lamb: 5e-3]");
   app.add_option("--momentum", o.momentum, "of sgd")->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay, "of kernels [5e-4; adamw: 5e-2]");
+  app.add_option("--weight-decay", o.weight_decay, "of kernels [sgd, adam: 5e-4; adamw, lamb: 5e-2; lion: 0.5]");
   app.add_option("--label-smoothing", o.label_smoothing)->capture_default_str();
   app.add_option("--warmup-epochs", o.warmup_epochs, "linear; then the learning rate falls as a cosine")
       ->capture_default_str();
-  app.add_option("--scales", o.scales, "a scales file, 'sqrt' or 'ones'; modes rep, csla, hyper_search [sqrt]");
+  app.add_option(
+      "--scales", o.scales,
+      "a scales file, 'sqrt' (the start of a search; with --prior orepa OREPA's) or 'ones'; modes rep, csla, "
+      "folded, hyper_search [sqrt]");
   app.add_flag("--average-scales", o.average_scales, "average the file's scales over the channels");
   app.add_option("--identity-init", o.identity_init,
                  "identities start at the file's scale_identity (searched) or at one")

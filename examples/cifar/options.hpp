@@ -12,16 +12,16 @@ namespace repopt_cifar {
 
 /// `repopt-cifar train`. The defaults are the CIFAR recipe; what is empty gets its default from resolved().
 struct TrainOptions {
-  std::string data, mode = "rep", model = "cifar-deep";
+  std::string data, mode = "rep", model = "cifar-deep", prior = "repvgg";
   std::vector<std::string> train_files;  ///< of a CIFAR folder, by name; none: all
   std::size_t classes = 0;               ///< pictures with labels below it only; 0: all
   std::size_t epochs = 8, batch_size = 128;
   std::string optimizer = "sgd";
-  std::optional<double> lr;  ///< 0.1, with adamw 1e-3
+  std::optional<double> lr;  ///< the optimizer's default
   double momentum = 0.9;
-  std::optional<double> weight_decay;  ///< 5e-4, with adamw 5e-2
+  std::optional<double> weight_decay;  ///< likewise
   double label_smoothing = 0.1, warmup_epochs = 0.5;
-  std::string scales;           ///< a file, "sqrt" or "ones"; modes rep, csla and hyper_search: sqrt
+  std::string scales;           ///< a file, "sqrt" or "ones"; sqrt in modes that have scales
   bool average_scales = false;  ///< over the channels
   std::string identity_init = "searched", initialization = "rule", grad_mult = "on";
   std::optional<double> clip_grad_norm;

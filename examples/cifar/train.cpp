@@ -17,15 +17,10 @@ namespace {
 
 using repopt::require;
 
-/// Why a rule that users ask for is not there.
-std::string_view refusal(std::string_view optimizer) {
-  if (optimizer == "lamb" || optimizer == "lars")
-    return "its step depends on the norms of whole tensors, which differ between a block and its one kernel: there is "
-           "no equivalent multiplier (use sgd or adamw)";
-  if (optimizer == "adam")
-    return "its coupled weight decay enters the moments, which mixes the branches: there is no equivalent multiplier "
-           "(use adamw)";
-  return "the rules are sgd and adamw";
+/// Why mode rep cannot take a rule that other modes take.
+std::string_view obstacle_to_rep(std::string_view optimizer) {
+  if (optimizer == "lamb") return "its step depends on the norm of each branch, which the one kernel does not show";
+  return "its coupled weight decay enters the moments, which mixes the branches";
 }
 
 void require_one_of(std::string_view what, std::string_view value, std::initializer_list<std::string_view> choices) {
@@ -34,16 +29,34 @@ void require_one_of(std::string_view what, std::string_view value, std::initiali
   require(std::ranges::find(choices, value) != choices.end(), what, " is '", value, "', it must be one of ", list);
 }
 
+struct RuleDefaults {
+  double lr, weight_decay;
+};
+
+RuleDefaults rule_defaults(std::string_view optimizer) {
+  if (optimizer == "adamw") return {1e-3, 5e-2};
+  if (optimizer == "adam") return {1e-3, 5e-4};
+  if (optimizer == "lion") return {1e-4, 0.5};
+  if (optimizer == "lamb") return {5e-3, 5e-2};
+  return {0.1, 5e-4};
+}
+
 /// The options with their defaults filled in. Throws std::invalid_argument if they do not go together.
 TrainOptions resolved(TrainOptions options) {
-  require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "hyper_search"});
+  require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "folded", "hyper_search"});
   require_one_of("--precision", options.precision, {"float", "double"});
   require_one_of("--conv-algorithm", options.conv_algorithm, {"fastest", "plain"});
   require_one_of("--identity-init", options.identity_init, {"searched", "one"});
   require_one_of("--initialization", options.initialization, {"rule", "ordinary"});
   require_one_of("--grad-mult", options.grad_mult, {"on", "off"});
-  require(options.optimizer == "sgd" || options.optimizer == "adamw", "--optimizer ", options.optimizer, ": ",
-          refusal(options.optimizer));
+  require_one_of("--optimizer", options.optimizer, {"sgd", "adamw", "adam", "lion", "lamb"});
+  const bool has_no_multiplier = options.optimizer == "adam" || options.optimizer == "lamb";
+  require(options.mode != "rep" || !has_no_multiplier, "--optimizer ", options.optimizer,
+          " cannot train --mode rep: ", obstacle_to_rep(options.optimizer),
+          "; --mode folded trains the same branches by it");
+  require(trains_folded(options.mode) || options.prior == "repvgg", "--prior ", options.prior,
+          " is for --mode folded and hyper_search, not ", options.mode);
+  repopt::nn::prior_of_name(options.prior);
   require(options.epochs > 0, "--epochs must be positive");
   require(options.batch_size > 1, "--batch-size must be at least 2, it is ", options.batch_size);
   require(options.warmup_epochs >= 0, "--warmup-epochs must be >= 0, it is ", options.warmup_epochs);
@@ -54,7 +67,7 @@ TrainOptions resolved(TrainOptions options) {
   require(!options.ema || (*options.ema >= 0 && *options.ema < 1), "--ema must be in [0, 1), it is ",
           options.ema.value_or(0));
   require(options.threads >= 0, "--threads must be >= 0, it is ", options.threads);
-  const bool has_scales = options.mode == "rep" || options.mode == "csla" || options.mode == "hyper_search";
+  const bool has_scales = options.mode == "rep" || options.mode == "csla" || trains_folded(options.mode);
   require(has_scales || options.scales.empty(), "--mode ", options.mode, " takes no --scales, it has no CSLA blocks");
   if (has_scales && options.scales.empty()) options.scales = "sqrt";
   require(!options.average_scales || (has_scales && options.scales != "sqrt" && options.scales != "ones"),
@@ -64,26 +77,32 @@ TrainOptions resolved(TrainOptions options) {
           options.grad_mult, " are for --mode rep, not ", options.mode);
   require(!(ordinary && off),
           "--initialization ordinary with --grad-mult off leaves both rules out: that is --mode plain");
-  const bool adamw = options.optimizer == "adamw";
-  if (!options.lr) options.lr = adamw ? 1e-3 : 0.1;
-  if (!options.weight_decay) options.weight_decay = adamw ? 5e-2 : 5e-4;
+  const RuleDefaults defaults = rule_defaults(options.optimizer);
+  if (!options.lr) options.lr = defaults.lr;
+  if (!options.weight_decay) options.weight_decay = defaults.weight_decay;
   if (options.out.empty()) options.out = std::filesystem::path("runs") / (options.model + "-" + options.mode);
   return options;
 }
 
+template <class Rule, class T>
+Json train_by(const typename Rule::Options& rule, const TrainOptions& options, const repopt::nn::VggConfig& config,
+              PictureSets pictures) {
+  return Trainer<Rule, T>(options, config, rule, std::move(pictures)).run();
+}
+
 template <class T>
-Json train_with(const TrainOptions& options, const repopt::nn::VggConfig& config, PictureSets pictures) {
-  if (options.optimizer == "adamw")
-    return Trainer<repopt::AdamW, T>(options, config, {.lr = *options.lr, .weight_decay = *options.weight_decay},
-                                     std::move(pictures))
-        .run();
-  return Trainer<repopt::Sgd, T>(options, config,
-                                 {.lr = *options.lr,
-                                  .momentum = options.momentum,
-                                  .weight_decay = *options.weight_decay,
-                                  .nesterov = options.momentum > 0},
-                                 std::move(pictures))
-      .run();
+Json train_with(const TrainOptions& o, const repopt::nn::VggConfig& config, PictureSets pictures) {
+  const double lr = *o.lr, decay = *o.weight_decay;
+  if (o.optimizer == "adamw")
+    return train_by<repopt::AdamW, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
+  if (o.optimizer == "adam")
+    return train_by<repopt::Adam, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
+  if (o.optimizer == "lion")
+    return train_by<repopt::Lion, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
+  if (o.optimizer == "lamb")
+    return train_by<repopt::Lamb, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
+  return train_by<repopt::Sgd, T>({.lr = lr, .momentum = o.momentum, .weight_decay = decay, .nesterov = o.momentum > 0},
+                                  o, config, std::move(pictures));
 }
 
 }  // namespace

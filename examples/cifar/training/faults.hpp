@@ -16,12 +16,12 @@ namespace repopt_cifar {
 
 /// The first NaN or infinity among parameters and running statistics, or negative running variance, from the input on;
 /// nothing if there is none.
-template <class T>
-std::optional<std::string> network_fault(repopt::nn::Vgg<T>& model) {
+template <template <class> class Model, class T>
+std::optional<std::string> network_fault(Model<T>& model) {
   std::optional<std::string> fault;
-  model.visit_parameters([&](const std::string& name, const repopt::nn::Parameter<T>& parameter) {
+  model.visit_parameters([&](const std::string& name, auto&& parameter) {
     if (fault) return;
-    if (const auto index = repopt::first_non_finite<T>(parameter.value))
+    if (const auto index = repopt::first_non_finite<T>(std::span<const T>(parameter.value)))
       fault = repopt::concat(name, " is ", parameter.value[*index], " at index ", *index);
     else if (name.ends_with("running_var"))
       for (const T variance : parameter.value)

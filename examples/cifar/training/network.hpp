@@ -37,9 +37,10 @@ void save_quantized_network(const std::filesystem::path& path, const ModelInfo& 
 /// Throws std::invalid_argument unless the pictures have the network's classes.
 void require_same_classes(const ModelInfo& info, const repopt::io::ImageDataset& pictures);
 
-/// Writes the network under PyTorch's names, in place of an older file only when it is whole.
-template <class T>
-void save_network(const std::filesystem::path& path, const ModelInfo& info, repopt::nn::Vgg<T>& model) {
+/// Writes the network, a Vgg or a FoldedTraining, under PyTorch's names, in place of an older file only when it is
+/// whole.
+template <template <class> class Model, class T>
+void save_network(const std::filesystem::path& path, const ModelInfo& info, Model<T>& model) {
   repopt::formats::SafetensorsWriter writer;
   add_model_info(writer, info);
   repopt::io::add_model(writer, model);

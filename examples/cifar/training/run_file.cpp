@@ -25,11 +25,12 @@ std::string names(const std::vector<std::string>& files) {
 repopt::nn::Mode network_mode(const std::string& mode) {
   using repopt::nn::Mode;
   if (mode == "csla") return Mode::csla;
-  if (mode == "hyper_search") return Mode::hyper_search;
   if (mode == "repvgg") return Mode::repvgg;
-  repopt::require(mode == "rep" || mode == "plain", "there is no mode '", mode, "'");
+  repopt::require(mode == "rep" || mode == "plain" || trains_folded(mode), "there is no mode '", mode, "'");
   return Mode::target;
 }
+
+bool trains_folded(const std::string& mode) { return mode == "folded" || mode == "hyper_search"; }
 
 NetworkFormat network_format(const repopt::formats::Safetensors& file) {
   const auto found = file.metadata().find("format");
@@ -43,6 +44,7 @@ NetworkFormat network_format(const repopt::formats::Safetensors& file) {
 void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo& info, NetworkFormat format) {
   const Json json{{"mode", info.mode},
                   {"model", info.model},
+                  {"prior", info.prior},
                   {"data", info.data},
                   {"deployed", info.deployed},
                   {"classes", info.classes},
@@ -64,6 +66,7 @@ ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkForma
     ModelInfo info{.mode = json.at("mode"),
                    .model = json.at("model"),
                    .data = json.at("data"),
+                   .prior = json.value("prior", "repvgg"),
                    .deployed = json.value("deployed", false),
                    .classes = json.at("classes"),
                    .epochs = json.at("epochs"),
@@ -86,6 +89,7 @@ std::map<std::string, std::string> binding_options(const TrainOptions& o, const 
   using repopt::concat;
   return {{"mode", o.mode},
           {"model", o.model},
+          {"prior", o.prior},
           {"data", data},
           {"train_files", names(o.train_files)},
           {"classes", concat(o.classes)},
@@ -137,6 +141,7 @@ void require_same_options(const std::map<std::string, std::string>& run,
                           const std::map<std::string, std::string>& saved, const std::string& source) {
   for (const auto& [name, value] : run) {
     const auto found = saved.find(name);
+    if (found == saved.end() && name == "prior" && value == "repvgg") continue;  // saved before there were others
     const std::string other = found == saved.end() ? "not there" : found->second;
     if (other != value)
       throw std::runtime_error(

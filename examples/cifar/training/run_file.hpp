@@ -23,13 +23,18 @@
 
 namespace repopt_cifar {
 
-/// The network of a --mode: rep and plain train the target structure. Throws std::invalid_argument for any other word.
+/// The network of a --mode: rep, plain, and the modes whose branches train folded compute the target structure. Throws
+/// std::invalid_argument for any other word.
 repopt::nn::Mode network_mode(const std::string& mode);
+
+/// Whether the mode's branches train folded.
+bool trains_folded(const std::string& mode);
 
 /// What a network's file says of it.
 struct ModelInfo {
   std::string mode, model, data;
-  bool deployed = false;  ///< whether `convert` made it a plain network; `mode` still says how it was trained
+  std::string prior = "repvgg";  ///< whose branches a mode with branches trained
+  bool deployed = false;         ///< whether `convert` made it a plain network; `mode` still says how it was trained
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
   std::string scales;  ///< whose multiplier mode rep trained with: as --scales, "none", or empty if that cannot tell
@@ -74,11 +79,10 @@ void require_same_options(const std::map<std::string, std::string>& run,
 
 /// Writes a checkpoint, in place of an older one only when it is whole; with the averages of the weights if there is an
 /// `ema`.
-template <class Rule, class T>
+template <class Rule, template <class> class Model, class T>
 void write_checkpoint(const std::filesystem::path& path, std::map<std::string, std::string> options, std::uint64_t seed,
-                      std::size_t steps_per_epoch, repopt::nn::Vgg<T>& model,
-                      const repopt::RepOptimizer<Rule, T>& optimizer, repopt::Ema<T>* ema,
-                      const RunProgress& progress) {
+                      std::size_t steps_per_epoch, Model<T>& model, const repopt::RepOptimizer<Rule, T>& optimizer,
+                      repopt::Ema<T>* ema, const RunProgress& progress) {
   repopt::io::Checkpoint<T> checkpoint;
   const auto add_model = [&](const std::string& prefix) {
     for (auto& [name, tensor] : repopt::io::model_tensors(model))
@@ -100,9 +104,9 @@ void write_checkpoint(const std::filesystem::path& path, std::map<std::string, s
 
 /// Restores model, optimizer, averages and progress; changes nothing if something does not fit. Throws
 /// std::runtime_error or std::invalid_argument that says what.
-template <class Rule, class T>
+template <class Rule, template <class> class Model, class T>
 RunProgress read_checkpoint(const std::filesystem::path& path, const std::map<std::string, std::string>& options,
-                            repopt::nn::Vgg<T>& model, repopt::RepOptimizer<Rule, T>& optimizer, repopt::Ema<T>* ema) {
+                            Model<T>& model, repopt::RepOptimizer<Rule, T>& optimizer, repopt::Ema<T>* ema) {
   auto checkpoint = repopt::io::Checkpoint<T>::load(path);
   RunProgress progress = take_progress(checkpoint.options, checkpoint.progress.step, path.string());
   require_same_options(options, checkpoint.options, path.string());

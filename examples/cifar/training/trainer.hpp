@@ -19,6 +19,8 @@
 #include "data/pictures.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
+#include "repopt/nn/models/folded_training.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/optim/ema.hpp"
 #include "repopt/repopt.hpp"
@@ -41,11 +43,12 @@ repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggC
   const bool is_file = options.scales != "sqrt" && options.scales != "ones";
   const bool saved =
       is_file && options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
-  if (saved) return repopt::nn::ones_scales<T>(config);  // stand-ins: the checkpoint holds the real ones
-  auto scales = named_scales<T>(options.scales, config);
+  const repopt::nn::Prior prior = repopt::nn::prior_of_name(options.prior);
+  if (saved) return repopt::nn::ones_scales<T>(config, prior);  // stand-ins: the checkpoint holds the real ones
+  auto scales = named_scales<T>(options.scales, config, prior);
   if (options.average_scales)
     scales = repopt::formats::bind_scales(repopt::nn::averaged_over_channels(std::move(scales)),
-                                          repopt::nn::scale_lengths(config),
+                                          repopt::nn::scale_lengths(config, prior),
                                           options.scales + ", averaged over the channels");
   return options.identity_init == "one" ? repopt::nn::with_identity_one(config, std::move(scales)) : scales;
 }
@@ -54,6 +57,7 @@ repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggC
 template <class T>
 repopt::nn::Vgg<T> initial_model(const TrainOptions& options, const repopt::nn::VggConfig& config,
                                  const repopt::Scales<T>& scales) {
+  if (trains_folded(options.mode)) return repopt::nn::plain_vgg<T>(config, options.seed);
   if (options.mode != "rep") return repopt::nn::build_vgg<T>(config, network_mode(options.mode), options.seed, scales);
   if (options.initialization == "ordinary") return repopt::nn::plain_vgg<T>(config, options.seed);
   return repopt::nn::target_from_prior<T>(config, options.seed, scales);
@@ -74,10 +78,7 @@ class Trainer {
         schedule_{.lr = rule_options.lr,
                   .warmup_steps = std::size_t(std::lround(options.warmup_epochs * double(steps_per_epoch_))),
                   .total_steps = options.epochs * steps_per_epoch_} {
-    const bool re_parameterized = options.mode == "rep" && options.grad_mult == "on";
-    repopt::nn::add_parameters(
-        optimizer_, model_, rule_options,
-        re_parameterized ? repopt::nn::prior_blocks(config, scales_) : std::map<std::string, repopt::CslaBlock<T>>{});
+    add_parameters(config, rule_options);
     const std::size_t last = pictures_.train.labels.size() % whole_batch_;
     repopt::require(last == 0 || last >= 2 * Processes::size(), "--batch-size ", options.batch_size, " leaves ", last,
                     " of ", pictures_.train.labels.size(),
@@ -109,6 +110,24 @@ class Trainer {
   }
 
  private:
+  /// Makes the optimizer train the network or, in the modes whose branches train folded, its branches.
+  void add_parameters(const repopt::nn::VggConfig& config, const typename Rule::Options& rule_options) {
+    if (trains_folded(options_.mode)) {
+      const repopt::nn::Prior prior = repopt::nn::prior_of_name(options_.prior);
+      folded_.emplace(model_, repopt::nn::folded_kernels(config, prior, scales_, options_.mode == "hyper_search"));
+      repopt::nn::init_branches(*folded_, options_.seed);
+      repopt::nn::add_parameters(optimizer_, *folded_, rule_options);
+      return;
+    }
+    const bool re_parameterized = options_.mode == "rep" && options_.grad_mult == "on";
+    repopt::nn::add_parameters(
+        optimizer_, model_, rule_options,
+        re_parameterized ? repopt::nn::prior_blocks(config, scales_) : std::map<std::string, repopt::CslaBlock<T>>{});
+  }
+
+  /// use(what is trained and saved): the folded branches with all else that the network has, or the network itself.
+  auto with_trained(auto use) { return folded_ ? use(*folded_) : use(model_); }
+
   std::filesystem::path checkpoint_path() const { return options_.out / "checkpoint.safetensors"; }
 
   /// The epoch's steps from where progress_ stands.
@@ -148,6 +167,7 @@ class Trainer {
     write_batch(
         pictures_.train, batch.subspan(share.first, share.size), normalisation_,
         [&](std::size_t picture) { return Augmentation::random(options_.seed, epoch, picture); }, images_, labels_);
+    if (folded_) folded_->fold();
     model_.zero_grad();
     const repopt::nn::Tensor<T>& logits = model_.forward(images_, repopt::nn::Phase::train);
     const double share_loss = repopt::nn::cross_entropy<T>(logits, labels_, options_.label_smoothing, grad_logits_);
@@ -162,6 +182,7 @@ class Trainer {
     for (T& grad : grad_logits_.values()) grad *= weight;
     model_.backward(grad_logits_);
     Processes::average(model_);
+    if (folded_) folded_->add_gradients();
     require_no(gradient_fault(optimizer_));
     optimizer_.set_lr(schedule_(progress_.step));
     if (options_.clip_grad_norm) optimizer_.clip_grad_norm(*options_.clip_grad_norm);
@@ -184,8 +205,10 @@ class Trainer {
   /// Averages every trained number and the running statistics.
   void average_weights(double decay) {
     ema_.emplace(decay);
-    model_.visit_parameters([&](const std::string&, repopt::nn::Parameter<T>& p) {
-      if (p.requires_grad) ema_->add_param(p.value);
+    with_trained([&](auto& trained) {
+      trained.visit_parameters([&](const std::string&, auto&& parameter) {
+        if (parameter.requires_grad) ema_->add_param(parameter.value);
+      });
     });
     for (const auto& block : model_.blocks())
       block->visit_batch_norms([&](repopt::nn::BatchNorm2d<T>& bn) {
@@ -196,6 +219,7 @@ class Trainer {
 
   /// Mean loss and accuracy on the test pictures, of which each process takes its share.
   Classified test_all() {
+    if (folded_) folded_->fold();
     const std::size_t count = pictures_.test.size();
     const repopt::Share share = Processes::share_of(count);
     Classified test = classify(model_, pictures_.test, normalisation_, 256, share);
@@ -241,14 +265,18 @@ class Trainer {
   }
 
   void save_checkpoint() {
-    require_no(network_fault(model_));
-    if (Processes::is_first())
-      write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_per_epoch_, model_, optimizer_,
+    require_no(with_trained([](auto& trained) { return network_fault(trained); }));
+    if (!Processes::is_first()) return;
+    with_trained([&](auto& trained) {
+      write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_per_epoch_, trained, optimizer_,
                        ema_ ? &*ema_ : nullptr, progress_);
+    });
   }
 
   void load_checkpoint() {
-    progress_ = read_checkpoint(checkpoint_path(), run_options(), model_, optimizer_, ema_ ? &*ema_ : nullptr);
+    progress_ = with_trained([&](auto& trained) {
+      return read_checkpoint(checkpoint_path(), run_options(), trained, optimizer_, ema_ ? &*ema_ : nullptr);
+    });
     if (progress_.metrics.size() != progress_.step / steps_per_epoch_)
       throw std::runtime_error(repopt::concat(checkpoint_path().string(), " holds ", progress_.metrics.size(),
                                               " finished epochs, its step says ", progress_.step / steps_per_epoch_));
@@ -269,14 +297,17 @@ class Trainer {
     const ModelInfo info{.mode = options_.mode,
                          .model = options_.model,
                          .data = pictures_.train.name,
+                         .prior = options_.prior,
                          .classes = pictures_.train.classes,
                          .epochs = options_.epochs,
                          .train_loss = progress_.metrics.back().train_loss,
                          .scales = recorded_scales(),
                          .normalisation = normalisation_};
-    save_network(options_.out / "model.safetensors", info, model_);
+    with_trained([&](auto& trained) { save_network(options_.out / "model.safetensors", info, trained); });
     if (options_.mode != "hyper_search") return;
-    const repopt::Scales<T> found = repopt::nn::searched_scales(model_);
+    const repopt::nn::Prior prior = repopt::nn::prior_of_name(options_.prior);
+    const repopt::Scales<T> found =
+        repopt::nn::searched_scales(*folded_, repopt::nn::scale_lengths(model_.config(), prior));
     repopt::formats::save_scales<T>(options_.out / "scales.safetensors", found,
                                     {{"model", options_.model}, {"data", pictures_.train.name}});
     diagnostics_ = repopt::nn::diagnose(found, scales_);
@@ -307,6 +338,7 @@ class Trainer {
     Json json{{"command", "train"},
               {"mode", options_.mode},
               {"model", options_.model},
+              {"prior", options_.prior},
               {"data", pictures_.train.name},
               {"optimizer", std::string(Rule::name)},
               {"precision", options_.precision},
@@ -319,7 +351,7 @@ class Trainer {
               {"train_images", pictures_.train.labels.size()},
               {"batch_size", whole_batch_},
               {"test_images", pictures_.test.labels.size()},
-              {"parameters", model_.parameter_count()},
+              {"parameters", with_trained([](auto& trained) { return trained.parameter_count(); })},
               {"test_accuracy", metrics.back().test_accuracy},
               {"train_loss", metrics.back().train_loss},
               {"images_per_second", speeds[speeds.size() / 2]},
@@ -342,6 +374,7 @@ class Trainer {
   repopt::io::ChannelStatistics normalisation_;
   repopt::Scales<T> scales_;
   repopt::nn::Vgg<T> model_;
+  std::optional<repopt::nn::FoldedTraining<T>> folded_;  ///< of model_, in the modes whose branches train folded
   repopt::RepOptimizer<Rule, T> optimizer_;
   std::optional<repopt::Ema<T>> ema_;
   std::size_t whole_batch_;  ///< pictures of a step, of all processes

@@ -75,6 +75,14 @@ inline ScaleLengths scale_lengths(const VggConfig& config, Prior prior) {
   return lengths;
 }
 
+/// All scales of a network with that prior, and the identities' weights, 1.
+template <class T>
+Scales<T> ones_scales(const VggConfig& config, Prior prior) {
+  Scales<T> scales;
+  for (const auto& [name, length] : scale_lengths(config, prior)) scales[name].assign(length, T(1));
+  return scales;
+}
+
 /// Where the scales start: OREPA's constants for its prior, else initial_scale() as in Hyper-Search; identities'
 /// weights at 1.
 template <class T>
