@@ -1,5 +1,5 @@
-// Everything a training loop needs: core, optimizers and nets. (File formats, in repopt/io, are included by
-// themselves.)
+// Everything that a training loop needs: core, optimizers and networks. File formats and the readers in repopt/io are
+// not included here: include them one by one.
 #pragma once
 
 #include "repopt/core/csla_block.hpp"

@@ -1,12 +1,12 @@
-// The library's version. CMake reads it from here, so there is no other place to change but cmake/packaging.
+// The library's version. CMake reads it from this file; the only other copy is in cmake/packaging.
 #pragma once
 
-/// Incompatible changes; 0 until the interface is settled.
+/// Grows with incompatible changes. 0 until the interface is settled.
 #define REPOPT_VERSION_MAJOR 0
-/// New features; before 1.0 incompatible changes, too.
+/// Grows with new features and, before 1.0, with incompatible changes too.
 #define REPOPT_VERSION_MINOR 2
-/// Corrections.
+/// Grows with corrections.
 #define REPOPT_VERSION_PATCH 0
 
-/// One number to compare, as in `#if REPOPT_VERSION >= 102`: major * 10000 + minor * 100 + patch.
+/// The version as one number, major * 10000 + minor * 100 + patch, for comparisons such as `#if REPOPT_VERSION >= 102`.
 #define REPOPT_VERSION (REPOPT_VERSION_MAJOR * 10000 + REPOPT_VERSION_MINOR * 100 + REPOPT_VERSION_PATCH)

@@ -9,8 +9,8 @@
 
 using namespace repopt;
 
-TEST_CASE_TEMPLATE("NaN and infinity are found at every place of arrays of every size, and nothing else is", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("NaN and infinity are found at every place of arrays of every size, and finite elements are not", T,
+                   float, double) {
   using Limits = std::numeric_limits<T>;
   for (const std::size_t size : {0U, 1U, 31U, 511U, 512U, 513U, 1300U}) {
     std::vector<T> elements(size);
@@ -27,7 +27,7 @@ TEST_CASE_TEMPLATE("NaN and infinity are found at every place of arrays of every
   }
 }
 
-TEST_CASE("Of several the first is found") {
+TEST_CASE("The first of several elements that are not finite is found") {
   std::vector<double> elements(2000);
   for (const std::size_t place : {1999U, 700U, 300U, 299U}) {
     elements[place] = std::numeric_limits<double>::infinity();

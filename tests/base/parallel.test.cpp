@@ -9,7 +9,7 @@
 
 using namespace repopt;
 
-TEST_CASE("parallel_for visits each index once, whatever the work") {
+TEST_CASE("parallel_for visits each index once, for any amount of work") {
   for (const std::size_t work : {std::size_t(1), std::size_t(1) << 20}) {
     std::vector<int> visits(1000);
     parallel_for(visits.size(), work, [&](std::size_t i) { ++visits[i]; });
@@ -27,7 +27,7 @@ TEST_CASE("parallel_for inside another visits each index once") {
   CHECK(std::ranges::count(visits, 1) == 100 * 100);
 }
 
-TEST_CASE("sum_over_ranges cuts all indices into the ranges asked for, or one for each index") {
+TEST_CASE("sum_over_ranges cuts the indices into the given number of ranges, but at most one for each index") {
   for (const std::size_t parts : {std::size_t(1), std::size_t(3), std::size_t(40)}) {
     std::vector<double> sum{0, 0};
     sum_over_ranges<double>(7, parts, std::size_t(1) << 20, sum,
@@ -39,7 +39,7 @@ TEST_CASE("sum_over_ranges cuts all indices into the ranges asked for, or one fo
   }
 }
 
-TEST_CASE("sum_in_parts adds up what every index contributes, to what was there") {
+TEST_CASE("sum_in_parts adds the contribution of every index to the sum") {
   for (const std::size_t work : {std::size_t(1), std::size_t(1) << 20}) {
     std::vector<double> sum{1, 2, 3};
     sum_in_parts<double>(100, work, sum, [](std::size_t i, std::span<double> part) { part[i % 3] += double(i); });

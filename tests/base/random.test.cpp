@@ -7,7 +7,7 @@
 
 using namespace repopt;
 
-TEST_CASE("The generators are the published ones") {
+TEST_CASE("mix_bits and name_hash give the published numbers of SplitMix64 and FNV-1a") {
   static_assert(mix_bits(0) == 0xe220a8397b1dcdaf);  // SplitMix64's first number for seed 0
   static_assert(name_hash("") == 0xcbf29ce484222325 && name_hash("a") == 0xaf63dc4c8601ec8c);  // FNV-1a's test vectors
   static_assert(to_uniform(0) == 0 && to_uniform(~std::uint64_t(0)) < 1);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# without_exceptions.sh COMPILER INCLUDE: all headers of base, core and optim compile with -fno-exceptions, and an error
-# then calls repopt::error_handler with its message or, if nobody put a function there, aborts.
+# without_exceptions.sh COMPILER INCLUDE: checks that all headers of base, core and optim compile with -fno-exceptions.
+# An error must then call repopt::error_handler with its message, or abort the program if no handler was set.
 set -eu
 compiler=$1 include=$2
 work=$(mktemp -d)
@@ -23,7 +23,11 @@ PROGRAM
 
 status=0
 said=$("$work/program" handled) || status=$?
-[ "$status $said" = "3 lr must be finite and >= 0, it is -1" ] || { echo "the handler: $status $said" && exit 1; }
+[ "$status $said" = "3 lr must be finite and >= 0, it is -1" ] || {
+  echo "the program with a handler ends with status $status and says: $said" && exit 1
+}
 status=0
 "$work/program" 2>/dev/null || status=$?
-[ "$status" -ge 128 ] || { echo "without a handler it ends with $status, not by abort()" && exit 1; }
+[ "$status" -ge 128 ] || {
+  echo "without a handler the program ends with status $status, not by abort()" && exit 1
+}

@@ -24,7 +24,7 @@ void append(std::string& text, Number part) {
 
 }  // namespace detail
 
-/// The parts (strings and numbers) as one text; a number is written so that reading it gives the same number again.
+/// Joins the parts (strings and numbers) into one text. Reading a number back from the text gives the same number.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::string text;
@@ -42,8 +42,8 @@ namespace detail {
 
 #else
 
-/// Built with -fno-exceptions, errors go here instead of being thrown: put a function of your own in its place, which
-/// gets the message and must not return. The default aborts the program.
+/// Receives every error message in a build with -fno-exceptions, where nothing can be thrown. Replace it with a
+/// function of your own, which must not return. The default aborts the program.
 inline void (*error_handler)(const char* message) = [](const char*) { std::abort(); };
 
 namespace detail {

@@ -1,4 +1,5 @@
-// first_non_finite: the search for NaN and infinity, at the speed of memory. Warns if the compiler's flags forbid both.
+// first_non_finite: finds NaN and infinity at the speed of memory. This header warns if the compiler's flags disable
+// such checks.
 #pragma once
 
 #include <array>
@@ -10,11 +11,11 @@
 
 namespace repopt {
 
-/// The index of the first element that is NaN or infinite; nothing if all are finite.
+/// Returns the index of the first element that is NaN or infinite, or nothing if all are finite.
 template <std::floating_point T>
 std::optional<std::size_t> first_non_finite(std::span<const T> elements) {
-  // x - x is 0, or NaN for what is not finite, and a NaN stays in its sum. Many sums, and no way out of the loop, so
-  // that it becomes vector code.
+  // x - x is 0 for a finite x and NaN otherwise, and a sum with a NaN in it is NaN. Many sums and a loop without an
+  // exit let the compiler vectorise it.
   constexpr std::size_t lanes = 128 / sizeof(T), passes = 16;
   std::size_t first = 0;
   for (; first + lanes * passes <= elements.size(); first += lanes * passes) {
@@ -33,9 +34,9 @@ std::optional<std::size_t> first_non_finite(std::span<const T> elements) {
 
 }  // namespace repopt
 
-// With -ffast-math or -ffinite-math-only the compiler assumes that every number is finite, so it takes isfinite() for
-// true: this search and all other checks for NaN and infinity vanish without notice. The warning is in the system
-// header part of the file because -Wpedantic warns of #warning itself, but not in a system header.
+// With -ffast-math or -ffinite-math-only the compiler assumes that every number is finite and takes isfinite() to be
+// true. This search and all other checks for NaN and infinity then vanish without notice. The pragma turns the rest of
+// the file into a system header, because elsewhere -Wpedantic would warn of #warning itself.
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
 #pragma GCC system_header
 #warning "repopt: -ffast-math and -ffinite-math-only disable all checks for NaN and infinity"

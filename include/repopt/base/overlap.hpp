@@ -1,4 +1,4 @@
-// overlap: whether two buffers share memory.
+// overlap: tells whether two buffers share memory.
 #pragma once
 
 #include <compare>
@@ -6,10 +6,10 @@
 
 namespace repopt {
 
-/// Whether two buffers share memory.
+/// Returns whether two buffers share memory.
 template <class T>
 bool overlap(std::span<const T> a, std::span<const T> b) {
-  const std::compare_three_way order;  // unlike <, defined for pointers into different buffers
+  const std::compare_three_way order;  // unlike <, it is defined for pointers into different buffers
   return order(a.data(), b.data() + b.size()) < 0 && order(b.data(), a.data() + a.size()) < 0;
 }
 
