@@ -1,5 +1,5 @@
-// The article's formulas (arXiv 2205.15242), written piecewise as they stand there, against the one map `embed`.
-// Kernels are OIHW; c: output channel, d: input channel, (p, q): tap.
+// Checks `embed` against the formulas of the article (arXiv 2205.15242), which are written here piecewise, as in the
+// article. Kernels are OIHW. c is the output channel, d the input channel, (p, q) the tap.
 #include <doctest/doctest.h>
 
 #include <cstddef>
@@ -17,7 +17,7 @@ using namespace repopt::testing;
 
 namespace {
 
-constexpr std::size_t C = 5;  // channels, in and out
+constexpr std::size_t C = 5;  // input and output channels
 const ConvShape article_3x3 = square(C, C, 3), article_1x1 = square(C, C, 1);
 
 /// A 3x3 kernel, element by element: formula(c, d, p, q).
@@ -42,7 +42,7 @@ constexpr double rounding = 1e-15;
 
 }  // namespace
 
-TEST_CASE("Two equal convolutions with scalar constants: a^2 + b^2 and a W_A + b W_B") {
+TEST_CASE("Two equal convolutions with scalar constants have GradMult a^2 + b^2 and W'(0) = a W_A + b W_B") {
   Random random(50);
   const double a = 0.7, b = -0.4;
   const CslaBlock<double> block(article_3x3, {{article_3x3, a}, {article_3x3, b}});
@@ -57,7 +57,7 @@ TEST_CASE("Two equal convolutions with scalar constants: a^2 + b^2 and a W_A + b
   CHECK(relative_error(initial_kernel(block, kernels), weight) < rounding);
 }
 
-TEST_CASE("3x3 and 1x1 with scalar constants: a^2 + b^2 at the centre tap, a^2 elsewhere") {
+TEST_CASE("3x3 and 1x1 with scalar constants have GradMult a^2 + b^2 at the centre tap and a^2 elsewhere") {
   Random random(51);
   const double a = 0.7, b = -0.4;
   const CslaBlock<double> block(article_3x3, {{article_3x3, a}, {article_1x1, b}});
@@ -74,7 +74,7 @@ TEST_CASE("3x3 and 1x1 with scalar constants: a^2 + b^2 at the centre tap, a^2 e
   CHECK(relative_error(initial_kernel(block, kernels), weight) < rounding);
 }
 
-TEST_CASE("The RepVGG block: 1 + s_c^2 + t_c^2, s_c^2 + t_c^2 and s_c^2") {
+TEST_CASE("The RepVGG block has GradMult 1 + s_c^2 + t_c^2, s_c^2 + t_c^2 and s_c^2") {
   Random random(52);
   const auto s = random.numbers<double>(C), t = random.numbers<double>(C);
   const CslaBlock<double> block(article_3x3, {{article_3x3, s}, {article_1x1, t}, Branch<double>::identity(C)});

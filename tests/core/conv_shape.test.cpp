@@ -52,7 +52,7 @@ TEST_CASE("offset counts in the order of the layout") {
   }
 }
 
-TEST_CASE("copy_weight relays a kernel between any two layouts and back") {
+TEST_CASE("copy_weight converts a kernel between any two layouts and back") {
   Random random(11);
   for (int trial = 0; trial < 50; ++trial) {
     const ConvShape from = random_target(random);
@@ -67,7 +67,7 @@ TEST_CASE("copy_weight relays a kernel between any two layouts and back") {
   }
 }
 
-TEST_CASE("copy_weight refuses another shape or size, and leaves the destination as it was") {
+TEST_CASE("copy_weight refuses a wrong shape or size and leaves the destination unchanged") {
   const ConvShape shape{.in_channels = 2, .out_channels = 3};
   ConvShape other = shape;
   other.padding = {0, 0};
@@ -97,7 +97,7 @@ TEST_CASE("validate refuses impossible shapes and describes them") {
   refuses({.in_channels = huge, .out_channels = huge}, "more weights than memory can hold");
 }
 
-TEST_CASE("describe names everything") {
+TEST_CASE("describe names every member of a shape") {
   CHECK(describe({.in_channels = 16,
                   .out_channels = 32,
                   .kernel_size = {1, 3},

@@ -51,7 +51,7 @@ TEST_CASE("Scales may be numbers and ranges of any floating-point type, but not 
                        std::invalid_argument);
 }
 
-TEST_CASE("What cannot be a CSLA block is refused, with both shapes and the reason") {
+TEST_CASE("An impossible CSLA block is refused, with both shapes and the reason") {
   const ConvShape conv3x3 = square(4, 4, 3), strided3x3 = strided(conv3x3, {2, 2});
   const auto refuses = [](const ConvShape& target, const std::vector<Branch<double>>& branches,
                           const std::string& message) {
@@ -74,7 +74,7 @@ TEST_CASE("What cannot be a CSLA block is refused, with both shapes and the reas
   refuses(conv3x3, {{impossible, 1.0}}, reason);
 }
 
-TEST_CASE("A block remembers its target and branches, a plain one is the kernel itself") {
+TEST_CASE("A block keeps its target and branches, and the plain block has the kernel as its one branch") {
   const ConvShape conv3x3 = square(4, 4, 3);
   const std::vector<Branch<double>> branches{{conv3x3, 0.5}, Branch<double>::identity(4)};
   const CslaBlock<double> block(conv3x3, branches);
@@ -101,7 +101,7 @@ TEST_CASE_TEMPLATE("The equivalent kernel is the sum of scaled kernels, for rand
   }
 }
 
-TEST_CASE("The equivalent kernel of a braced list, and what it refuses") {
+TEST_CASE("equivalent_kernel takes a braced list and refuses wrong numbers of kernels and weights") {
   const ConvShape conv3x3 = square(2, 2, 3);
   const CslaBlock<float> block(conv3x3, {{conv3x3, 2.0f}, Branch<float>::identity(2)});
   const std::vector<float> w3x3(conv3x3.size(), 1), w_identity{10, 20};
@@ -133,7 +133,7 @@ TEST_CASE("The equivalent kernel cannot be written over a branch's") {
   CHECK(weight == before);
 }
 
-TEST_CASE("Paddings and dilations that wrap round are refused") {
+TEST_CASE("Paddings and dilations that overflow std::size_t are refused") {
   constexpr std::size_t huge = std::size_t(1) << 63;
   const ConvShape target;
   CHECK_THROWS_AS(CslaBlock<double>(target, {{ConvShape{.kernel_size = {1, 1}, .padding = {huge, huge}}, 1.0}}),

@@ -20,7 +20,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// Where the weights of a 1x1 branch lie in a 3x3 target, at compile time.
+/// The places of the weights of a 1x1 branch in a 3x3 target, computed at compile time.
 constexpr std::array<std::size_t, 4> places_of_1x1() {
   constexpr ConvShape target{.in_channels = 2, .out_channels = 2};
   std::array<std::size_t, 4> places{};
@@ -51,7 +51,7 @@ TEST_CASE("An identity lies on the diagonal of the centre tap, in every layout")
   CHECK(places(WeightLayout::hwio) == std::vector<std::size_t>{36, 36 + 3 + 1, 36 + 6 + 2});
 }
 
-TEST_CASE("Asymmetric and dilated branches lie where they read the same pixels") {
+TEST_CASE("Asymmetric and dilated branches lie on the target's taps that read the same pixels") {
   const auto taps = [](const ConvShape& branch, const ConvShape& target) {
     std::vector<std::size_t> result;
     embed(branch, target, [&](std::size_t, std::size_t place, std::size_t) { result.push_back(place); });
@@ -102,7 +102,7 @@ TEST_CASE("The embedded kernel convolves as the branch does, for random shapes")
   }
 }
 
-TEST_CASE("What does not embed is refused for the right reason") {
+TEST_CASE("A branch that does not embed is refused for the right reason") {
   const ConvShape conv3x3 = square(4, 4, 3), conv5x5 = square(4, 4, 5);
   const auto obstacle = [](const ConvShape& branch, const ConvShape& target) {
     CHECK(!embeds(branch, target));
@@ -136,7 +136,7 @@ TEST_CASE("What does not embed is refused for the right reason") {
   even_target.dilation = even_branch.dilation = {2, 2};
   even_target.padding = {4, 4};
   CHECK(embeds(even_branch, even_target));
-  even_branch = square(4, 4, 3, 2);  // two taps and a half from the edge
+  even_branch = square(4, 4, 3, 2);  // its taps lie two and a half taps from the edge
   even_branch.padding = {3, 3};
   CHECK(obstacle(even_branch, even_target) == between);
 }

@@ -23,7 +23,7 @@ constexpr double infinite = std::numeric_limits<double>::infinity();
 const ConvShape target3x3 = square(4, 4, 3), bare1x1 = square(4, 4, 1);
 const std::vector<double> halves(36, 0.5);
 
-/// The branch, second in a kernel of `of_target`, must be refused with this message.
+/// Checks that the branch, as the second one in a kernel of `of_target`, is refused with this message.
 void refuses(const Folded& branch, const std::string& message, const ConvShape& of_target = target3x3) {
   const Folded fine = Folded::conv({of_target, 1.0});
   CHECK_THROWS_WITH_AS(FoldedKernel<double>(of_target, {fine, branch}), message.c_str(), std::invalid_argument);
@@ -40,7 +40,7 @@ ConvShape with_groups(ConvShape shape, std::size_t groups) {
 
 }  // namespace
 
-TEST_CASE("A folded kernel needs a branch and a possible target3x3") {
+TEST_CASE("A folded kernel needs a branch and a possible target") {
   CHECK_THROWS_WITH_AS(FoldedKernel<double>(target3x3, {}),
                        ("folding needs a branch; target: " + describe(target3x3)).c_str(), std::invalid_argument);
   const ConvShape impossible = with_groups(target3x3, 3);
@@ -49,7 +49,7 @@ TEST_CASE("A folded kernel needs a branch and a possible target3x3") {
                        std::invalid_argument);
 }
 
-TEST_CASE("What no CSLA block takes is refused, with the branch's number") {
+TEST_CASE("A branch that no CSLA block takes is refused, with the branch's number") {
   const ConvShape strided3x3 = strided(target3x3, {2, 2});
   const std::string embeds_not = "] does not embed in target [" + describe(target3x3) + "]: ";
   refuses(Folded::conv({strided3x3, 1.0}), "branch 1 [" + describe(strided3x3) + embeds_not + "their strides differ");
@@ -64,7 +64,7 @@ TEST_CASE("What no CSLA block takes is refused, with the branch's number") {
   refuses(Folded::filtered({target3x3, -infinite}, halves), "scale holds -inf, it must be finite" + of_branch);
 }
 
-TEST_CASE("Impossible shapes are refused where a branch is made, before anything is computed from them") {
+TEST_CASE("An impossible shape is refused when a branch is made, before anything is computed from the shape") {
   ConvShape no_channels = target3x3, no_groups = target3x3, no_taps = target3x3;
   no_channels.out_channels = 0;
   no_groups.groups = 0;
@@ -133,7 +133,7 @@ TEST_CASE("The weights of a filtered branch may be in any layout") {
   CHECK_NOTHROW(FoldedKernel<double>(target3x3, {filtered}));
 }
 
-TEST_CASE("A sequence is two convolutions that fit, one of them a bare 1x1") {
+TEST_CASE("A sequence is two convolutions that fit together, and one of them is a bare 1x1") {
   refuses(Folded::sequence(square(4, 5, 1), square(6, 4, 3), 1.0),
           "branch 1: the first convolution has 5 output channels, the second has 6 input channels");
   const auto refuses_pair = [](const ConvShape& first, const ConvShape& second) {
@@ -183,7 +183,7 @@ TEST_CASE("The target's groups divide those of both convolutions of a sequence")
       grouped);
 }
 
-TEST_CASE("Names and initial weights are as many as weights, and of their size") {
+TEST_CASE("There is one name and one initial weight of the right size for each weight") {
   Folded branch = Folded::sequence(bare1x1, target3x3, 1.0);
   branch.weight_names = {"one"};
   refuses(branch, "branch 1 has 2 weights, 1 names were given");

@@ -29,8 +29,8 @@ double inner_product(std::span<const T> a, std::span<const T> b) {
   return sum;
 }
 
-/// J d: W' is linear in each parameter, so its derivative along d is what d makes in the parameter's place, less what
-/// zeros make there.
+/// J d, the derivative of W' along d. W' is linear in each parameter, so each parameter contributes the kernel that d
+/// makes in the parameter's place, minus the kernel that zeros make there.
 template <class T>
 std::vector<T> derivative(FoldedKernel<T>& folded, const std::vector<std::vector<T>>& directions) {
   std::vector<T> sum(folded.target().size());
@@ -102,7 +102,7 @@ TEST_CASE_TEMPLATE("add_gradients is the adjoint of fold's derivative, for rando
   for (int trial = 0; trial < 300; ++trial) check_adjoint<T>(random, random_folded_block<T>(random));
 }
 
-TEST_CASE_TEMPLATE("Each kind of branch folds to the convolutions that it stands for", T, double, float) {
+TEST_CASE_TEMPLATE("Each kind of branch computes what its layers compute one by one", T, double, float) {
   Random random(301);
   for (std::size_t kind = 0; kind < branch_kind_names.size(); ++kind)
     for (const bool trains_scale : {false, true})
@@ -114,7 +114,8 @@ TEST_CASE_TEMPLATE("Each kind of branch folds to the convolutions that it stands
       }
 }
 
-TEST_CASE_TEMPLATE("Branches of all kinds fold to the sum of their outputs", T, double, float) {
+TEST_CASE_TEMPLATE("Branches of all kinds fold into a kernel that computes the sum of their outputs", T, double,
+                   float) {
   Random random(302);
   for (int trial = 0; trial < 60; ++trial) {
     FoldedBlock<T> block = random_folded_block<T>(random);
@@ -122,7 +123,8 @@ TEST_CASE_TEMPLATE("Branches of all kinds fold to the sum of their outputs", T, 
   }
 }
 
-TEST_CASE_TEMPLATE("Rows longer than a vector or a cache block fold right, in every layout", T, double, float) {
+TEST_CASE_TEMPLATE("Rows longer than a vector or a cache block are folded correctly in every layout", T, double,
+                   float) {
   Random random(303);
   for (const WeightLayout layout : {WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio})
     for (const std::size_t groups : {1, 2}) {
@@ -142,7 +144,7 @@ TEST_CASE_TEMPLATE("Rows longer than a vector or a cache block fold right, in ev
     }
 }
 
-TEST_CASE("Gradients of trained scales and of sequences are central differences") {
+TEST_CASE("Gradients of trained scales and of sequences equal central differences") {
   Random random(304);
   for (int trial = 0; trial < 20; ++trial) {
     FoldedBlock<double> block{random_target(random)};
@@ -161,7 +163,7 @@ TEST_CASE("Gradients of trained scales and of sequences are central differences"
   }
 }
 
-TEST_CASE("A block's kernel is its Rule of Initialization, and its gradients are s times the kernel's") {
+TEST_CASE("A block folds by the Rule of Initialization, and its gradients are s times the kernel's") {
   Random random(305);
   for (int trial = 0; trial < 50; ++trial) {
     const CslaBlock<double> block = random_block<double>(random);

@@ -1,4 +1,4 @@
-// What a FoldedKernel does with its memory: gradients written or added to, moves, threads, allocations.
+// Tests how a FoldedKernel uses its memory: gradients that are written or added to, moves, threads, allocations.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -36,7 +36,7 @@ std::vector<std::vector<T>> gradients_of(const FoldedKernel<T>& folded) {
   return gradients;
 }
 
-/// One branch of each kind; all scales are trained but that of the filtered branch.
+/// One branch of each kind. All scales are trained except the filtered branch's.
 template <class T>
 FoldedBlock<T> block_of_all_kinds(Random& random, const ConvShape& target) {
   FoldedBlock<T> block{target};
@@ -44,7 +44,7 @@ FoldedBlock<T> block_of_all_kinds(Random& random, const ConvShape& target) {
   return block;
 }
 
-/// Large enough for loops to run in parallel.
+/// A block that is large enough for parallel loops.
 FoldedBlock<float> large_block(Random& random, WeightLayout layout) {
   ConvShape target = square(48, 96, 3);
   target.layout = layout;
@@ -71,7 +71,7 @@ TEST_CASE("Gradients start at zero, and the first call writes them") {
   CHECK(gradients_of(other) == expected);
 }
 
-TEST_CASE("zero_grad() forgets everything, NaN included, when the next gradients come") {
+TEST_CASE("zero_grad() lets the next gradients overwrite everything, including NaN") {
   Random random(311);
   for (int trial = 0; trial < 20; ++trial) {
     FoldedBlock<double> block = random_folded_block<double>(random);
@@ -86,7 +86,7 @@ TEST_CASE("zero_grad() forgets everything, NaN included, when the next gradients
   }
 }
 
-TEST_CASE("Gradients of two micro-batches add up to those of their sum") {
+TEST_CASE("Gradients of two micro-batches add up to the gradients of their sum") {
   Random random(312);
   for (int trial = 0; trial < 40; ++trial) {
     FoldedBlock<double> block = random_folded_block<double>(random);
@@ -104,7 +104,7 @@ TEST_CASE("Gradients of two micro-batches add up to those of their sum") {
   }
 }
 
-TEST_CASE("Buffers of another size are refused, and nothing is written") {
+TEST_CASE("A buffer of the wrong size is refused, and nothing is written") {
   Random random(313);
   const FoldedBlock<double> block = block_of_all_kinds<double>(random, square(4, 6, 3));
   FoldedKernel<double> folded = block.folded();
@@ -120,7 +120,7 @@ TEST_CASE("Buffers of another size are refused, and nothing is written") {
   CHECK(gradients_of(folded) == before);
 }
 
-TEST_CASE("A moved kernel keeps its spans and goes on") {
+TEST_CASE("A moved kernel keeps its spans and trains on") {
   static_assert(std::is_nothrow_move_constructible_v<FoldedKernel<float>>);
   static_assert(std::is_nothrow_move_assignable_v<FoldedKernel<float>>);
   static_assert(!std::is_copy_constructible_v<FoldedKernel<float>> && !std::is_copy_assignable_v<FoldedKernel<float>>);
@@ -178,7 +178,7 @@ TEST_CASE("Nothing is allocated after construction") {
       Random random(316);
       FoldedKernel<float> folded = large_block(random, layout).folded();
       std::vector<float> kernel(folded.target().size());
-      parallel_for(8, std::size_t(1) << 20, [](std::size_t) {});  // OpenMP starts its threads
+      parallel_for(8, std::size_t(1) << 20, [](std::size_t) {});  // starts OpenMP's threads
       const long before = allocation_count;
       for (int step = 0; step < 3; ++step) {
         folded.fold(kernel);

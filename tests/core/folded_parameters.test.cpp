@@ -20,7 +20,7 @@ namespace {
 
 const ConvShape plain3x3 = square(4, 4, 3), plain1x1 = square(4, 4, 1);
 
-/// A convolution, an identity, a filtered branch and a sequence; the scales of the first and of the last are trained.
+/// A convolution, an identity, a filtered branch and a sequence. The first and the last have trained scales.
 std::vector<FoldedBranch<double>> four_branches() {
   using Double = FoldedBranch<double>;
   std::vector<Double> branches{Double::conv({plain3x3, {1, -2, 0, 0.5}}), Double::conv(Branch<double>::identity(4)),
@@ -36,7 +36,7 @@ bool holds(std::span<const double> span, double value) {
 
 }  // namespace
 
-TEST_CASE("Parameters come branch by branch, weights before their scale, with numbers for names") {
+TEST_CASE("Parameters come branch by branch, weights before their scale, and are named by numbers") {
   const FoldedKernel<double> folded(plain3x3, four_branches());
   CHECK(folded.target() == plain3x3);
   struct Expected {
@@ -68,7 +68,7 @@ TEST_CASE("Parameters come branch by branch, weights before their scale, with nu
   }
 }
 
-TEST_CASE("visit_parameters visits what is trained, and says that weights decay and scales do not") {
+TEST_CASE("visit_parameters visits all trained parameters, and says that weights decay and scales do not") {
   FoldedKernel<double> folded(plain3x3, four_branches());
   std::string visited;
   folded.visit_parameters([&](const std::string& name, std::span<double> value, std::span<double> grad, bool decays) {
@@ -79,7 +79,7 @@ TEST_CASE("visit_parameters visits what is trained, and says that weights decay 
         "0.weight decays, 0.scale, 1.weight decays, 2.weight decays, 3.0.weight decays, 3.1.weight decays, 3.scale, ");
 }
 
-TEST_CASE("Weights start at 0, an identity's at 1, scales as they were given") {
+TEST_CASE("Weights start at 0, an identity's weights at 1, and scales at their given values") {
   const FoldedKernel<double> folded(plain3x3, four_branches());
   for (const FoldedParameter<double>& parameter : folded.parameters())
     if (parameter.shape) CHECK(holds(parameter.value, parameter.name == "1.weight" ? 1 : 0));
@@ -88,7 +88,7 @@ TEST_CASE("Weights start at 0, an identity's at 1, scales as they were given") {
   CHECK(holds(folded.parameters()[8].value, 0.5));
 }
 
-TEST_CASE("A depthwise 1x1 branch with s = 1 is no identity unless it was made as one") {
+TEST_CASE("A depthwise 1x1 branch with s = 1 is an identity only if Branch::identity() made it") {
   const FoldedKernel<double> folded(plain3x3, {FoldedBranch<double>::conv({ConvShape::depthwise_1x1(4), 1.0})});
   CHECK(holds(folded.parameters()[0].value, 0));
 }
@@ -119,7 +119,7 @@ TEST_CASE("Two parameters cannot have one name") {
                        std::invalid_argument);
 }
 
-TEST_CASE("train_scales trains all scales of a block but the identities'") {
+TEST_CASE("train_scales trains all scales of a block except the identities'") {
   const CslaBlock<double> block(plain3x3, {{plain3x3, 0.5}, {plain1x1, -1.0}, Branch<double>::identity(4)});
   const auto trained = [](const FoldedKernel<double>& folded) {
     std::string names;
@@ -130,7 +130,7 @@ TEST_CASE("train_scales trains all scales of a block but the identities'") {
   CHECK(trained(FoldedKernel<double>(block, {.train_scales = true})) == "0.weight 0.scale 1.weight 1.scale 2.weight ");
 }
 
-TEST_CASE("block() is the CSLA block with the scales as they are") {
+TEST_CASE("block() is the CSLA block with the current scales") {
   const CslaBlock<double> block(plain3x3, {{plain3x3, 0.5}, {plain1x1, -1.0}, Branch<double>::identity(4)});
   FoldedKernel<double> folded(block, {.train_scales = true});
   CHECK(folded.block().branches() == block.branches());
@@ -142,7 +142,7 @@ TEST_CASE("block() is the CSLA block with the scales as they are") {
   CHECK(branches[2].is_identity);
 }
 
-TEST_CASE("block() is refused where weights share places, with the branch and the reason") {
+TEST_CASE("block() refuses branches whose weights share places, with the branch and the reason") {
   const std::string reason =
       ": its weights have no places of their own in the kernel, so that no CslaBlock stands for it";
   const auto branches = four_branches();

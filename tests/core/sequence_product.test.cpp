@@ -17,7 +17,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// A pair of convolutions, their product's groups, and a loop over all pairs of weights that meet.
+/// A pair of convolutions, the groups of their product, and a loop over all pairs of connected weights.
 struct ConvPair {
   ConvShape first, second;
   std::size_t groups;
@@ -43,7 +43,7 @@ struct ConvPair {
   }
 };
 
-/// A 1x1 and a KxK in either order; groups of both are multiples of those of the product.
+/// A 1x1 and a KxK in either order. The groups of both are multiples of the product's groups.
 ConvPair random_pair(Random& random) {
   const std::size_t groups = random.integer(1, 3), in = groups * random.integer(1, 6),
                     mid = groups * random.integer(1, 6), out = groups * random.integer(1, 6);
@@ -68,7 +68,7 @@ void check_pair(Random& random, const ConvPair& pair) {
     grad_v[of_v] += grad_b[of_b] * w[of_w];
     grad_w[of_w] += grad_b[of_b] * v[of_v];
   });
-  std::vector<T> our_b(b.size()), our_grad_v(v.size(), T(7)), our_grad_w(w.size(), T(7));  // gradients are written
+  std::vector<T> our_b(b.size()), our_grad_v(v.size(), T(7)), our_grad_w(w.size(), T(7));  // 7 must be overwritten
   product.fold(v, w, our_b);
   product.fold(v, w, our_b);
   product.gradient_of_first(w, grad_b, our_grad_v);
@@ -80,15 +80,15 @@ void check_pair(Random& random, const ConvPair& pair) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("A sequence's product and gradients are sums over all pairs of weights that meet", T, double,
+TEST_CASE_TEMPLATE("A sequence's product and gradients are sums over all pairs of connected weights", T, double,
                    float) {
   Random random(320);
   for (int trial = 0; trial < 200; ++trial) check_pair<T>(random, random_pair(random));
-  check_pair<T>(random, {square(37, 11, 1), square(11, 300, 3), 1});  // more columns than a block
+  check_pair<T>(random, {square(37, 11, 1), square(11, 300, 3), 1});  // 300 columns are more than a block has
   check_pair<T>(random, {square(5, 21, 3), square(21, 300, 1), 1});
 }
 
-TEST_CASE("Connections that the two convolutions lack stay as they are in the product") {
+TEST_CASE("Elements of the product that no pair of weights connects are left unchanged") {
   Random random(321);
   const ConvPair pair{square(4, 4, 1, 1, 2), square(4, 4, 1, 1, 2), 1};
   const SequenceProduct<double> product(pair.first, pair.second, 1);

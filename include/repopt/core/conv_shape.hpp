@@ -1,4 +1,4 @@
-// ConvShape: everything about a 2-D convolution but its numbers, and where each weight lies in memory.
+// ConvShape: the dimensions of a 2-D convolution, and where each of its weights lies in memory.
 #pragma once
 
 #include <algorithm>
@@ -12,30 +12,31 @@
 
 namespace repopt {
 
-/// Order of a kernel's axes in memory, outermost first. O: out_channels, I: in_channels / groups, H, W: kernel_size.
+/// The order of a kernel's axes in memory, outermost first: O for out_channels, I for in_channels / groups, H and W for
+/// kernel_size.
 enum class WeightLayout {
-  oihw,  ///< PyTorch, contiguous, and dlib
-  ohwi,  ///< PyTorch in channels_last, and TFLite
-  hwio,  ///< TensorFlow, and the nets of this library
+  oihw,  ///< PyTorch's contiguous kernels, and dlib's
+  ohwi,  ///< PyTorch's channels_last kernels, and TFLite's
+  hwio,  ///< TensorFlow's kernels, and those of this library's networks
 };
 
-/// Place of one weight in a kernel.
+/// The place of one weight in a kernel.
 struct WeightIndex {
   std::size_t out = 0;     ///< output channel
   std::size_t in = 0;      ///< input channel, within its group
-  std::size_t row = 0;     ///< of the tap
-  std::size_t column = 0;  ///< of the tap
+  std::size_t row = 0;     ///< the tap's row
+  std::size_t column = 0;  ///< the tap's column
 };
 
 /// A 2-D convolution, in the terms of torch.nn.Conv2d. The default is a 3x3 convolution that keeps the image's size.
 struct ConvShape {
-  /// As torch.nn.Conv2d takes it; pairs are (height, width), padding is that of either side.
+  /// The arguments of torch.nn.Conv2d. Pairs are (height, width). `padding` is added on both sides of the image.
   /// @{
   std::size_t in_channels = 1, out_channels = 1;
   std::array<std::size_t, 2> kernel_size{3, 3}, padding{1, 1}, stride{1, 1}, dilation{1, 1};
   std::size_t groups = 1;
   /// @}
-  WeightLayout layout = WeightLayout::oihw;  ///< of the kernel
+  WeightLayout layout = WeightLayout::oihw;  ///< the kernel's order in memory
 
   /// A fully connected layer, weight (out_features, in_features), as a 1x1 convolution.
   static constexpr ConvShape linear(std::size_t in_features, std::size_t out_features) {
@@ -52,7 +53,7 @@ struct ConvShape {
             .groups = channels};
   }
 
-  /// Number of input channels of a group, of output channels of a group, of taps, of weights.
+  /// The number of input channels in a group, output channels in a group, taps, and weights.
   /// @{
   constexpr std::size_t in_per_group() const { return in_channels / groups; }
   constexpr std::size_t out_per_group() const { return out_channels / groups; }
@@ -60,7 +61,7 @@ struct ConvShape {
   constexpr std::size_t size() const { return out_channels * in_per_group() * taps(); }
   /// @}
 
-  /// Distance in memory between neighbours along each axis.
+  /// The distance in memory between neighbours along each axis, in elements.
   constexpr WeightIndex strides() const {
     const std::size_t in = in_per_group(), width = kernel_size[1];
     switch (layout) {
@@ -72,14 +73,14 @@ struct ConvShape {
     return {.out = in * taps(), .in = taps(), .row = width, .column = 1};
   }
 
-  /// Place in memory of one weight.
+  /// The index in memory of one weight.
   constexpr std::size_t offset(const WeightIndex& weight) const {
     const WeightIndex s = strides();
     return weight.out * s.out + weight.in * s.in + weight.row * s.row + weight.column * s.column;
   }
 
-  /// Output height and width for an image of `height` x `width`.
-  /// Throws std::invalid_argument if the padded image is smaller than the dilated kernel.
+  /// The output's height and width for an image of `height` x `width` pixels. Throws std::invalid_argument if the
+  /// padded image is smaller than the dilated kernel.
   constexpr std::array<std::size_t, 2> output_size(std::size_t height, std::size_t width) const {
     std::array<std::size_t, 2> out{height, width};
     for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -103,7 +104,8 @@ constexpr const char* to_string(WeightLayout layout) {
   return layout == WeightLayout::oihw ? "oihw" : layout == WeightLayout::ohwi ? "ohwi" : "hwio";
 }
 
-/// The shape in words, for messages: "conv 16->32, kernel 3x3, padding 1x1, stride 1x1, dilation 1x1, groups 1, oihw".
+/// The shape in words, for error messages: "conv 16->32, kernel 3x3, padding 1x1, stride 1x1, dilation 1x1, groups 1,
+/// oihw".
 inline std::string describe(const ConvShape& shape) {
   const auto by = [](const std::array<std::size_t, 2>& pair) { return concat(pair[0], "x", pair[1]); };
   return concat("conv ", shape.in_channels, "->", shape.out_channels, ", kernel ", by(shape.kernel_size), ", padding ",
@@ -131,7 +133,7 @@ inline void ConvShape::validate() const {
           "groups must divide in_channels and out_channels: ", describe(*this));
 }
 
-/// Visits every weight: visit(WeightIndex), in OIHW order.
+/// Calls visit(WeightIndex) for every weight, in OIHW order.
 constexpr void for_each_weight(const ConvShape& shape, auto visit) {
   for (std::size_t out = 0; out < shape.out_channels; ++out)
     for (std::size_t in = 0; in < shape.in_per_group(); ++in)
@@ -140,8 +142,9 @@ constexpr void for_each_weight(const ConvShape& shape, auto visit) {
           visit(WeightIndex{.out = out, .in = in, .row = row, .column = column});
 }
 
-/// Copies a kernel from one layout to another: `from` and `to` are (out_channels, in_channels / groups, kh, kw) in the
-/// order of their layouts. Throws std::invalid_argument if the shapes differ in more than layout, or a size is wrong.
+/// Copies a kernel from the layout of `from` to the layout of `to`. `source` is (out_channels, in_channels / groups,
+/// kh, kw) in the layout of `from`, `destination` in the layout of `to`. Throws std::invalid_argument if the shapes
+/// differ in more than their layout, or if a buffer has the wrong size.
 template <class T>
 void copy_weight(const ConvShape& from, std::span<const T> source, const ConvShape& to, std::span<T> destination) {
   ConvShape relaid = from;

@@ -19,18 +19,18 @@
 
 namespace repopt {
 
-/// One branch of a CSLA block: one trainable linear operator, then one constant scale for each output channel.
+/// One branch of a CSLA block: one trainable linear operator, followed by one constant scale for each output channel.
 template <std::floating_point T>
 struct Branch {
-  ConvShape shape;           ///< of the operator, a convolution
+  ConvShape shape;           ///< the operator's shape: it is a convolution
   std::vector<T> scale;      ///< the constant scale s, (out_channels)
   bool is_identity = false;  ///< whether the branch was made by identity()
 
-  /// A scale for each output channel. CslaBlock's constructor checks both arguments.
+  /// A branch with a scale for each output channel. CslaBlock's constructor checks both arguments.
   Branch(const ConvShape& branch_shape, std::vector<T> channel_scale)
       : shape(branch_shape), scale(std::move(channel_scale)) {}
 
-  /// The same from any range of numbers, which are rounded to T.
+  /// The same, with scales from any range of numbers. They are rounded to T.
   template <std::ranges::input_range Range>
     requires std::floating_point<std::ranges::range_value_t<Range>> Branch(const ConvShape& branch_shape,
                                                                            Range&& channel_scale)
@@ -38,22 +38,22 @@ struct Branch {
       for (const auto s : channel_scale) scale.push_back(static_cast<T>(s));
     }
 
-    /// The same scale for all output channels.
+    /// A branch with one scale for all output channels.
     template <class Number>
       requires(std::floating_point<Number> || std::integral<Number>)
     Branch(const ConvShape& branch_shape, Number scalar_scale)
         : shape(branch_shape), scale(branch_shape.out_channels, static_cast<T>(scalar_scale)) {}
 
-    /// A trainable factor for each channel: a depthwise 1x1 convolution with s = 1. Its weights, (channels), start
-    /// at 1.
+    /// The identity branch: one trainable factor for each channel. It is a depthwise 1x1 convolution with s = 1, whose
+    /// (channels) weights start at 1.
     static Branch identity(std::size_t channels) {
       Branch branch(ConvShape::depthwise_1x1(channels), T(1));
       branch.is_identity = true;
       return branch;
     }
 
-    /// Throws std::invalid_argument unless the shape is possible and embeds in `target`, a valid shape, and there is a
-    /// finite scale for each output channel. The message calls the branch `name`.
+    /// Throws std::invalid_argument if the shape is impossible, does not embed in `target`, or if `scale` does not hold
+    /// one finite number for each output channel. `target` must be valid. The message calls the branch `name`.
     void validate(const ConvShape& target, std::string_view name = "branch") const {
       shape.validate();
       const std::string_view obstacle = embedding_obstacle(shape, target);
@@ -68,13 +68,14 @@ struct Branch {
     bool operator==(const Branch&) const = default;
 };
 
-/// Constant-Scale Linear Addition: y = sum_i s_i * conv(x, W_i) (arXiv 2205.15242, section 3). Names the branches whose
-/// training one target kernel shall follow; the block itself is never trained.
+/// A CSLA block (Constant-Scale Linear Addition): y = sum_i s_i * conv(x, W_i) (arXiv 2205.15242, section 3). It
+/// describes the branches whose training one target kernel shall follow. The block itself is never trained.
 template <std::floating_point T>
 class CslaBlock {
  public:
   /// Throws std::invalid_argument if there is no branch, a shape is impossible, a scale is not finite or does not have
-  /// out_channels elements, or a branch does not embed in `target`: then the message names both shapes and the reason.
+  /// out_channels elements, or a branch does not embed in `target`. In the last case the message names both shapes and
+  /// the reason.
   CslaBlock(const ConvShape& target, std::vector<Branch<T>> branches)
       : target_(target), branches_(std::move(branches)) {
     target_.validate();
@@ -82,7 +83,7 @@ class CslaBlock {
     for (const Branch<T>& branch : branches_) branch.validate(target_);
   }
 
-  /// A kernel without a prior structure: one branch, s = 1. Its training is the plain kernel's.
+  /// The block of a kernel without a prior structure: one branch with s = 1, whose training is the plain kernel's.
   static CslaBlock plain(const ConvShape& target) { return {target, {Branch<T>(target, T(1))}}; }
 
   /// As given to the constructor.
@@ -91,8 +92,8 @@ class CslaBlock {
   const std::vector<Branch<T>>& branches() const { return branches_; }
   /// @}
 
-  /// The sum that both rules are made of: out = sum_i embed_i(term(s_i, i, index)), where `index` counts the weights of
-  /// branch i in its layout. `out` has target().size() elements.
+  /// Computes out = sum_i embed_i(term(s_i, i, index)), the sum in both rules. `index` counts the weights of branch i
+  /// in the branch's layout. `out` has target().size() elements.
   void sum(std::span<T> out, auto term) const {
     std::ranges::fill(out, T(0));
     for (std::size_t i = 0; i < branches_.size(); ++i)
@@ -101,9 +102,10 @@ class CslaBlock {
       });
   }
 
-  /// Rule of Initialization: weight = sum_i embed_i(s_i * W_i). `branch_weights` holds each branch's kernel W_i,
-  /// (out_channels, in_channels / groups, kh, kw) in the layout of its shape, in the order of branches(); `weight` gets
-  /// the target's. Throws std::invalid_argument if a number of elements is wrong or `weight` overlaps a kernel.
+  /// The Rule of Initialization: weight = sum_i embed_i(s_i * W_i). `branch_weights` holds the kernel W_i of each
+  /// branch in the order of branches(); W_i is (out_channels, in_channels / groups, kh, kw) in the layout of its shape.
+  /// `weight` receives the target's kernel, in the layout of target(). Throws std::invalid_argument if a number of
+  /// elements is wrong or `weight` overlaps a kernel.
   void equivalent_kernel(std::span<const std::span<const T>> branch_weights, std::span<T> weight) const {
     require(branch_weights.size() == branches_.size(), "the block has ", branches_.size(), " branches, ",
             branch_weights.size(), " kernels were given");
@@ -117,7 +119,7 @@ class CslaBlock {
     sum(weight, [&](T s, std::size_t i, std::size_t index) { return s * branch_weights[i][index]; });
   }
 
-  /// The same for kernels in braces, {w3x3, w1x1}.
+  /// The same, for kernels that are listed in braces: {w3x3, w1x1}.
   void equivalent_kernel(std::initializer_list<std::span<const T>> branch_weights, std::span<T> weight) const {
     equivalent_kernel(std::span(branch_weights.begin(), branch_weights.size()), weight);
   }

@@ -9,14 +9,15 @@
 
 namespace repopt {
 
-/// Where the weights of a branch lie in its target: tap (a, b) of the branch is tap (first_tap + tap_step * (a, b)) of
-/// the target, and input channel i of an output channel's group is input channel first_in(out) + i of the target's.
+/// Where the weights of a branch lie in its target. Tap (a, b) of the branch is tap first_tap + tap_step * (a, b) of
+/// the target. Input channel i of output channel `out` is input channel first_in(out) + i of the target; both are
+/// counted within their group.
 class Placement {
  public:
   std::array<std::size_t, 2> first_tap{};  ///< (row, column)
   std::array<std::size_t, 2> tap_step{};   ///< (rows, columns)
 
-  /// The branch must embed (see embeds()).
+  /// `branch` must embed in `target`: see embeds().
   constexpr Placement(const ConvShape& branch, const ConvShape& target)
       : out_per_group_(branch.out_per_group()),
         in_per_group_(branch.in_per_group()),
@@ -27,12 +28,12 @@ class Placement {
     }
   }
 
-  /// First input channel, counted within the target's group, that the branch connects to output channel `out`.
+  /// The first input channel that the branch connects to output channel `out`, counted within the target's group.
   constexpr std::size_t first_in(std::size_t out) const {
     return out / out_per_group_ % groups_per_target_group_ * in_per_group_;
   }
 
-  /// The weight of the target that `weight` of the branch is added to.
+  /// The place in the target of a weight of the branch.
   constexpr WeightIndex operator()(const WeightIndex& weight) const {
     return {.out = weight.out,
             .in = first_in(weight.out) + weight.in,
@@ -44,7 +45,7 @@ class Placement {
   std::size_t out_per_group_, in_per_group_, groups_per_target_group_;
 };
 
-/// Why `branch` does not embed in `target`, in words; empty if it does. Both shapes must be valid.
+/// Says in words why `branch` does not embed in `target`; empty if it does embed. Both shapes must be valid.
 constexpr std::string_view embedding_obstacle(const ConvShape& branch, const ConvShape& target) {
   if (branch.in_channels != target.in_channels || branch.out_channels != target.out_channels)
     return "their channels differ";
@@ -65,15 +66,15 @@ constexpr std::string_view embedding_obstacle(const ConvShape& branch, const Con
   return {};
 }
 
-/// Whether every weight of `branch` has a place of its own in `target`: equal channels, strides and output size, every
-/// tap on a tap, and the target's groups divide the branch's.
+/// Whether every weight of `branch` has its own place in `target`. This needs equal channels, strides and output sizes,
+/// every tap of the branch on a tap of the target, and target groups that divide the branch's groups.
 constexpr bool embeds(const ConvShape& branch, const ConvShape& target) {
   return embedding_obstacle(branch, target).empty();
 }
 
-/// Visits each weight of `branch` with its place in `target`: visit(out_channel, place, index), where `place` counts in
-/// the target's layout and `index` in the branch's. The branch must embed (see embeds()).
-/// The map is injective: no two weights of a branch share a place, which is what makes GradMult elementwise.
+/// Calls visit(out_channel, place, index) for each weight of `branch`: `place` is its index in the target's layout,
+/// `index` in the branch's. The branch must embed: see embeds(). The map is injective: no two weights of a branch share
+/// a place. This makes GradMult elementwise.
 constexpr void embed(const ConvShape& branch, const ConvShape& target, auto visit) {
   const Placement placed(branch, target);
   for_each_weight(branch, [&](const WeightIndex& weight) {

@@ -1,4 +1,4 @@
-// GradMult: the tensor that the target kernel's gradient is multiplied with.
+// GradMult: the tensor that multiplies the target kernel's gradient.
 #pragma once
 
 #include <concepts>
@@ -10,18 +10,19 @@
 
 namespace repopt {
 
-/// Rule of Iteration (arXiv 2205.15242, section 3 and appendix A): GradMult = sum_i embed_i(s_i^2).
+/// The Rule of Iteration (arXiv 2205.15242, section 3 and appendix A): GradMult = sum_i embed_i(s_i^2).
 ///
-/// Training the kernel W' = sum_i embed_i(s_i * W_i) with grad' = GradMult * grad is training the W_i. The chain rule
-/// gives dL/dW_i = s_i * (dL/dW')|_i, and the update of W_i enters W' once more times s_i. This holds for every rule
-/// that is linear in weight and gradient; for AdamW and Lion, which are not, see there.
+/// Training the kernel W' = sum_i embed_i(s_i * W_i) with grad' = GradMult * grad has the same effect as training the
+/// W_i. The first factor s_i comes from the chain rule: dL/dW_i = s_i * (dL/dW')|_i. The second comes from the sum: W'
+/// contains s_i * W_i. This holds for every rule that is linear in weight and gradient. AdamW and Lion are not linear:
+/// adamw.hpp and lion.hpp give their forms.
 ///
-/// This is the paper's dense tensor. An optimizer does without it: KernelStream generates the same multipliers while
+/// This is the paper's dense tensor. The optimizers do not need it: KernelStream generates the same multipliers while
 /// the weights stream by.
 template <std::floating_point T>
 class GradMult {
  public:
-  /// Computes the tensor.
+  /// Computes the tensor for `block`.
   explicit GradMult(const CslaBlock<T>& block) : dense_(block.target().size()) {
     block.sum(dense_, [](T s, std::size_t, std::size_t) { return s * s; });
   }

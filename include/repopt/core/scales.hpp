@@ -1,4 +1,4 @@
-// Scales: the constants of a whole network's CSLA blocks, by name.
+// Scales: the constants of all CSLA blocks of a network, by name.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,8 @@
 
 namespace repopt {
 
-/// Orders names as their layers follow each other: by the numbers in them, "stage1.2" before "stage1.10".
+/// Orders names as their layers follow each other. It compares the numbers in the names as numbers: "stage1.2" comes
+/// before "stage1.10".
 struct LayerOrder {
   /// Whether `a` comes before `b`.
   constexpr bool operator()(std::string_view a, std::string_view b) const {
@@ -23,28 +24,29 @@ struct LayerOrder {
   }
 
  private:
-  /// How many digits `text` begins with.
+  /// The number of digits that `text` begins with.
   static constexpr std::size_t digits(std::string_view text) {
     return std::min(text.find_first_not_of("0123456789"), text.size());
   }
 };
 
-/// Scales by parameter name, as in the published files: "stage1.1.scale_conv.weight", "stage1.1.scale_1x1.weight",
-/// "stage1.1.scale_identity.weight" (the last one is the identity's initial weight: its constant scale is 1).
+/// Scales by parameter name, with the names of the published files: "stage1.1.scale_conv.weight",
+/// "stage1.1.scale_1x1.weight", "stage1.1.scale_identity.weight". The last is the identity's initial weight; the
+/// identity's constant scale is 1.
 template <class T>
 using Scales = std::map<std::string, std::vector<T>, LayerOrder>;
 
-/// Where Hyper-Search starts the scales of block l of a stage, counted from 0 (arXiv 2205.15242, section 4): sqrt(2 /
-/// l), and 1 for the first block.
+/// The value at which Hyper-Search starts the scales of block l of a stage, counted from 0: sqrt(2 / l), and 1 for the
+/// first block (arXiv 2205.15242, section 4).
 inline double initial_scale(std::size_t index_in_stage) {
   return index_in_stage == 0 ? 1.0 : std::sqrt(2.0 / double(index_in_stage));
 }
 
-/// The scales' names with their lengths.
+/// The number of elements of each scale, by name.
 using ScaleLengths = std::map<std::string, std::size_t, LayerOrder>;
 
-/// A scale's name in its parts: "stage1.1" and "scale_conv" of "stage1.1.scale_conv.weight". Numbers at the end belong
-/// to the kind: "blocks.0.0.ghost1" and "cheap_operation.1".
+/// The two parts of a scale's name: "stage1.1" and "scale_conv" in "stage1.1.scale_conv.weight". Numbers at the end of
+/// a name belong to its kind, as in "blocks.0.0.ghost1" and "cheap_operation.1".
 struct ScaleName {
   std::string_view layer;  ///< "stage1.1"
   std::string_view kind;   ///< "scale_conv"
