@@ -1,4 +1,4 @@
-// Ema against its formula. That it commutes with the equivalence is tested there.
+// Checks Ema against its formula. The tests in equivalence/ check that it commutes with the equivalence.
 #include "repopt/optim/ema.hpp"
 
 #include <doctest/doctest.h>
@@ -23,7 +23,7 @@ TEST_CASE_TEMPLATE("Ema copies at its first update and decays afterwards, as Ave
   CHECK(weight == std::vector<T>{8, 0});
 }
 
-TEST_CASE("Averages that were saved go on through swap()") {
+TEST_CASE("Saved averages continue after they are copied into the weights and swapped") {
   std::vector<double> weight{1}, other{1};
   Ema<double> whole(0.5), resumed(0.5);
   whole.add_param(weight);
@@ -43,7 +43,7 @@ TEST_CASE("Averages that were saved go on through swap()") {
   CHECK(other == weight);
 }
 
-TEST_CASE("A weight that is averaged already is refused, and a part of one") {
+TEST_CASE("A weight that is averaged already, or a part of such a weight, is refused") {
   std::vector<float> weights(10);
   Ema<float> ema(0.5);
   ema.add_param(std::span(weights).first(6));

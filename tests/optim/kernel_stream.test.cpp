@@ -22,7 +22,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// GradMult, put together from the stream's chunks.
+/// GradMult, assembled from the stream's chunks.
 template <class T>
 std::vector<T> streamed_grad_mult(const CslaBlock<T>& block) {
   const KernelStream<T> stream(block);
@@ -50,7 +50,7 @@ TEST_CASE("Chunks cover all elements once, and their sums add up") {
   }
 }
 
-TEST_CASE("The streamed sum is the scattered sum, for random blocks and terms of the place") {
+TEST_CASE("The streamed sum equals the scattered sum, for random blocks and terms that depend on the place") {
   Random random(32);
   for (int trial = 0; trial < 100; ++trial) {
     const CslaBlock<double> block = random_block<double>(random);
@@ -68,7 +68,7 @@ TEST_CASE("The streamed sum is the scattered sum, for random blocks and terms of
   }
 }
 
-TEST_CASE_TEMPLATE("The streamed GradMult is the dense one, for random blocks in every layout", T, double, float) {
+TEST_CASE_TEMPLATE("The streamed GradMult equals the dense one, for random blocks in every layout", T, double, float) {
   Random random(40);
   for (int trial = 0; trial < 300; ++trial) {
     const CslaBlock<T> block = random_block<T>(random);
@@ -77,7 +77,7 @@ TEST_CASE_TEMPLATE("The streamed GradMult is the dense one, for random blocks in
   }
 }
 
-TEST_CASE("The streamed GradMult is the dense one where a row is longer than a chunk") {
+TEST_CASE("The streamed GradMult equals the dense one if a row is longer than a chunk") {
   Random random(41);
   for (const WeightLayout layout : {WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio})
     for (const auto& [in, out, groups] :
@@ -94,7 +94,7 @@ TEST_CASE("The streamed GradMult is the dense one where a row is longer than a c
     }
 }
 
-TEST_CASE("GradMult of spans of any length that begin anywhere") {
+TEST_CASE("The streamed GradMult is right for spans of any length that begin anywhere") {
   Random random(42);
   ConvShape target = square(64, 64, 3);
   target.layout = WeightLayout::hwio;

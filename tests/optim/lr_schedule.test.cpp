@@ -25,7 +25,7 @@ TEST_CASE("A step schedule multiplies by gamma every step_size steps") {
   CHECK_THROWS_WITH_AS((void)StepLr{.step_size = 0}(1), "step_size must be positive, it is 0", std::invalid_argument);
 }
 
-TEST_CASE("Warm-up rises in equal steps to lr, the cosine falls to final_lr and stays there") {
+TEST_CASE("The warm-up rises in equal steps to lr, then the cosine falls to final_lr and stays there") {
   const WarmupCosineLr schedule{.lr = 0.4, .warmup_steps = 4, .total_steps = 24, .final_lr = 0.02};
   for (std::size_t step = 0; step < 4; ++step) CHECK(schedule(step) == doctest::Approx(0.1 * double(step + 1)));
   CHECK(schedule(4) == doctest::Approx(0.4));
@@ -47,7 +47,7 @@ TEST_CASE("Without warm-up the cosine starts at lr") {
   CHECK(schedule(10) == 0);
 }
 
-TEST_CASE("A warm-up that is as long as the whole is refused") {
+TEST_CASE("A warm-up that is as long as the whole schedule is refused") {
   CHECK_THROWS_WITH_AS((void)(WarmupCosineLr{.warmup_steps = 5, .total_steps = 5}(0)),
                        "warmup_steps is 5, total_steps is 5", std::invalid_argument);
 }

@@ -75,7 +75,7 @@ TEST_CASE("Neighbours in one buffer do not overlap") {
   CHECK_NOTHROW(group.add_param("second", std::span(weights).last(5), std::span(grads).last(5)));
 }
 
-TEST_CASE("A bad option is refused, and the group keeps those it had") {
+TEST_CASE("A bad option is refused, and the group keeps its options") {
   RepSgd<double> optimizer;
   auto& group = optimizer.add_param_group({.lr = 0.5, .momentum = 0.25});
   CHECK_THROWS_AS(group.set_options({.lr = 0.1, .momentum = 2}), std::invalid_argument);
@@ -91,7 +91,7 @@ TEST_CASE("A bad option is refused, and the group keeps those it had") {
   CHECK(optimizer.param_groups().size() == 1);
 }
 
-TEST_CASE("A parameter's share of the norm is sum GradMult * grad^2") {
+TEST_CASE("A parameter contributes sum GradMult * grad^2 to the squared norm") {
   const ConvShape shape = ConvShape::linear(2, 2);
   const CslaBlock<double> block(shape, {{shape, {2.0, -3.0}}, Branch<double>::identity(2)});
   std::vector<double> weight(4);

@@ -1,4 +1,5 @@
-// What the tests of all rules share: an ordinary parameter under a rule of the library and under PyTorch's.
+// Comparisons that the tests of several rules share: an ordinary parameter under a rule of the library and under
+// PyTorch's rule.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +38,9 @@ double strays_from_torch(const typename Rule::Options& options) {
   return largest / double(std::numeric_limits<T>::epsilon());
 }
 
-/// The weights that update() of a rule leaves, from a random start after `steps` steps on random gradients: of a kernel
-/// that stands for `block` or, with `grad_mult`, of an ordinary parameter whose gradient is multiplied with it.
+/// The weights after `steps` steps of a rule's update() on random gradients, from a random start. Without `grad_mult`
+/// they are a kernel that stands for `block`. With `grad_mult` they are an ordinary parameter whose gradient is
+/// multiplied by `grad_mult`.
 template <class Rule, class T>
 std::vector<T> updated(const CslaBlock<T>& block, const typename Rule::Options& options, std::size_t steps,
                        std::span<const T> grad_mult = {}) {

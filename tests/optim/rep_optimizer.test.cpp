@@ -22,7 +22,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// Plain gradient descent that says nothing of blocks.
+/// Plain gradient descent, a rule without a form for blocks.
 struct OrdinaryRule {
   struct Options {
     double lr = 1;
@@ -45,7 +45,7 @@ static_assert(std::is_move_constructible_v<RepSgd<float>> && !std::is_copy_const
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
-/// A kernel with scales of its own and a bias, both with gradients.
+/// A kernel with its own scales and a bias, both with gradients.
 template <class T>
 struct KernelAndBias {
   CslaBlock<T> block;
@@ -66,7 +66,7 @@ struct KernelAndBias {
 
 }  // namespace
 
-TEST_CASE("Groups have options of their own, set_lr sets every group's") {
+TEST_CASE("Each group has its own options, and set_lr sets the lr of every group") {
   std::vector<double> a{1}, b{1};
   const std::vector<double> grad{1};
   RepSgd<double> optimizer;
@@ -119,7 +119,7 @@ TEST_CASE_TEMPLATE("The user's gradient is never written", Rule, Sgd, AdamW) {
   CHECK(model.bias_grad == bias_grad);
 }
 
-TEST_CASE_TEMPLATE("set_grad_scale averages summed gradients, until set again", Rule, Sgd, AdamW) {
+TEST_CASE_TEMPLATE("set_grad_scale averages summed gradients until it is called again", Rule, Sgd, AdamW) {
   Random random(81), same(81);
   KernelAndBias<double> summed(random), averaged(same);
   for (double& g : averaged.grad) g /= 4;
@@ -137,7 +137,7 @@ TEST_CASE_TEMPLATE("set_grad_scale averages summed gradients, until set again", 
   }
 }
 
-TEST_CASE("set_grad_scale refuses what scales nothing, and comes before clip_grad_norm") {
+TEST_CASE("set_grad_scale refuses factors that are not positive and finite, and any call after clip_grad_norm") {
   std::vector<double> weight{0};
   const std::vector<double> grad{1};
   RepSgd<double> optimizer;
@@ -178,12 +178,12 @@ TEST_CASE("clip_grad_norm returns the CSLA model's norm and scales the next step
 
   bias[0] = 0;
   optimizer.step();
-  CHECK(bias[0] == -12);  // the coefficient is forgotten
+  CHECK(bias[0] == -12);  // the coefficient was used only once
 
   bias[0] = 0;
   CHECK(optimizer.clip_grad_norm(100) == doctest::Approx(norm));
   optimizer.step();
-  CHECK(bias[0] == -12);  // a small gradient stays as it is
+  CHECK(bias[0] == -12);  // a small gradient is not scaled
 
   bias[0] = 0;
   optimizer.clip_grad_norm(0.25);
@@ -222,7 +222,7 @@ TEST_CASE("A float gradient whose square overflows still has a norm") {
   CHECK(optimizer.clip_grad_norm(1) == doctest::Approx(1e30));
 }
 
-TEST_CASE("Pretrained weights are trained on as they are") {
+TEST_CASE("Training starts from pretrained weights without changing them first") {
   Random random(82);
   KernelAndBias<double> model(random);
   const std::vector<double> pretrained = model.weight;
@@ -233,8 +233,8 @@ TEST_CASE("Pretrained weights are trained on as they are") {
   CHECK(model.weight == pretrained);
 }
 
-TEST_CASE_TEMPLATE("The first gradient that is not finite is found by name, place and value, wherever it is", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("The first gradient element that is not finite is found, with its parameter's name, index and value",
+                   T, float, double) {
   Random random(82);
   KernelAndBias<T> model(random);
   RepOptimizer<Sgd, T> optimizer;
@@ -263,18 +263,18 @@ TEST_CASE("A rule that knows no blocks trains ordinary parameters and kernels wi
   CHECK(b[0] == 0.75);
 }
 
-TEST_CASE("Groups are reached by their index, and no other") {
+TEST_CASE("param_group returns a group by its index and refuses other indices") {
   RepSgd<double> optimizer;
   auto& first = optimizer.add_param_group();
   optimizer.add_param_group({.lr = 0.5});
   CHECK(&optimizer.param_group(0) == &first);
   optimizer.param_group(1).set_lr(0.25);
   CHECK(optimizer.param_groups()[1].options().lr == 0.25);
-  CHECK_THROWS_WITH_AS(optimizer.param_group(2), "there are 2 param_groups, asked for is number 2",
+  CHECK_THROWS_WITH_AS(optimizer.param_group(2), "there is no param_group 2, the optimizer has 2",
                        std::invalid_argument);
 }
 
-TEST_CASE_TEMPLATE("A frozen parameter keeps weight and state, and does not count in the norm", Rule, Sgd, AdamW) {
+TEST_CASE_TEMPLATE("A frozen parameter keeps its weight and state and does not count in the norm", Rule, Sgd, AdamW) {
   Random random(83);
   KernelAndBias<double> model(random);
   RepOptimizer<Rule, double> optimizer;
@@ -306,7 +306,7 @@ TEST_CASE_TEMPLATE("A frozen parameter keeps weight and state, and does not coun
   CHECK_THROWS_WITH_AS(optimizer.set_frozen("gamma", true), "there is no parameter 'gamma'", std::invalid_argument);
 }
 
-TEST_CASE("A removed parameter is trained no more, and its name and memory are free again") {
+TEST_CASE("A removed parameter is no longer trained, and its name and memory are free again") {
   std::vector<double> a{1}, b{1};
   const std::vector<double> grad{1};
   RepSgd<double> optimizer;
@@ -323,7 +323,7 @@ TEST_CASE("A removed parameter is trained no more, and its name and memory are f
   CHECK_NOTHROW(group.add_param("a", a, grad));
 }
 
-TEST_CASE("A parameter that is bound to new buffers trains there with its old state") {
+TEST_CASE("A parameter that is bound to new buffers continues there with its old state") {
   Random random(84);
   KernelAndBias<double> straight(random), moved = straight;
   RepSgd<double> of_straight, of_moved;

@@ -1,12 +1,14 @@
 #!/bin/sh
-# rule_without_blocks.sh COMPILER INCLUDE: a rule that has no form on the kernel of a CSLA block must not compile with one,
-# and the compiler must say why in one sentence. The same program without the block must compile.
+# rule_without_blocks.sh COMPILER INCLUDE: checks that a program does not compile if it adds a kernel with a CSLA block to
+# a rule that has no form for such kernels, and that the compiler says why in one sentence. The same program without the
+# block must compile.
 set -eu
 compiler=$1 include=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# program BLOCK: a rule with an update() for ordinary parameters alone; BLOCK is the last argument of add_param().
+# program BLOCK: prints a program whose rule only has an update() for ordinary parameters. BLOCK is the last argument of
+# add_param().
 program() {
   cat <<PROGRAM
 #include <repopt/optim/rep_optimizer.hpp>

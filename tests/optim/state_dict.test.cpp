@@ -37,7 +37,7 @@ AdamW::Options usual_options<AdamW>() {
   return {.lr = 0.02, .betas = {0.8, 0.9}, .amsgrad = true};
 }
 
-/// A kernel and a bias in groups of their own. The gradient of step t is the same for every model.
+/// A kernel and a bias, each in its own group. The gradient of step t is the same for every model.
 template <class Rule>
 struct TrainedModel {
   CslaBlock<double> block;
@@ -78,7 +78,7 @@ CslaBlock<double> repvgg_block(std::size_t first_layout, std::uint64_t seed = 91
   return make_block<double>(block_kinds()[2], first_layout, [&] { return random.real(-1.5, 1.5); });
 }
 
-/// All that a step of training depends on, as text.
+/// Everything that a training step depends on, as text.
 std::string everything(const auto& model) {
   std::string text;
   const auto add = [&](const auto& values) {
@@ -143,7 +143,7 @@ TEST_CASE_TEMPLATE("A resumed training continues bit by bit", Rule, Sgd, AdamW) 
   }
 }
 
-TEST_CASE_TEMPLATE("It continues in any other layout, too", Rule, Sgd, AdamW) {
+TEST_CASE_TEMPLATE("A resumed training continues in any other layout, too", Rule, Sgd, AdamW) {
   TrainedModel<Rule> straight(repvgg_block(0)), stopped(repvgg_block(0));
   straight.train(0, 10);
   stopped.train(0, 5);
@@ -162,13 +162,13 @@ TEST_CASE_TEMPLATE("Saved options and scales replace the current ones, so that a
   straight.train(0, 10);
   stopped.train(0, 5);
   TrainedModel<Rule> resumed(repvgg_block(0, 12345), {.lr = 0.7});
-  resumed.train(0, 2);  // state of its own, to be replaced
+  resumed.train(0, 2);  // builds up its own state, which loading must replace
   resumed.resume(stopped);
   resumed.train(5, 5);
   CHECK(everything(resumed) == everything(straight));
 }
 
-TEST_CASE("State of before version 0.2, when ordinary parameters and kernels had a plain block, still loads") {
+TEST_CASE("State of versions before 0.2, in which ordinary parameters and kernels had a plain block, still loads") {
   const ConvShape conv = square(2, 2, 3), linear = ConvShape::linear(3, 1);
   std::vector<double> weight(36, 1.0), grad(36, 0.5), bias(3, 1.0), bias_grad(3, 0.5);
   RepSgd<double> optimizer;
@@ -195,7 +195,7 @@ TEST_CASE("State of before version 0.2, when ordinary parameters and kernels had
                        "'kernel' has no CSLA block, the saved state has one of 1 branches", std::invalid_argument);
 }
 
-TEST_CASE("An optimizer may load what lies in itself") {
+TEST_CASE("An optimizer may load its own state_dict") {
   TrainedModel<AdamW> model(repvgg_block(0));
   model.train(0, 3);
   const std::string before = everything(model);
@@ -203,7 +203,7 @@ TEST_CASE("An optimizer may load what lies in itself") {
   CHECK(everything(model) == before);
 }
 
-TEST_CASE("Whatever does not match is refused, and leaves everything as it was") {
+TEST_CASE("State that does not match is refused, and nothing is changed") {
   TrainedModel<AdamW> model(repvgg_block(0)), other(repvgg_block(0, 7));
   model.train(0, 2);
   other.train(5, 3);

@@ -1,4 +1,4 @@
-// Chunks: how an optimizer walks through a parameter's memory.
+// Chunks: an optimizer walks through a parameter's memory in short contiguous pieces.
 #pragma once
 
 #include <algorithm>
@@ -13,16 +13,16 @@
 
 namespace repopt {
 
-/// Most elements of a chunk. A chunk's working memory stays in the first-level cache, and chunks are so short that a
-/// processor already works on the next one while it waits for this one's memory.
+/// The largest number of elements in a chunk. A chunk's working memory stays in the first-level cache. Chunks are also
+/// short enough for a processor to start the next chunk while it waits for the memory of this one.
 inline constexpr std::size_t max_chunk = 256;
 
-/// The number of chunks that `size` elements are cut into.
+/// Returns the number of chunks into which `size` elements are cut.
 constexpr std::size_t chunk_count(std::size_t size) { return (size + max_chunk - 1) / max_chunk; }
 
-/// Cuts `size` elements into chunks: visit(first, count) for elements first, first + 1, ..., first + count - 1, where
-/// count <= max_chunk. In parallel as parallel_for() says. `streams` are arrays of `size` elements that `visit` reads
-/// or writes; where that gains time, each is prefetched two chunks ahead.
+/// Cuts `size` elements into chunks and calls visit(first, count) for each: the chunk holds elements first, ..., first
+/// + count - 1, and count <= max_chunk. The calls run in parallel as in parallel_for(). `streams` are arrays of `size`
+/// elements that `visit` reads or writes. They are prefetched two chunks ahead if streams_gain_by_prefetch.
 template <class... T>
 void for_each_chunk(std::size_t size, auto visit, const T*... streams) {
   parallel_for(chunk_count(size), size, [=](std::size_t chunk) {
@@ -36,11 +36,12 @@ void for_each_chunk(std::size_t size, auto visit, const T*... streams) {
   });
 }
 
-/// The sum of what visit(first, count) returns for the chunks of for_each_chunk(): the same for any number of threads.
+/// Returns the sum of the values that visit(first, count) returns for the chunks of for_each_chunk(). The result is the
+/// same for any number of threads.
 inline double sum_over_chunks(std::size_t size, auto visit) {
   thread_local std::vector<double> memory;  // kept for the next call
   memory.resize(chunk_count(size));
-  const std::span<double> sums(memory);  // threads write here, not to `memory` of their own
+  const std::span<double> sums(memory);  // all threads share this span; `memory` is another vector in each of them
   for_each_chunk(size, [=](std::size_t first, std::size_t count) { sums[first / max_chunk] = visit(first, count); });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }

@@ -1,4 +1,4 @@
-// Ema: a running average of weights, to evaluate and keep instead of the last ones.
+// Ema: a running average of weights. It is often evaluated and saved instead of the last weights.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +12,10 @@
 
 namespace repopt {
 
-/// torch.optim.swa_utils.AveragedModel with get_ema_multi_avg_fn(decay): average = decay * average + (1 - decay) *
-/// weight after each step; the first update() copies. Linear in the weights, so it commutes with the Rule of
-/// Initialization: the average of kernels is the equivalent kernel of the averages of their branches.
+/// An exponential moving average of weights: torch.optim.swa_utils.AveragedModel with get_ema_multi_avg_fn(decay).
+/// After each step average = decay * average + (1 - decay) * weight; the first update() copies the weights. The average
+/// is linear in the weights, so it commutes with the Rule of Initialization: the average of kernels is the equivalent
+/// kernel of the averages of their branches.
 ///
 ///     Ema<float> ema(0.999);
 ///     ema.add_param(weight);
@@ -22,7 +23,7 @@ namespace repopt {
 ///     optimizer.step(); ema.update();
 ///     ...
 ///     ema.swap();  // the weights are the average now: evaluate, save
-///     ema.swap();  // and what the optimizer trains again
+///     ema.swap();  // the weights are the trained ones again
 template <std::floating_point T>
 class Ema {
  public:
@@ -31,8 +32,8 @@ class Ema {
     require(decay >= 0 && decay < 1, "decay must be in [0, 1), it is ", decay);
   }
 
-  /// Averages `weight`, which stays the user's and must outlive this. Its average is the weight itself until update().
-  /// Throws std::invalid_argument if it overlaps a weight that is averaged already.
+  /// Starts to average `weight`, a buffer of the user that must outlive this object. The average equals the weight
+  /// until the first update(). Throws std::invalid_argument if `weight` overlaps a weight that is averaged already.
   void add_param(std::span<T> weight) {
     for (std::size_t i = 0; i < params_.size(); ++i)
       require(!overlap<T>(weight, params_[i].weight), "the weight of ", weight.size(),
@@ -40,7 +41,7 @@ class Ema {
     params_.push_back({weight, {weight.begin(), weight.end()}});
   }
 
-  /// Takes the weights as they are now into the average.
+  /// Updates the averages with the current weights.
   void update() {
     const T keep = started_ ? T(decay_) : T(0), take = T(1) - keep;
     for (Param& param : params_)
@@ -49,8 +50,8 @@ class Ema {
     started_ = true;
   }
 
-  /// Exchanges weights and averages; no update() until they are exchanged again. To go on from saved averages, put them
-  /// into the weights and swap.
+  /// Exchanges weights and averages. Call it a second time before the next update(). To continue from saved averages,
+  /// copy them into the weights and call swap().
   void swap() {
     for (Param& param : params_) std::swap_ranges(param.average.begin(), param.average.end(), param.weight.begin());
     started_ = true;
@@ -63,7 +64,7 @@ class Ema {
   };
 
   double decay_;
-  bool started_ = false;  ///< whether the averages are more than the weights that add_param() saw
+  bool started_ = false;  ///< whether update() or swap() has been called
   std::vector<Param> params_;
 };
 

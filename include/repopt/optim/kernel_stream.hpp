@@ -1,4 +1,5 @@
-// KernelStream: the multipliers of a kernel that stands for a CSLA block, generated while its weights stream by.
+// KernelStream: generates the multipliers of a kernel that stands for a CSLA block, while the kernel's weights stream
+// by.
 #pragma once
 
 #include <algorithm>
@@ -16,40 +17,42 @@
 
 namespace repopt {
 
-/// Sums over the branches of a block, sum_i embed_i(term(s_i)), for any span of the target kernel in the order of its
-/// memory. CslaBlock::sum() scatters each branch over the whole kernel, which needs a tensor; here the branches that
-/// cover a span are visited in turn, so that an update needs no memory but that of a chunk. The results are the same.
+/// Computes sum_i embed_i(term(s_i)) over the branches of a block, for any span of the target kernel in the order of
+/// its memory. CslaBlock::sum() gives the same results, but it scatters each branch over a tensor as large as the
+/// kernel. This class visits the branches that cover a span one after another, so an update only needs memory for one
+/// chunk.
 template <std::floating_point T>
 class KernelStream {
  public:
-  /// Keeps the block, and at most a row of multipliers for each tap.
+  /// Keeps `block`, and at most one row of cached multipliers for each tap.
   explicit KernelStream(CslaBlock<T> block) : block_(std::move(block)) {
     find_branch_runs();
     cache_multiplier_rows();
   }
 
-  /// As given to the constructor.
+  /// The block that was given to the constructor.
   const CslaBlock<T>& block() const { return block_; }
 
-  /// visit(s_i, k), k < count, for each branch i that covers element first + k of the kernel; branch by branch in each
-  /// row. Loops become vector code if `visit` captures by value.
+  /// Calls visit(s_i, k) for each k < count and each branch i that covers element first + k of the kernel. The order is
+  /// row by row, and branch by branch within a row. The loops become vector code if `visit` captures by value.
   void for_each_branch_scale(std::size_t first, std::size_t count, auto visit) const {
-    std::size_t row = first / row_size_, pattern = row / rows_per_pattern_, nth = row % rows_per_pattern_;
+    std::size_t row = first / row_size_, pattern = row / rows_per_pattern_, row_in_pattern = row % rows_per_pattern_;
     for (; row * row_size_ < first + count; ++row) {
-      for (const BranchRun& run : runs_[pattern]) visit_run(run, row, nth, first, count, visit);
-      if (++nth == rows_per_pattern_) nth = 0, ++pattern;
+      for (const BranchRun& run : runs_[pattern]) visit_run(run, row, row_in_pattern, first, count, visit);
+      if (++row_in_pattern == rows_per_pattern_) row_in_pattern = 0, ++pattern;
     }
   }
 
-  /// out[k] = sum of term(s_i, k) over the branches that cover element first + k. Needs no memory beyond `out`.
+  /// Computes out[k] = sum of term(s_i, k) over the branches i that cover element first + k of the kernel. Needs no
+  /// memory beyond `out`.
   void sum_over_branches(std::size_t first, std::span<T> out, auto term) const {
     std::ranges::fill(out, T(0));
     T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
     for_each_branch_scale(first, out.size(), [=](T s, std::size_t k) { sum[k] += term(s, k); });
   }
 
-  /// GradMult of elements first, ..., first + memory.size() - 1: either in the cached row or, where none is cached,
-  /// generated in `memory`.
+  /// Returns GradMult of the elements first, ..., first + memory.size() - 1. The result points into a cached row if
+  /// there is one; otherwise the multipliers are generated in `memory`.
   const T* grad_mult(std::size_t first, std::span<T> memory) const {
     const std::size_t pattern = first / pattern_size(), in_row = first % row_size_;
     const std::vector<T>& cached = cached_rows_[pattern];
@@ -60,10 +63,10 @@ class KernelStream {
   }
 
  private:
-  /// Where a branch lies in a row of the target: at elements first + k * step, k < count. A row is the memory below the
-  /// outermost axes: all weights of one output channel or, in HWIO, all output channels of one tap and input channel.
-  /// If `groups` groups of the branch share a group of the target, each takes rows_per_group consecutive rows, and the
-  /// n-th lies n * count * step elements further in its rows.
+  /// The elements that a branch covers in a row of the target kernel: first + k * step for k < count. A row is the
+  /// memory below the outermost axes: all weights of one output channel or, in HWIO, all output channels of one tap and
+  /// input channel. If `groups` > 1, that many groups of the branch share a group of the target. Each of them takes
+  /// rows_per_group consecutive rows, and the n-th group lies n * count * step elements further in its rows.
   struct BranchRun {
     std::size_t branch, first, count, step, groups, rows_per_group;
   };
@@ -72,7 +75,7 @@ class KernelStream {
 
   bool row_is_channel() const { return block_.target().layout != WeightLayout::hwio; }
 
-  /// Number of elements of the rows that share a pattern of runs.
+  /// The number of elements in the rows of a pattern: all rows of a pattern have the same runs.
   std::size_t pattern_size() const { return row_size_ * rows_per_pattern_; }
 
   void find_branch_runs() {
@@ -103,9 +106,10 @@ class KernelStream {
     }
   }
 
-  /// In HWIO all rows of one tap have the same multipliers, unless a branch is grouped. Caches one row and max_chunk
-  /// elements more, so that any chunk that starts in it is contiguous. Caches nothing where that would be no smaller
-  /// than all rows of the tap. (Generating takes time in which no weights come from memory.)
+  /// In HWIO all rows of one tap have the same multipliers unless a branch is grouped. Caches one row plus max_chunk
+  /// elements for such a tap, so that any chunk that starts in the row is contiguous. Caches nothing if that would be
+  /// no smaller than all rows of the tap. Caching saves the time in which multipliers are generated and no weights are
+  /// loaded.
   void cache_multiplier_rows() {
     cached_rows_.resize(runs_.size());
     if (row_is_channel() || row_size_ + max_chunk >= pattern_size()) return;
@@ -116,12 +120,12 @@ class KernelStream {
     }
   }
 
-  /// visit(s, k) for each k < count whose element first + k of the target belongs to `run` in `row`, which is the nth
-  /// row of its pattern.
-  void visit_run(const BranchRun& run, std::size_t row, std::size_t nth, std::size_t first, std::size_t count,
-                 auto visit) const {
+  /// Calls visit(s, k) for each k < count for which `run` covers element first + k of the kernel in row `row`. This row
+  /// is number `row_in_pattern` of its pattern.
+  void visit_run(const BranchRun& run, std::size_t row, std::size_t row_in_pattern, std::size_t first,
+                 std::size_t count, auto visit) const {
     const std::size_t step = run.step;
-    const std::size_t group = run.groups == 1 ? 0 : nth / run.rows_per_group % run.groups;
+    const std::size_t group = run.groups == 1 ? 0 : row_in_pattern / run.rows_per_group % run.groups;
     const std::size_t in_row = run.first + group * run.count * step, start = row * row_size_ + in_row;
     const auto elements_before = [&](std::size_t place) {
       if (place <= start) return std::size_t(0);
@@ -144,22 +148,22 @@ class KernelStream {
 
   CslaBlock<T> block_;
   std::size_t row_size_ = 1;
-  std::size_t rows_per_pattern_ = 1;          ///< all rows have the same runs or, in HWIO, all rows of one tap
-  std::vector<std::vector<BranchRun>> runs_;  ///< of row r: runs_[r / rows_per_pattern_]
-  std::vector<std::vector<T>> cached_rows_;   ///< GradMult by pattern; empty where it is generated
+  std::size_t rows_per_pattern_ = 1;          ///< a pattern is the whole kernel or, in HWIO, the rows of one tap
+  std::vector<std::vector<BranchRun>> runs_;  ///< the runs of row r are runs_[r / rows_per_pattern_]
+  std::vector<std::vector<T>> cached_rows_;   ///< GradMult's row by pattern; empty if it is not cached
 };
 
-/// The stream of an ordinary parameter, which stands for itself: one branch, s = 1, on every element. Rules that are
-/// written for a stream serve ordinary parameters by it.
+/// The stream of an ordinary parameter. It acts like the stream of a block with one branch and s = 1, so rules that are
+/// written for a KernelStream also serve ordinary parameters.
 template <std::floating_point T>
 struct PlainStream {
-  /// Multipliers that are all 1.
+  /// An array of multipliers that are all 1.
   struct Ones {
-    /// 1, for any element.
+    /// Returns 1 for any element.
     constexpr T operator[](std::size_t) const { return T(1); }
   };
 
-  /// As KernelStream has them.
+  /// The same functions as KernelStream's.
   /// @{
   void for_each_branch_scale(std::size_t, std::size_t count, auto visit) const {
     for (std::size_t k = 0; k < count; ++k) visit(T(1), k);
@@ -171,9 +175,9 @@ struct PlainStream {
   /// @}
 };
 
-/// multiplied = GradMult * grad, for an optimizer that is not this library's. All are (out_channels, in_channels /
-/// groups, kh, kw) in the layout of the block's target; `multiplied` may be `grad` itself. Exact for every rule that is
-/// linear in weight and gradient. Throws std::invalid_argument if a size is wrong.
+/// Computes multiplied = GradMult * grad, for optimizers outside this library. Both buffers are (out_channels,
+/// in_channels / groups, kh, kw) in the layout of the block's target; `multiplied` may be `grad` itself. This is exact
+/// for every rule that is linear in weight and gradient. Throws std::invalid_argument if a size is wrong.
 template <std::floating_point T>
 void multiply_gradient(const CslaBlock<T>& block, std::span<const T> grad, std::span<T> multiplied) {
   const std::size_t size = block.target().size();

@@ -1,4 +1,4 @@
-// Learning-rate schedules: pure functions of the step (or, if you count in epochs, of the epoch), counted from 0.
+// Learning-rate schedules: pure functions of the step, counted from 0. You may count epochs instead of steps.
 #pragma once
 
 #include <cmath>
@@ -9,19 +9,20 @@
 
 namespace repopt {
 
-/// torch.optim.lr_scheduler.ConstantLR with factor 1: always `lr`.
+/// The same learning rate at every step: torch.optim.lr_scheduler.ConstantLR with factor 1.
 struct ConstantLr {
-  double lr = 0.1;  ///< of every step
+  double lr = 0.1;  ///< the learning rate
 
-  /// The learning rate, whatever the step.
+  /// The learning rate of any step.
   double operator()(std::size_t) const { return lr; }
 };
 
-/// torch.optim.lr_scheduler.StepLR: lr * gamma^(step / step_size).
+/// A learning rate that falls every step_size steps: lr * gamma^(step / step_size), where the division rounds down.
+/// This is torch.optim.lr_scheduler.StepLR.
 struct StepLr {
-  double lr = 0.1;             ///< of the first step
-  std::size_t step_size = 30;  ///< steps from one fall to the next
-  double gamma = 0.1;          ///< factor of a fall
+  double lr = 0.1;             ///< the first step's learning rate
+  std::size_t step_size = 30;  ///< number of steps between two falls
+  double gamma = 0.1;          ///< each fall multiplies the learning rate by it
 
   /// The learning rate of a step, counted from 0. Throws std::invalid_argument if step_size is 0.
   double operator()(std::size_t step) const {
@@ -31,13 +32,13 @@ struct StepLr {
   }
 };
 
-/// Linear warm-up, then a half cosine. Step s of the warm-up runs at lr * (s + 1) / warmup_steps; the
-/// rest falls from `lr` towards `final_lr`, which total_steps and every later step gets.
+/// A linear warm-up, followed by half a cosine. Step s of the warm-up has the learning rate lr * (s + 1) /
+/// warmup_steps. The rest falls from `lr` towards `final_lr`, which step total_steps and all later steps have.
 struct WarmupCosineLr {
-  double lr = 0.1;               ///< the highest, at the end of the warm-up
-  std::size_t warmup_steps = 0;  ///< 0: none
-  std::size_t total_steps = 1;   ///< the warm-up's among them
-  double final_lr = 0;           ///< of all steps from total_steps on
+  double lr = 0.1;               ///< the highest learning rate, reached at the end of the warm-up
+  std::size_t warmup_steps = 0;  ///< 0 for no warm-up
+  std::size_t total_steps = 1;   ///< includes the steps of the warm-up
+  double final_lr = 0;           ///< learning rate of step total_steps and all later ones
 
   /// The learning rate of a step, counted from 0. Throws std::invalid_argument unless warmup_steps < total_steps.
   double operator()(std::size_t step) const {

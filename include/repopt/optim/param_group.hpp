@@ -20,28 +20,28 @@
 
 namespace repopt {
 
-/// A parameter: the user's buffers, what the weight stands for, and the rule's state.
+/// A parameter: the user's buffers, the CSLA block that the weight stands for, and the rule's state.
 template <class Rule, std::floating_point T>
 struct Param {
   std::string name;                          ///< as given to add_param()
-  std::span<T> weight;                       ///< the user's; step() writes here
-  std::span<const T> grad;                   ///< the user's dL/dweight; only read
-  std::optional<ConvShape> shape{};          ///< of a kernel; empty for an ordinary parameter
-  std::optional<KernelStream<T>> stream{};   ///< of a kernel that stands for a CSLA block
-  typename Rule::template State<T> state{};  ///< the rule's, from step to step
-  bool is_frozen = false;                    ///< whether step() leaves weight and state alone
+  std::span<T> weight;                       ///< the user's buffer; step() writes to it
+  std::span<const T> grad;                   ///< the user's buffer with dL/dweight; it is only read
+  std::optional<ConvShape> shape{};          ///< the kernel's shape; empty for an ordinary parameter
+  std::optional<KernelStream<T>> stream{};   ///< the stream of a kernel that stands for a CSLA block
+  typename Rule::template State<T> state{};  ///< the state that the rule keeps from step to step
+  bool is_frozen = false;                    ///< whether step() leaves weight and state unchanged
 
-  /// The branches that the weight stands for; none without a block.
+  /// The branches that the weight stands for; empty without a block.
   std::vector<Branch<T>> branches() const { return stream ? stream->block().branches() : std::vector<Branch<T>>(); }
 
-  /// One step of the rule.
+  /// Takes one step of the rule.
   void update(T grad_scale, const typename Rule::Options& options) {
     if constexpr (ReparameterizableRule<Rule, T>)
       if (stream) return Rule::update(weight, grad, grad_scale, *stream, state, options);
     Rule::update(weight, grad, grad_scale, state, options);
   }
 
-  /// What this parameter contributes to the squared gradient norm of the CSLA model: sum GradMult * grad^2.
+  /// The contribution of this parameter to the squared gradient norm of the CSLA model: sum GradMult * grad^2.
   double csla_grad_norm_squared() const {
     return sum_over_chunks(weight.size(), [this](std::size_t first, std::size_t count) {
       T memory[max_chunk];
@@ -56,19 +56,20 @@ struct Param {
   }
 };
 
-/// The memory of the weights that an optimizer holds, by name, so that none is added twice.
+/// The memory of all weights of an optimizer, by name. It makes sure that no weight is added twice.
 template <std::floating_point T>
 class WeightRegistry {
  public:
-  /// Takes note of a parameter. Throws std::invalid_argument if `name` is taken, `grad` is not as long as `weight`, or
-  /// `weight` overlaps another parameter's or the gradient.
+  /// Registers a parameter. Throws std::invalid_argument if `name` is taken, if `grad` is not as long as `weight`, or
+  /// if `weight` overlaps `grad` or the weight of another parameter.
   void add(const std::string& name, std::span<const T> weight, std::span<const T> grad) {
     require(!weights_.contains(name), "there is already a parameter '", name, "'");
     require_free(name, weight, grad);
     weights_.emplace(name, weight);
   }
 
-  /// Replaces the memory of a parameter that is here. Throws as add(), and if it has another size.
+  /// Replaces the memory of a registered parameter. Throws in the same cases as add(), and if `weight` has another size
+  /// than before.
   void replace(const std::string& name, std::span<const T> weight, std::span<const T> grad) {
     std::span<const T>& own = weights_.at(name);
     require(weight.size() == own.size(), "'", name, "' has ", own.size(), " elements, the new weight has ",
@@ -93,21 +94,21 @@ class WeightRegistry {
   std::map<std::string, std::span<const T>> weights_;
 };
 
-/// Parameters that share options. Made by RepOptimizer::add_param_group().
+/// A group of parameters that share options. RepOptimizer::add_param_group() makes it.
 template <class Rule, std::floating_point T>
 class ParamGroup {
  public:
-  using Options = typename Rule::Options;  ///< the rule's
+  using Options = typename Rule::Options;  ///< the rule's options
 
-  /// For RepOptimizer, whose groups share one registry.
+  /// Only RepOptimizer calls this. All its groups share one registry.
   ParamGroup(const Options& options, WeightRegistry<T>* registry) : options_(options), registry_(registry) {}
   ParamGroup(const ParamGroup&) = delete;
   ParamGroup& operator=(const ParamGroup&) = delete;
 
-  /// Adds a kernel that stands for `block`: `weight` and `grad` (dL/dweight) are (out_channels, in_channels / groups,
-  /// kh, kw) in the layout of block.target(), and must outlive the optimizer. Does not compile for a rule that has no
-  /// form on such a kernel. Throws std::invalid_argument if the name is taken, a size is wrong, or the weight overlaps
-  /// another parameter's or the gradient.
+  /// Adds a kernel that stands for `block`. `weight` and `grad` (dL/dweight) are (out_channels, in_channels / groups,
+  /// kh, kw) in the layout of block.target(), and must outlive the optimizer. A call does not compile if the rule is
+  /// not a ReparameterizableRule. Throws std::invalid_argument if the name is taken, a size is wrong, or the weight
+  /// overlaps the gradient or the weight of another parameter.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad, CslaBlock<T> block) {
     static_assert(ReparameterizableRule<Rule, T>,
                   "this update rule has no form on the kernel of a CSLA block: use Sgd, AdamW or Lion, or train the "
@@ -116,13 +117,13 @@ class ParamGroup {
     param.stream.emplace(std::move(block));
   }
 
-  /// Adds a kernel without a prior structure. Its shape has the layout by which saved state is converted. Throws as
-  /// above.
+  /// Adds a kernel without a prior structure. Saved state is converted by the layout of `shape`. Throws in the same
+  /// cases.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad, const ConvShape& shape) {
     add(std::move(name), weight, grad, shape);
   }
 
-  /// Adds an ordinary parameter of any shape, e.g. a bias. Throws as above.
+  /// Adds an ordinary parameter of any shape, e.g. a bias. Throws in the same cases.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad) {
     add(std::move(name), weight, grad, std::nullopt);
   }
@@ -139,7 +140,7 @@ class ParamGroup {
     options_ = options;
   }
 
-  /// Sets the learning rate alone; throws as set_options().
+  /// Sets only the learning rate. Throws in the same cases as set_options().
   void set_lr(double lr) {
     Options options = options_;
     options.lr = lr;

@@ -1,4 +1,4 @@
-// RepOptimizer: an update rule with a CSLA block for each kernel, over parameters that stay the user's.
+// RepOptimizer: trains the user's parameters by an update rule, with a CSLA block for each kernel that stands for one.
 #pragma once
 
 #include <algorithm>
@@ -28,18 +28,18 @@
 
 namespace repopt {
 
-/// A gradient's element that is NaN or infinite.
+/// An element of a gradient that is NaN or infinite.
 template <std::floating_point T>
 struct NonFiniteGrad {
   std::string param;      ///< the parameter's name
-  std::size_t index = 0;  ///< in the gradient, as it lies in memory
+  std::size_t index = 0;  ///< the element's index in the gradient's memory
   T value = 0;            ///< NaN, or an infinity
 };
 
-/// Gradient Re-parameterization: trains plain kernels with the dynamics of the CSLA blocks that they stand for.
-/// Weights and gradients stay the user's: weights are changed by step(), gradients never. To start from pretrained
-/// weights, hand them over as they are: the Rule of Initialization is CslaBlock::equivalent_kernel(), a call of its
-/// own.
+/// An optimizer with Gradient Re-parameterization: it trains plain kernels with the dynamics of the CSLA blocks that
+/// they stand for. Weights and gradients are the user's buffers. step() changes the weights, and nothing changes the
+/// gradients. The optimizer never initializes weights, so you can start from pretrained weights; for the Rule of
+/// Initialization call CslaBlock::equivalent_kernel() yourself.
 ///
 ///     RepSgd<float> optimizer;
 ///     auto& decayed = optimizer.add_param_group({.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true});
@@ -50,18 +50,18 @@ template <class Rule, std::floating_point T>
   requires UpdateRule<Rule, T>
 class RepOptimizer {
  public:
-  using Options = typename Rule::Options;          ///< the rule's
+  using Options = typename Rule::Options;          ///< the rule's options
   using ParamGroup = repopt::ParamGroup<Rule, T>;  ///< parameters that share options
 
-  /// Without parameters. Only moved, never copied: two would step the same weights.
+  /// Makes an optimizer without parameters. It can be moved but not copied, because a copy would step the same weights.
   /// @{
   RepOptimizer() = default;
   RepOptimizer(RepOptimizer&&) = default;
   RepOptimizer& operator=(RepOptimizer&&) = default;
   /// @}
 
-  /// Adds a group whose parameters share `options`. The reference stays valid as long as the optimizer lives, and when
-  /// it is moved. Throws std::invalid_argument if an option is out of range.
+  /// Adds a group whose parameters share `options`. The reference stays valid as long as the optimizer lives, even if
+  /// the optimizer is moved. Throws std::invalid_argument if an option is out of range.
   ParamGroup& add_param_group(const Options& options = {}) {
     Rule::validate(options);
     if (registry_.empty()) registry_.emplace_back();
@@ -71,31 +71,33 @@ class RepOptimizer {
   /// The groups, in the order of add_param_group().
   const std::deque<ParamGroup>& param_groups() const { return param_groups_; }
 
-  /// The group that the index-th add_param_group() returned. Throws std::invalid_argument if there are fewer.
+  /// The group that the call number `index` of add_param_group() returned, counted from 0. Throws std::invalid_argument
+  /// if there are fewer groups.
   ParamGroup& param_group(std::size_t index) {
-    require(index < param_groups_.size(), "there are ", param_groups_.size(), " param_groups, asked for is number ",
-            index);
+    require(index < param_groups_.size(), "there is no param_group ", index, ", the optimizer has ",
+            param_groups_.size());
     return param_groups_[index];
   }
 
-  /// Removes a parameter with its state. Throws std::invalid_argument if there is none of that name.
+  /// Removes a parameter and its state. Throws std::invalid_argument if there is no parameter of that name.
   void remove_param(std::string_view name) {
     const auto [group, index] = find_param(name);
     registry_.front().remove(group->params_[index].name);
     group->params_.erase(group->params_.begin() + std::ptrdiff_t(index));
   }
 
-  /// Freezes a parameter, or lets it train again. While it is frozen, step() changes neither weight nor state (no
-  /// decay, no momentum), and clip_grad_norm() and first_non_finite_grad() pass over its gradient, as torch does where
-  /// requires_grad is false. Not part of the saved state. Throws std::invalid_argument if there is none of that name.
+  /// Freezes a parameter, or lets it train again. While it is frozen, step() changes neither its weight nor its state:
+  /// there is no decay and no momentum. clip_grad_norm() and first_non_finite_grad() then ignore its gradient, as torch
+  /// does if requires_grad is false. Saved state does not contain this flag. Throws std::invalid_argument if there is
+  /// no parameter of that name.
   void set_frozen(std::string_view name, bool frozen) {
     const auto [group, index] = find_param(name);
     group->params_[index].is_frozen = frozen;
   }
 
-  /// Binds a parameter to other buffers of the same size and layout, whose contents are the user's matter; the state
-  /// stays. Throws std::invalid_argument, and changes nothing, if there is none of that name, a size differs, or the
-  /// weight overlaps another parameter's or the gradient.
+  /// Binds a parameter to other buffers of the same size and layout. The state stays, and no contents are copied.
+  /// Throws std::invalid_argument, and changes nothing, if there is no parameter of that name, if a size differs, or if
+  /// the weight overlaps the gradient or the weight of another parameter.
   void rebind(std::string_view name, std::span<T> weight, std::span<const T> grad) {
     const auto [group, index] = find_param(name);
     Param<Rule, T>& param = group->params_[index];
@@ -109,19 +111,19 @@ class RepOptimizer {
     for (ParamGroup& group : param_groups_) group.set_lr(lr);
   }
 
-  /// Multiplies gradients by `grad_scale`, from the next step on until set again: 1.0 / n averages a gradient that was
-  /// summed over n micro-batches. Throws std::invalid_argument unless finite and positive, and if a clip_grad_norm(),
-  /// which has measured the gradient with the old scale, waits for its step().
+  /// Sets the factor that multiplies all gradients from the next step on: 1.0 / n averages a gradient that was summed
+  /// over n micro-batches. Throws std::invalid_argument unless the factor is finite and positive. Also throws after
+  /// clip_grad_norm() and before the step() that follows it, because clip_grad_norm() has used the old factor.
   void set_grad_scale(double grad_scale) {
     require(std::isfinite(grad_scale) && grad_scale > 0, "grad_scale must be finite and > 0, it is ", grad_scale);
     require(!clip_waits_, "set_grad_scale(", grad_scale, ") must come before clip_grad_norm()");
     grad_scale_ = grad_scale;
   }
 
-  /// torch.nn.utils.clip_grad_norm_ for the CSLA model: scales the next step()'s gradient by min(1, max_norm / (norm +
-  /// 1e-6)) and returns `norm`, that of all gradients of the CSLA model, sqrt(sum GradMult * grad^2), after grad_scale.
-  /// Holds for every rule, since the multiplier belongs to gradients, not to updates. A NaN norm makes the coefficient
-  /// NaN, as in torch. Throws std::invalid_argument unless max_norm > 0.
+  /// torch.nn.utils.clip_grad_norm_ for the CSLA model. The next step() multiplies its gradients by min(1, max_norm /
+  /// (norm + 1e-6)). Returns `norm`, the norm of all gradients of the CSLA model, sqrt(sum GradMult * grad^2), after
+  /// grad_scale. This holds for every rule, because it only depends on the branches' gradients, not on updates. A NaN
+  /// norm makes the coefficient NaN, as in torch. Throws std::invalid_argument unless max_norm > 0.
   double clip_grad_norm(double max_norm) {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
     double sum_of_squares = 0;
@@ -134,8 +136,8 @@ class RepOptimizer {
     return norm;
   }
 
-  /// The first NaN or infinity among the gradients, in the order of the parameters; nothing if all are finite. To be
-  /// asked before step(), which would spread it over weights and buffers for good. Costs a pass over the gradients.
+  /// The first NaN or infinity among the gradients, in the order of the parameters; nothing if all are finite. Call it
+  /// before step(), which would spread a NaN to weights and buffers for good. It reads all gradients once.
   std::optional<NonFiniteGrad<T>> first_non_finite_grad() const {
     for (const ParamGroup& group : param_groups_)
       for (const Param<Rule, T>& param : group.params()) {
@@ -145,8 +147,8 @@ class RepOptimizer {
     return std::nullopt;
   }
 
-  /// One iteration: for each parameter the gradient times grad_scale times the clip coefficient goes to Rule::update().
-  /// Forgets the clip coefficient afterwards. Does not throw.
+  /// Takes one step: calls Rule::update() for each parameter that is not frozen, with the gradient times grad_scale
+  /// times the clip coefficient. The clip coefficient is used only once. Does not throw.
   void step() {
     const T grad_scale = T(grad_scale_ * clip_coef_);
     for (ParamGroup& group : param_groups_)
@@ -156,8 +158,8 @@ class RepOptimizer {
     clip_waits_ = false;
   }
 
-  /// The state by parameter name: options of the groups, blocks with their scales, buffers. The buffers are spans into
-  /// this optimizer. Weights, grad_scale and a waiting clip are not part of it.
+  /// The optimizer's state by parameter name: options of the groups, blocks with their scales, and the rule's buffers.
+  /// The buffers are spans into this optimizer. Weights, grad_scale and a pending clip coefficient are not included.
   StateDict<T> state_dict() const {
     StateDict<T> dict{.rule = std::string(Rule::name), .param_groups = {}, .params = {}};
     for (std::size_t group = 0; group < param_groups_.size(); ++group) {
@@ -168,9 +170,9 @@ class RepOptimizer {
   }
 
   /// Takes over options, scales and buffers from `saved`, which may be in other layouts. Parameters are matched by
-  /// name; a waiting clip is forgotten. Throws std::invalid_argument, and changes nothing, if the rule, the set of
-  /// names, a parameter's group, a shape, a branch or a buffer's size differs, or an option or scale is not valid; the
-  /// message names the parameter and both values.
+  /// name. A pending clip coefficient is dropped. Throws std::invalid_argument, and changes nothing, if the rule, the
+  /// set of names, a parameter's group, a shape, a branch or a buffer's size differs, or if an option or scale is not
+  /// valid. The message names the parameter and both values.
   void load_state_dict(const StateDict<T>& saved) {
     require(saved.rule == Rule::name, "the optimizer's rule is ", Rule::name, ", the saved one is ", saved.rule);
     require(saved.param_groups.size() == param_groups_.size(), "the optimizer has ", param_groups_.size(),
@@ -188,7 +190,7 @@ class RepOptimizer {
       for (const Param<Rule, T>& param : group.params())
         loaded.push_back(load_param(param, saved.params[matches[loaded.size()]]));
 
-    clip_coef_ = 1;  // a clip that waited was for another state
+    clip_coef_ = 1;  // a pending clip coefficient was computed for another state
     clip_waits_ = false;
     auto next = loaded.begin();
     for (std::size_t group = 0; group < param_groups_.size(); ++group) {
@@ -202,7 +204,8 @@ class RepOptimizer {
   }
 
  private:
-  /// Where a parameter is. Throws std::invalid_argument if there is none of that name.
+  /// Finds a parameter: its group and its index in the group. Throws std::invalid_argument if there is no parameter of
+  /// that name.
   std::pair<ParamGroup*, std::size_t> find_param(std::string_view name) {
     for (ParamGroup& group : param_groups_)
       for (std::size_t index = 0; index < group.params_.size(); ++index)
@@ -211,11 +214,12 @@ class RepOptimizer {
     return {};
   }
 
-  std::vector<WeightRegistry<T>> registry_;  ///< at most one, on the heap: the groups find it after a move, too
+  std::vector<WeightRegistry<T>>
+      registry_;  ///< at most one; it is on the heap, so the groups' pointers stay valid after a move
   std::deque<ParamGroup> param_groups_;
   double grad_scale_ = 1;
-  double clip_coef_ = 1;     ///< of the next step()
-  bool clip_waits_ = false;  ///< for that step(): clip_grad_norm() was called
+  double clip_coef_ = 1;     ///< used by the next step()
+  bool clip_waits_ = false;  ///< whether clip_grad_norm() was called since the last step()
 };
 
 /// SGD with Gradient Re-parameterization.

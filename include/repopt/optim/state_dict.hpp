@@ -1,4 +1,4 @@
-// StateDict: an optimizer's state by parameter name, as plain data that a file format can hold.
+// StateDict: an optimizer's state by parameter name, as plain data that can be written to a file.
 #pragma once
 
 #include <concepts>
@@ -17,21 +17,22 @@ namespace repopt {
 /// The state of one parameter.
 template <std::floating_point T>
 struct ParamState {
-  std::string name;                                     ///< as given to add_param()
-  std::size_t group = 0;                                ///< index of its group in StateDict::param_groups
-  std::size_t size = 0;                                 ///< number of elements of the weight and of every buffer
-  std::optional<ConvShape> shape{};                     ///< of a kernel and its buffers, with their layout
-  std::vector<Branch<T>> branches{};                    ///< the CSLA block's, with their scales; none without a block
-  std::map<std::string, std::span<const T>> buffers{};  ///< those that exist, e.g. "momentum_buffer"
-  std::map<std::string, std::size_t> counters{};        ///< e.g. AdamW's "step"
+  std::string name;                   ///< as given to add_param()
+  std::size_t group = 0;              ///< index of its group in StateDict::param_groups
+  std::size_t size = 0;               ///< number of elements of the weight and of every buffer
+  std::optional<ConvShape> shape{};   ///< shape and layout of a kernel and its buffers; empty for an ordinary parameter
+  std::vector<Branch<T>> branches{};  ///< the CSLA block's branches with their scales; empty without a block
+  std::map<std::string, std::span<const T>> buffers{};  ///< the existing buffers, e.g. "momentum_buffer"
+  std::map<std::string, std::size_t> counters{};        ///< counters of the rule, e.g. AdamW's "step"
 };
 
-/// The state of a RepOptimizer. The spans lie in the optimizer, or wherever the caller who loads it keeps them.
+/// The state of a RepOptimizer. The spans point into the optimizer that saved it, or into memory of the caller that
+/// loads it.
 template <std::floating_point T>
 struct StateDict {
   std::string rule;                                         ///< Rule::name
   std::vector<std::map<std::string, double>> param_groups;  ///< each group's options by name; a bool is 0 or 1
-  std::vector<ParamState<T>> params;                        ///< of all groups
+  std::vector<ParamState<T>> params;                        ///< the parameters of all groups
 };
 
 }  // namespace repopt

@@ -1,4 +1,4 @@
-// How a saved state is matched with an optimizer: parameters by name, then shapes, branches, buffers and options.
+// Matches a saved state with an optimizer: parameters by name, then shapes, branches, buffers and options.
 #pragma once
 
 #include <algorithm>
@@ -22,14 +22,15 @@
 
 namespace repopt {
 
-/// What parameters are matched by.
+/// The name and group by which parameters are matched.
 struct ParamKey {
   std::string_view name;  ///< as given to add_param()
   std::size_t group = 0;  ///< index of its group
 };
 
-/// The index in `saved` of each of `own`, in order: the parameter of the same name. Throws std::invalid_argument, which
-/// names the parameter, if a name is saved twice or missing on one side, or a parameter's group differs.
+/// Returns for each parameter of `own`, in order, the index in `saved` of the parameter with the same name. Throws
+/// std::invalid_argument if a name is saved twice, if a name is missing on one side, or if a parameter's group differs.
+/// The message names the parameter.
 inline std::vector<std::size_t> match_params(std::span<const ParamKey> own, std::span<const ParamKey> saved) {
   std::map<std::string_view, std::size_t> by_name;
   for (std::size_t i = 0; i < saved.size(); ++i)
@@ -48,15 +49,15 @@ inline std::vector<std::size_t> match_params(std::span<const ParamKey> own, std:
   return matches;
 }
 
-/// Whether two shapes are equal but for the layout.
+/// Whether two shapes are equal except for their layouts.
 constexpr bool same_convolution(ConvShape a, const ConvShape& b) {
   a.layout = b.layout;
   return a == b;
 }
 
-/// The block of parameter `name` with the scales of `saved`. Branches must agree but for their layouts, which are only
-/// orders of weights that nobody holds any more. Throws std::invalid_argument, naming both, if they do not, or if a
-/// scale is not valid.
+/// Returns the block of parameter `name` with the scales of `saved`. The branches' shapes must be equal except for
+/// their layouts, which have no effect here because nobody holds the branches' weights. Throws std::invalid_argument if
+/// a branch differs, naming both shapes, or if a scale is not valid.
 template <std::floating_point T>
 CslaBlock<T> with_saved_scales(std::string_view name, const CslaBlock<T>& block, const std::vector<Branch<T>>& saved) {
   std::vector<Branch<T>> branches = block.branches();
@@ -72,7 +73,8 @@ CslaBlock<T> with_saved_scales(std::string_view name, const CslaBlock<T>& block,
 
 namespace detail {
 
-/// Before version 0.2 every parameter was saved with a block, if only with its plain one: one branch, s = 1.
+/// Whether the saved parameter has a CSLA block. Versions before 0.2 saved every parameter with a block; a plain one
+/// had one branch with s = 1, which does not count.
 template <std::floating_point T>
 bool has_saved_block(const ParamState<T>& saved) {
   if (saved.branches.size() != 1 || !saved.shape) return !saved.branches.empty();
@@ -80,8 +82,8 @@ bool has_saved_block(const ParamState<T>& saved) {
   return !same_convolution(branch.shape, *saved.shape) || std::ranges::any_of(branch.scale, [](T s) { return s != 1; });
 }
 
-/// Throws std::invalid_argument unless the saved parameter has the own one's shape, layouts aside. Before version 0.2
-/// an ordinary parameter of n elements was saved as a fully connected layer, n -> 1.
+/// Throws std::invalid_argument unless the saved parameter has the shape of `param`, apart from the layout. Versions
+/// before 0.2 saved an ordinary parameter of n elements as a fully connected layer from n features to 1.
 template <class Rule, std::floating_point T>
 void require_same_shape(const Param<Rule, T>& param, const ParamState<T>& saved) {
   if (param.shape && saved.shape) {
@@ -97,8 +99,8 @@ void require_same_shape(const Param<Rule, T>& param, const ParamState<T>& saved)
           "' is an ordinary parameter, saved is a kernel");
 }
 
-/// The rule's state in the layout of the parameter. Throws std::invalid_argument, naming the parameter and the member,
-/// if a buffer has another size, a member is missing or unknown, or the state contradicts itself.
+/// Returns the rule's state in the layout of the parameter. Throws std::invalid_argument if a buffer has another size,
+/// a member is missing or unknown, or the state contradicts itself. The message names the parameter and the member.
 template <class Rule, std::floating_point T>
 typename Rule::template State<T> load_rule_state(const Param<Rule, T>& param, const ParamState<T>& saved) {
   typename Rule::template State<T> state;
@@ -131,15 +133,15 @@ typename Rule::template State<T> load_rule_state(const Param<Rule, T>& param, co
 
 }  // namespace detail
 
-/// What load_state_dict() puts in the place of a parameter's own.
+/// The parts of a parameter that load_state_dict() replaces.
 template <class Rule, std::floating_point T>
 struct LoadedParam {
-  std::optional<KernelStream<T>> stream;     ///< of the block with the saved scales, if there is a block
-  typename Rule::template State<T> state{};  ///< in the layout of the parameter
+  std::optional<KernelStream<T>> stream;     ///< the stream of the block with the saved scales; empty without a block
+  typename Rule::template State<T> state{};  ///< the rule's state in the layout of the parameter
 };
 
-/// What `saved` is for `param`. Throws std::invalid_argument, naming the parameter and both values, if a shape, a
-/// branch, a buffer's size or a member of the state differs.
+/// Converts `saved` for `param`. Throws std::invalid_argument if a shape, a branch, a buffer's size or a member of the
+/// state differs. The message names the parameter and both values.
 template <class Rule, std::floating_point T>
 LoadedParam<Rule, T> load_param(const Param<Rule, T>& param, const ParamState<T>& saved) {
   detail::require_same_shape(param, saved);
@@ -153,7 +155,7 @@ LoadedParam<Rule, T> load_param(const Param<Rule, T>& param, const ParamState<T>
   return loaded;
 }
 
-/// The state of one parameter, as spans into it.
+/// Returns the state of one parameter. Its buffers are spans into `param`.
 template <class Rule, std::floating_point T>
 ParamState<T> save_param(const Param<Rule, T>& param, std::size_t group) {
   ParamState<T> saved{param.name, group, param.weight.size(), param.shape, param.branches()};
@@ -167,7 +169,7 @@ ParamState<T> save_param(const Param<Rule, T>& param, std::size_t group) {
   return saved;
 }
 
-/// A group's options by name; a bool is 0 or 1.
+/// Returns a group's options by name; a bool is 0 or 1.
 template <class Rule>
 std::map<std::string, double> save_options(const typename Rule::Options& options) {
   std::map<std::string, double> saved;
@@ -175,8 +177,7 @@ std::map<std::string, double> save_options(const typename Rule::Options& options
   return saved;
 }
 
-/// The options that were saved. Throws std::invalid_argument, naming the option, if one is missing, unknown or out of
-/// range.
+/// Returns the saved options. Throws std::invalid_argument if an option is missing, unknown or out of range.
 template <class Rule>
 typename Rule::Options load_options(const std::map<std::string, double>& saved) {
   typename Rule::Options options;

@@ -84,7 +84,7 @@ TEST_CASE("amsgrad keeps the largest raw second moment") {
   CHECK(state.exp_avg_sq[0] < largest);
 }
 
-TEST_CASE("Options that torch.optim.AdamW refuses are refused, and what is not finite") {
+TEST_CASE("Options that torch.optim.AdamW refuses or that are not finite are refused") {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
   const auto refuses = [](const AdamW::Options& options, const char* message) {
     CHECK_THROWS_WITH_AS(AdamW::validate(options), message, std::invalid_argument);

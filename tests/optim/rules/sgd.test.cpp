@@ -49,7 +49,8 @@ TEST_CASE("There is no momentum buffer without momentum") {
   CHECK(state.momentum_buffer.empty());
 }
 
-TEST_CASE_TEMPLATE("Steps with the dense GradMult are generated steps, in every layout", T, double, float) {
+TEST_CASE_TEMPLATE("Steps with generated multipliers equal steps with the dense GradMult, in every layout", T, double,
+                   float) {
   Random random(62);
   const auto equal = [](const CslaBlock<T>& block) {
     const std::vector<T> grad_mult = GradMult<T>(block).dense();
@@ -58,21 +59,22 @@ TEST_CASE_TEMPLATE("Steps with the dense GradMult are generated steps, in every 
           Sgd::Options{.lr = 0.125, .momentum = 0.5, .weight_decay = 0.25, .nesterov = true}}) {
       INFO("target [", describe(block.target()), "]");
       CHECK(relative_error(updated<Sgd, T>(block, options, 3, grad_mult), updated<Sgd, T>(block, options, 3)) <
-            4 * std::numeric_limits<T>::epsilon());  // of fused multiply-adds; without them they are equal
+            4 * std::numeric_limits<T>::epsilon());  // fused multiply-adds differ by this; without them the results are
+                                                     // equal
     }
   };
   for (int trial = 0; trial < 100; ++trial) equal(random_block<T>(random));
   for (const WeightLayout layout : {WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio}) {
-    ConvShape target = square(1200, 1200, 3, 1, 600);  // rows longer than a chunk in HWIO
+    ConvShape target = square(1200, 1200, 3, 1, 600);  // in HWIO its rows are longer than a chunk
     target.layout = layout;
     equal({target, {{target, random_scale<T>(random, 1200)}, Branch<T>::identity(1200)}});
-    target = square(300, 8, 3);  // and in the others
+    target = square(300, 8, 3);  // in the other layouts its rows are longer than a chunk
     target.layout = layout;
     equal({target, {{target, random_scale<T>(random, 8)}, {square(300, 8, 1), random_scale<T>(random, 8)}}});
   }
 }
 
-TEST_CASE("Options that torch.optim.SGD refuses are refused, and what is not finite") {
+TEST_CASE("Options that torch.optim.SGD refuses or that are not finite are refused") {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
   const auto refuses = [](const Sgd::Options& options, const char* message) {
     CHECK_THROWS_WITH_AS(Sgd::validate(options), message, std::invalid_argument);

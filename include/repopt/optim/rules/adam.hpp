@@ -1,4 +1,4 @@
-// Adam: with coupled weight decay, for ordinary parameters and folded branches.
+// Adam: Adam with coupled weight decay, for ordinary parameters and folded branches.
 #pragma once
 
 #include <algorithm>
@@ -15,28 +15,29 @@
 
 namespace repopt {
 
-/// torch.optim.Adam. The decayed gradient grad + weight_decay * weight enters both moments, so that the step depends on
-/// each branch's weights: no update of the folded kernel follows it. Train branches folded, by FoldedKernel.
+/// torch.optim.Adam. The decayed gradient grad + weight_decay * weight enters both moments, so a step depends on the
+/// weights of each branch. Therefore no update of a kernel W' gives the same training: train branches folded, by
+/// FoldedKernel.
 struct Adam {
-  /// torch.optim.Adam's arguments.
+  /// The arguments of torch.optim.Adam.
   struct Options {
     double lr = 1e-3;                         ///< per step
-    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): what a step keeps of either moment
-    double eps = 1e-8;                        ///< beside sqrt(v^); 0 is legal
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the shares of the two moments that a step keeps
+    double eps = 1e-8;                        ///< added to sqrt(v^); 0 is legal
     double weight_decay = 0;                  ///< coupled: added to the gradient
-    bool amsgrad = false;                     ///< divide by the largest second moment so far
+    bool amsgrad = false;                     ///< whether to divide by the largest second moment so far
   };
 
-  /// What a parameter keeps from step to step.
+  /// The state that a parameter keeps from step to step.
   template <class T>
   using State = AdamMoments<T>;
 
-  static constexpr std::string_view name = "adam";  ///< in saved state
+  static constexpr std::string_view name = "adam";  ///< the rule's name in saved state
 
-  /// Throws std::invalid_argument for what torch.optim.Adam refuses, and for anything not finite.
+  /// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.
   static void validate(const Options& options) { validate_adam_options(options); }
 
-  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
+  /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
@@ -69,7 +70,7 @@ struct Adam {
                    max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
   }
 
-  /// As UpdateRule asks.
+  /// Required by UpdateRule.
   /// @{
   template <class T>
   static std::string state_fault(const State<T>& state) {

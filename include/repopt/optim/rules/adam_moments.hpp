@@ -1,4 +1,4 @@
-// What Adam, AdamW and LAMB share: two moments of the gradient, and the options that shape them.
+// AdamMoments: two moments of the gradient, which Adam, AdamW and LAMB share, and the checks of their options.
 #pragma once
 
 #include <cmath>
@@ -10,15 +10,16 @@
 
 namespace repopt {
 
-/// What a parameter keeps from step to step: moments, as the weight; empty before the first step.
+/// The state that a parameter keeps from step to step. Each moment is as long as the weight and in its layout; it is
+/// empty before the first step.
 template <class T>
 struct AdamMoments {
   std::vector<T> exp_avg;         ///< m
   std::vector<T> exp_avg_sq;      ///< v
-  std::vector<T> max_exp_avg_sq;  ///< with amsgrad only
-  std::size_t step = 0;           ///< number of steps done
+  std::vector<T> max_exp_avg_sq;  ///< the largest v so far; only with amsgrad
+  std::size_t step = 0;           ///< number of steps taken
 
-  /// Before a step on `size` weights: makes room, and counts the step.
+  /// Begins a step on `size` weights: allocates the moments and counts the step.
   void begin_step(std::size_t size, bool amsgrad) {
     exp_avg.resize(size);
     exp_avg_sq.resize(size);
@@ -26,7 +27,7 @@ struct AdamMoments {
     ++step;
   }
 
-  /// How the moments contradict each other, in words; empty if some number of steps leaves them so.
+  /// Says in words how a loaded state contradicts itself. The text is empty if steps can leave such a state.
   std::string fault() const {
     if (step == 0 && !max_exp_avg_sq.empty())
       return concat("step is 0, max_exp_avg_sq has ", max_exp_avg_sq.size(), " elements");
@@ -34,7 +35,7 @@ struct AdamMoments {
     return concat("step is ", step, ", exp_avg has ", exp_avg.size(), " elements, exp_avg_sq has ", exp_avg_sq.size());
   }
 
-  /// As UpdateRule asks.
+  /// Calls visitor(name, member) for each member, as UpdateRule requires.
   static constexpr void visit(auto& state, auto visitor) {
     visitor("exp_avg", state.exp_avg);
     visitor("exp_avg_sq", state.exp_avg_sq);
@@ -43,7 +44,7 @@ struct AdamMoments {
   }
 };
 
-/// Throws std::invalid_argument for what torch.optim.Adam refuses, and for anything not finite.
+/// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.
 void validate_adam_options(const auto& options) {
   require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
   for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
@@ -52,7 +53,7 @@ void validate_adam_options(const auto& options) {
           "weight_decay must be finite and >= 0, it is ", options.weight_decay);
 }
 
-/// What a step's number makes of the moments: m^ = m / (1 - beta1^t), and sqrt(v^) = sqrt(v) / sqrt(1 - beta2^t).
+/// The bias corrections of a step: m^ = m / (1 - beta1^t), and sqrt(v^) = sqrt(v) / sqrt(1 - beta2^t).
 struct BiasCorrection {
   double moment, root;  ///< factors of m and of sqrt(v)
 

@@ -16,48 +16,48 @@
 
 namespace repopt {
 
-/// torch.optim.AdamW, exact in sign and eps. Branch i sees the gradient s_i * g, so its moments are s_i * m and
-/// s_i^2 * v, and it moves the kernel by s_i times its update:
+/// torch.optim.AdamW for the branches of a kernel, exact in sign and eps. Branch i sees the gradient s_i * g, so its
+/// moments are s_i * m and s_i^2 * v. It moves the kernel by s_i times its own update:
 ///
 ///     weight -= lr * sum_i embed_i( s_i^2 * m^ / (|s_i| * sqrt(v^) + eps) )
 ///
-/// with the moments m, v of the raw gradient; weight is rounded once for each branch. A sum over the branches, not a
-/// multiplier: GradMult does not enter. (A departure from arXiv 2205.15242, whose code multiplies the update by
-/// sum_i embed_i(s_i): wrong where s_i < 0.)
+/// Here m and v are the moments of the raw gradient g. The weight is rounded once for each branch. The update is a sum
+/// over the branches and not the product of a multiplier and an update, so GradMult is not used. This departs from
+/// arXiv 2205.15242, whose code multiplies the update by sum_i embed_i(s_i): that is wrong for s_i < 0.
 struct AdamW {
-  /// torch.optim.AdamW's arguments.
+  /// The arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-3;                         ///< per step
-    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): what a step keeps of either moment
-    double eps = 1e-8;                        ///< of each branch, beside |s_i| * sqrt(v^); 0 is legal
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the shares of the two moments that a step keeps
+    double eps = 1e-8;                        ///< added to |s_i| * sqrt(v^) in each branch; 0 is legal
     double weight_decay = 1e-2;               ///< decoupled: a step multiplies the weight by 1 - lr * weight_decay
-    bool amsgrad = false;                     ///< divide by the largest second moment so far
+    bool amsgrad = false;                     ///< whether to divide by the largest second moment so far
   };
 
-  /// What a parameter keeps from step to step: moments of the raw gradient.
+  /// The state that a parameter keeps from step to step: moments of the raw gradient.
   template <class T>
   using State = AdamMoments<T>;
 
-  static constexpr std::string_view name = "adamw";  ///< in saved state
+  static constexpr std::string_view name = "adamw";  ///< the rule's name in saved state
 
-  /// Throws std::invalid_argument for what torch.optim.AdamW refuses, and for anything not finite.
+  /// Throws std::invalid_argument for options that torch.optim.AdamW refuses or that are not finite.
   static void validate(const Options& options) { validate_adam_options(options); }
 
-  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
+  /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
     apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
   }
 
-  /// The same on a kernel that stands for stream.block().
+  /// The same for a kernel that stands for stream.block().
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
     apply(weight, grad, grad_scale, stream, state, options);
   }
 
-  /// As UpdateRule asks.
+  /// Required by UpdateRule.
   /// @{
   template <class T>
   static std::string state_fault(const State<T>& state) {
@@ -86,7 +86,7 @@ struct AdamW {
     state.begin_step(weight.size(), options.amsgrad);
     const BiasCorrection correction(options, state.step);
     const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
-    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as torch does
+    const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as in torch
     const T decay = T(1 - options.lr * options.weight_decay);
     const T step_size = T(options.lr * correction.moment), root_correction = T(correction.root);
 
@@ -104,7 +104,8 @@ struct AdamW {
       const T* const g = grad.data() + first;
       for_each_independent(count, [=](std::size_t k) {
         const T scaled = grad_scale * g[k];
-        // Read before anything is stored: to a processor, arrays a multiple of 4096 bytes apart seem to overlap.
+        // Load all values before the first store: arrays that are a multiple of 4096 bytes apart seem to overlap to the
+        // processor, and a load would wait for the store.
         const T first_moment = beta1 * m[k] + new_part1 * scaled;
         const T second_moment = beta2 * v[k] + new_part2 * (scaled * scaled);
         const T decayed = w[k] * decay;
@@ -121,7 +122,8 @@ struct AdamW {
         });
       }
       stream.for_each_branch_scale(first, count, [=](T s, std::size_t k) {
-        const T still = s == 0 ? T(1) : T(0);  // a branch with s = 0 stands still, at eps = 0 too
+        const T still =
+            s == 0 ? T(1) : T(0);  // makes the divisor 1 for s = 0, so that such a branch adds 0 even if eps = 0
         w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
       });
     };

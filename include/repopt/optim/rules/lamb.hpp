@@ -1,4 +1,5 @@
-// Lamb: Adam's direction, as long as the weight is, for ordinary parameters and folded branches.
+// Lamb: steps in Adam's direction whose length is proportional to the weight's norm, for ordinary parameters and folded
+// branches.
 #pragma once
 
 #include <array>
@@ -14,34 +15,34 @@
 
 namespace repopt {
 
-/// LAMB (arXiv 1904.00962, algorithm 2), for each parameter that was added:
+/// LAMB (arXiv 1904.00962, algorithm 2). Each parameter is one of the algorithm's layers:
 ///
 ///     u = m^ / (sqrt(v^) + eps) + weight_decay * weight
 ///     weight -= lr * |weight| / |u| * u
 ///
-/// with bias-corrected moments m^ and v^; the ratio of the norms is 1 where one of them is 0, and is not capped. A step
-/// depends on the norm of each branch: no update of the folded kernel follows it. Train branches folded, by
-/// FoldedKernel.
+/// Here m^ and v^ are bias-corrected moments. The ratio of the norms is 1 if one of them is 0, and it has no upper
+/// limit. A step depends on the norm of each branch. Therefore no update of a kernel W' gives the same training: train
+/// branches folded, by FoldedKernel.
 struct Lamb {
-  /// The names of torch.optim.AdamW's arguments.
+  /// The options, named like the arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-3;                         ///< per step, relative to the weight's norm
-    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): what a step keeps of either moment
-    double eps = 1e-6;                        ///< beside sqrt(v^); 0 is legal
-    double weight_decay = 0;                  ///< added to the direction, before its norm is taken
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the shares of the two moments that a step keeps
+    double eps = 1e-6;                        ///< added to sqrt(v^); 0 is legal
+    double weight_decay = 0;                  ///< added to the direction before its norm is taken
   };
 
-  /// What a parameter keeps from step to step.
+  /// The state that a parameter keeps from step to step.
   template <class T>
   using State = AdamMoments<T>;
 
-  static constexpr std::string_view name = "lamb";  ///< in saved state
+  static constexpr std::string_view name = "lamb";  ///< the rule's name in saved state
 
   /// Throws std::invalid_argument for an option that is negative or not finite, and for betas outside [0, 1).
   static void validate(const Options& options) { validate_adam_options(options); }
 
-  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`. The norms are the same for any number
-  /// of threads.
+  /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`. The norms are the
+  /// same for any number of threads.
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
@@ -85,7 +86,7 @@ struct Lamb {
         w, m, v);
   }
 
-  /// As UpdateRule asks.
+  /// Required by UpdateRule.
   /// @{
   template <class T>
   static std::string state_fault(const State<T>& state) {

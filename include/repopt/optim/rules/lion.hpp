@@ -1,4 +1,4 @@
-// Lion: a step of constant size in the direction of the momentum's sign, for a kernel that stands for a CSLA block.
+// Lion: steps of constant size in the direction of the momentum's sign, for a kernel that stands for a CSLA block.
 #pragma once
 
 #include <array>
@@ -15,29 +15,29 @@
 
 namespace repopt {
 
-/// Lion (arXiv 2302.06675, algorithm 2), exact for the branches. Branch i sees the gradient s_i * g, so its momentum is
-/// s_i * m, and it moves the kernel by s_i * sign(s_i * c) = |s_i| * sign(c):
+/// Lion (arXiv 2302.06675, algorithm 2) for the branches of a kernel, exact. Branch i sees the gradient s_i * g, so its
+/// momentum is s_i * m. It moves the kernel by s_i * sign(s_i * c) = |s_i| * sign(c):
 ///
 ///     c = beta1 * m + (1 - beta1) * g
 ///     weight -= lr * (sum_i embed_i(|s_i|) * sign(c) + weight_decay * weight)
 ///     m = beta2 * m + (1 - beta2) * g
 ///
-/// with the momentum m of the raw gradient g.
+/// Here m is the momentum of the raw gradient g.
 struct Lion {
-  /// The names of torch.optim.AdamW's arguments.
+  /// The options, named like the arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-4;                        ///< per step; about a tenth of AdamW's
-    std::array<double, 2> betas{0.9, 0.99};  ///< in [0, 1): what c and m keep of the momentum
+    std::array<double, 2> betas{0.9, 0.99};  ///< in [0, 1): the shares of the old momentum in c and in the new m
     double weight_decay = 0;                 ///< decoupled: a step multiplies the weight by 1 - lr * weight_decay
   };
 
-  /// What a parameter keeps from step to step.
+  /// The state that a parameter keeps from step to step.
   template <class T>
   struct State {
-    std::vector<T> exp_avg;  ///< m, as the weight; empty before the first step
+    std::vector<T> exp_avg;  ///< m, in the weight's layout; empty before the first step
   };
 
-  static constexpr std::string_view name = "lion";  ///< in saved state
+  static constexpr std::string_view name = "lion";  ///< the rule's name in saved state
 
   /// Throws std::invalid_argument for an option that is negative or not finite, and for betas outside [0, 1).
   static void validate(const Options& options) {
@@ -47,21 +47,21 @@ struct Lion {
             "weight_decay must be finite and >= 0, it is ", options.weight_decay);
   }
 
-  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
+  /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
     apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
   }
 
-  /// The same on a kernel that stands for stream.block().
+  /// The same for a kernel that stands for stream.block().
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
     apply(weight, grad, grad_scale, stream, state, options);
   }
 
-  /// As UpdateRule asks.
+  /// Required by UpdateRule.
   /// @{
   static constexpr void visit_options(auto& options, auto visit) {
     visit("lr", options.lr);

@@ -14,28 +14,28 @@
 
 namespace repopt {
 
-/// torch.optim.SGD on GradMult * grad. The rule is linear in weight and gradient, so GradMult makes it exact; weight
-/// decay is not multiplied, since the decay of W_i reaches the kernel through s_i once, as W_i itself does.
+/// torch.optim.SGD on GradMult * grad. The rule is linear in weight and gradient, so GradMult makes it exact. Weight
+/// decay is not multiplied: the decay of W_i enters the kernel times s_i, just as W_i itself does.
 struct Sgd {
-  /// torch.optim.SGD's arguments.
+  /// The arguments of torch.optim.SGD.
   struct Options {
     double lr = 1e-3;         ///< per step
     double momentum = 0;      ///< in [0, 1)
-    double dampening = 0;     ///< of what enters the momentum buffer
-    double weight_decay = 0;  ///< coupled: added to the gradient, not multiplied by GradMult
-    bool nesterov = false;    ///< needs momentum and no dampening
+    double dampening = 0;     ///< a step adds (1 - dampening) times the gradient to the momentum buffer
+    double weight_decay = 0;  ///< coupled: added to the gradient after the multiplication by GradMult
+    bool nesterov = false;    ///< needs momentum > 0 and dampening = 0
   };
 
-  /// What a parameter keeps from step to step.
+  /// The state that a parameter keeps from step to step.
   template <class T>
   struct State {
-    std::vector<T> momentum_buffer;  ///< as the weight; empty before the first step with momentum
+    std::vector<T> momentum_buffer;  ///< in the weight's layout; empty before the first step with momentum
   };
 
-  static constexpr std::string_view name = "sgd";  ///< in saved state
+  static constexpr std::string_view name = "sgd";  ///< the rule's name in saved state
 
-  /// Throws std::invalid_argument for what torch.optim.SGD refuses, momentum >= 1 and anything not finite. lr = 0 is
-  /// legal: a warm-up may start there.
+  /// Throws std::invalid_argument for options that torch.optim.SGD refuses, for momentum >= 1 and for numbers that are
+  /// not finite. lr = 0 is legal, because a warm-up may start there.
   static void validate(const Options& options) {
     require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
     require(options.momentum >= 0 && options.momentum < 1, "momentum must be in [0, 1), it is ", options.momentum);
@@ -46,21 +46,21 @@ struct Sgd {
             "nesterov needs momentum > 0 and dampening = 0, they are ", options.momentum, " and ", options.dampening);
   }
 
-  /// One step on an ordinary parameter by `grad`, dL/dweight, times `grad_scale`.
+  /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
     apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
   }
 
-  /// The same on a kernel that stands for stream.block().
+  /// The same for a kernel that stands for stream.block().
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
     apply(weight, grad, grad_scale, stream, state, options);
   }
 
-  /// As UpdateRule asks.
+  /// Required by UpdateRule.
   /// @{
   static constexpr void visit_options(auto& options, auto visit) {
     visit("lr", options.lr);
@@ -77,7 +77,8 @@ struct Sgd {
   template <class T>
   static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
                     const Options& options) {
-    const bool first_step = state.momentum_buffer.empty();  // torch: the buffer starts as the gradient, undampened
+    const bool first_step =
+        state.momentum_buffer.empty();  // as in torch, the buffer starts as the gradient, undampened
     if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
     const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
     const T new_part = T(1 - (first_step ? 0 : options.dampening));
