@@ -74,7 +74,9 @@ TEST_CASE("copy_weight refuses a wrong shape or size and leaves the destination 
   const std::vector<float> source(shape.size(), 1);
   std::vector<float> destination(shape.size(), 7), small(5, 7);
   CHECK_THROWS_WITH_AS(copy_weight<float>(shape, source, other, destination),
-                       ("a kernel of " + describe(shape) + " is no kernel of " + describe(other)).c_str(),
+                       ("a kernel of [" + describe(shape) + "] cannot be copied to a kernel of [" + describe(other) +
+                        "]: more than their layouts differ")
+                           .c_str(),
                        std::invalid_argument);
   CHECK_THROWS_AS(copy_weight<float>(shape, source, shape, small), std::invalid_argument);
   CHECK_THROWS_AS(copy_weight<float>(shape, small, shape, destination), std::invalid_argument);

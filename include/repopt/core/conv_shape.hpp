@@ -149,7 +149,8 @@ template <class T>
 void copy_weight(const ConvShape& from, std::span<const T> source, const ConvShape& to, std::span<T> destination) {
   ConvShape relaid = from;
   relaid.layout = to.layout;
-  require(relaid == to, "a kernel of ", describe(from), " is no kernel of ", describe(to));
+  require(relaid == to, "a kernel of [", describe(from), "] cannot be copied to a kernel of [", describe(to),
+          "]: more than their layouts differ");
   require(source.size() == from.size() && destination.size() == to.size(), "a kernel of ", describe(to), " has ",
           to.size(), " weights, the buffers hold ", source.size(), " and ", destination.size());
   if (from.layout == to.layout) {
