@@ -21,7 +21,7 @@ using testing::write_bytes;
 
 namespace {
 
-/// No file may grow beyond `bytes` while this lives: a full disk that needs no disk.
+/// Limits the size of every file to `bytes` while the object lives. This simulates a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -41,10 +41,10 @@ class FileSizeLimit {
   void (*handler_)(int);
 };
 
-/// Without root's right to write everywhere while this lives; for anybody else nothing changes.
+/// Takes away root's right to write everywhere while the object lives. For other users nothing changes.
 class Unprivileged {
  public:
-  /// Gives `folder` to the user that this becomes.
+  /// Gives `folder` to the user `nobody`, and then becomes this user.
   explicit Unprivileged(const std::filesystem::path& folder) {
     if (::geteuid() != 0) return;
     constexpr uid_t nobody = 65534;
@@ -85,7 +85,7 @@ TEST_CASE("A file that is not committed leaves the old one and no temporary file
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("When the disk is full, the old file stays, the temporary one goes, and the error says why") {
+TEST_CASE("When the disk is full, the old file stays, the temporary file is removed, and the error gives the reason") {
   const TemporaryFolder folder;
   const auto path = folder / "file";
   write_bytes(path, "old");
@@ -115,7 +115,7 @@ TEST_CASE("Devices, folders and missing folders are refused by name") {
                        ("cannot create " + lost.string() + ": " + formats::reason(ENOENT)).c_str(), std::runtime_error);
 }
 
-TEST_CASE("A folder that may not be written to leaves the old file and gives the reason") {
+TEST_CASE("In a folder that is not writable the old file stays, and the error gives the reason") {
   const TemporaryFolder folder;
   const auto path = folder / "file";
   write_bytes(path, "old");
@@ -132,7 +132,7 @@ TEST_CASE("A folder that may not be written to leaves the old file and gives the
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("What a killed process leaves harms nothing, and the next writer takes it over") {
+TEST_CASE("A killed process leaves a harmless temporary file, which the next writer reuses") {
   const TemporaryFolder folder;
   const auto path = folder / "file";
   write_bytes(path, "old");
@@ -152,7 +152,7 @@ TEST_CASE("What a killed process leaves harms nothing, and the next writer takes
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("Writers of one path at once do not touch each other's bytes: the last to commit wins") {
+TEST_CASE("Several writers of one path do not touch each other's bytes, and the last to commit wins") {
   const TemporaryFolder folder;
   const auto path = folder / "file";
   {
@@ -179,7 +179,7 @@ TEST_CASE("A symbolic link is followed, not replaced") {
   CHECK(read_bytes(elsewhere / "file") == "new");
 }
 
-TEST_CASE("A name without a folder is a file in the working folder") {
+TEST_CASE("A path without a folder names a file in the working folder") {
   const TemporaryFolder folder;
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(folder.path());

@@ -1,4 +1,4 @@
-// The scales that the authors of arXiv 2205.15242 published, where REPOPT_SCALES_DIR names a folder with them.
+// Tests the scales that the authors of arXiv 2205.15242 published, if REPOPT_SCALES_DIR names a folder with them.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -19,7 +19,8 @@ std::filesystem::path published(const char* name) {
   return std::filesystem::path(std::getenv("REPOPT_SCALES_DIR")) / name;
 }
 
-/// Millions of parameters in the optimizer that a file's scales build, to one digit after the point.
+/// The number of parameters in the optimizer that is built with a file's scales, in millions, rounded to one digit
+/// after the point.
 double optimizer_size(const char* model_name, const char* file) {
   const nn::VggConfig config = nn::vgg_preset(model_name);
   const auto scales = formats::load_scales<float>(published(file), nn::scale_lengths(config));
@@ -40,16 +41,16 @@ TEST_CASE("The published scales of B1 and L1 bind by name and build their optimi
   CHECK(optimizer_size("L1", "RepOpt-VGG-L1-scales.safetensors") == 76.0);
 }
 
-TEST_CASE("The published scales of GhostNet are refused with what they hold" *
+TEST_CASE("The published scales of GhostNet are refused, and the message lists names from the file" *
           doctest::skip(!std::getenv("REPOPT_SCALES_DIR"))) {
   const auto lengths = nn::scale_lengths(nn::vgg_preset("B1"));
   try {
     formats::load_scales<float>(published("RepOptGhostNet_0_5x_scales.safetensors"), lengths);
-    FAIL("they were taken for B1's");
+    FAIL("GhostNet's scales were accepted as B1's");
   } catch (const std::runtime_error& error) {
     const std::string message = error.what();
     MESSAGE(message);
     CHECK(message.find("RepOptGhostNet_0_5x_scales.safetensors") != std::string::npos);
-    CHECK(message.find("blocks.") != std::string::npos);  // the names that it holds
+    CHECK(message.find("blocks.") != std::string::npos);  // names from the file
   }
 }

@@ -32,7 +32,7 @@ std::vector<std::byte> to_bytes(std::string_view text) {
   return {bytes.begin(), bytes.end()};
 }
 
-/// A file of that header, right or wrong, and that many bytes of data.
+/// A file with this header, valid or not, and `data` bytes of data.
 std::string file_of(std::string_view header, std::size_t data) {
   const std::uint64_t length = header.size();
   std::string file(8, '\0');
@@ -42,13 +42,13 @@ std::string file_of(std::string_view header, std::size_t data) {
 
 Safetensors parse(std::string_view file) { return Safetensors::parse(to_bytes(file), "the file"); }
 
-/// A header of one tensor `w`, F32, that takes 8 bytes, with one part replaced.
+/// The header of a file with one tensor `w` of type F32 and 8 bytes. One part of it is replaced.
 std::string header_with(std::string_view part, std::string_view replacement) {
   std::string header = R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
   return header.replace(header.find(part), part.size(), replacement);
 }
 
-/// A file that holds every type, names to be escaped, an empty tensor, a scalar and metadata.
+/// A file with every type, names that must be escaped, an empty tensor, a scalar and metadata.
 std::string example_file(const TemporaryFolder& folder) {
   SafetensorsWriter writer;
   writer.add<std::uint8_t>("bytes", {3}, {1, 2, 255});
@@ -67,7 +67,7 @@ std::string example_file(const TemporaryFolder& folder) {
 
 }  // namespace
 
-TEST_CASE("Every type, name and metadata comes back from a file bit by bit") {
+TEST_CASE("Every type, name and metadata is read from a file as it was written, bit by bit") {
   const TemporaryFolder folder;
   const std::string bytes = example_file(folder);
   const auto file = Safetensors::load(folder / "example.safetensors");
@@ -87,7 +87,8 @@ TEST_CASE("Every type, name and metadata comes back from a file bit by bit") {
   CHECK(file.names().size() == 8);
 }
 
-TEST_CASE("The data begin at a multiple of 8, wide elements first, and the bytes do not depend on the order of add") {
+TEST_CASE(
+    "The data begin at a multiple of 8 with the widest elements, and the bytes do not depend on the order of add()") {
   const TemporaryFolder folder;
   const auto save = [&](const std::vector<std::string>& names) {
     SafetensorsWriter writer;
@@ -109,7 +110,7 @@ TEST_CASE("The data begin at a multiple of 8, wide elements first, and the bytes
   CHECK(place("\"a\"") < place("\"b\""));
 }
 
-TEST_CASE("A writer refuses what makes no file") {
+TEST_CASE("A writer refuses names, shapes and metadata that a file cannot hold") {
   SafetensorsWriter writer;
   writer.add<float>("w", {1}, {1});
   CHECK_THROWS_WITH_AS(writer.add<double>("w", {1}, {1}), "there is already a tensor 'w'", std::invalid_argument);
@@ -122,10 +123,10 @@ TEST_CASE("A writer refuses what makes no file") {
   CHECK_THROWS_AS(writer.add_metadata("k", "w"), std::invalid_argument);
   CHECK_THROWS_AS(writer.add_metadata("l", "\xff"), std::invalid_argument);
   CHECK_THROWS_WITH_AS(writer.add_metadata("repopt.crc32", "0"),
-                       "'repopt.crc32' is no key for metadata: the checksum has it", std::invalid_argument);
+                       "'repopt.crc32' cannot be a key of metadata: the checksum uses it", std::invalid_argument);
 }
 
-TEST_CASE("Float becomes double by itself, double becomes float on demand, integers become neither") {
+TEST_CASE("tensor() converts float to double, tensor_as() also double to float, and integers are never converted") {
   const TemporaryFolder folder;
   SafetensorsWriter writer;
   writer.add<float>("f", {1}, {0.1f});
@@ -137,29 +138,30 @@ TEST_CASE("Float becomes double by itself, double becomes float on demand, integ
   CHECK(file.tensor<double>("f") == std::vector<double>{double(0.1f)});
   CHECK(file.tensor_as<double>("f") == std::vector<double>{double(0.1f)});
   CHECK(file.tensor_as<float>("d") == std::vector<float>{0.1f, std::numeric_limits<float>::infinity()});
-  CHECK_THROWS_WITH_AS(file.tensor<float>("d"), doctest::Contains("tensor 'd' is F64, asked for F32"),
+  CHECK_THROWS_WITH_AS(file.tensor<float>("d"), doctest::Contains("tensor 'd' is F64, it cannot be read as F32"),
                        std::runtime_error);
   CHECK_THROWS_WITH_AS(file.tensor_as<float>("large"), doctest::Contains("too large for F32"), std::runtime_error);
-  CHECK_THROWS_WITH_AS(file.tensor_as<double>("i"), doctest::Contains("tensor 'i' is I64, asked for F64"),
+  CHECK_THROWS_WITH_AS(file.tensor_as<double>("i"), doctest::Contains("tensor 'i' is I64, it cannot be read as F64"),
                        std::runtime_error);
   CHECK_THROWS_AS(file.tensor<std::uint64_t>("i"), std::runtime_error);
   CHECK_THROWS_WITH_AS(file.tensor<float>("none"), doctest::Contains("has no tensor 'none'"), std::runtime_error);
   CHECK_THROWS_WITH_AS(file.metadata("none"), doctest::Contains("metadata lacks 'none'"), std::runtime_error);
   CHECK_THROWS_WITH_AS(file.require_shape("f", std::vector<std::size_t>{1, 2}),
-                       doctest::Contains("tensor 'f' has shape [1], expected is [1, 2]"), std::runtime_error);
+                       doctest::Contains("tensor 'f' has shape [1], it must be [1, 2]"), std::runtime_error);
 }
 
-TEST_CASE("The unchanged header that the refusals below are made from is read") {
+TEST_CASE("The valid header from which the next test makes invalid ones is read") {
   CHECK(parse(file_of(header_with("w", "w"), 8)).tensor<float>("w").size() == 2);
   CHECK(parse(file_of("{}", 0)).names().empty());
-  // The order in the header is free, the data are contiguous all the same. An empty tensor lies where another begins.
+  // The header may list tensors in any order if the data are contiguous. An empty tensor begins where another tensor
+  // begins.
   CHECK(parse(file_of(R"({"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},
                           "e":{"dtype":"U8","shape":[0],"data_offsets":[1,1]},
                           "a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}   )",
                       2))
             .names()
             .size() == 3);
-  // Types that are not converted are legal in a file.
+  // Types that cannot be read as tensors are legal in a file.
   CHECK(parse(file_of(header_with("F32\",\"shape\":[2", "BF16\",\"shape\":[4"), 8)).info("w").dtype.name == "BF16");
 }
 
@@ -205,7 +207,7 @@ TEST_CASE("Each breach of the format is refused, and the message names the tenso
       tensor("[2]", "[99999999999999999999]", "shape must be a non-negative integer"),
       tensor("[0,8]", "[-1,8]", "data_offsets must be a non-negative integer, it is -1"),
       tensor("[0,8]", "[0,2.7]", "data_offsets must be a non-negative integer, it is 2.7"),
-      tensor("[0,8]", "[0,8,9]", "data_offsets has 3 elements, expected are 2"),
+      tensor("[0,8]", "[0,8,9]", "data_offsets has 3 elements, it must have 2"),
       tensor("[0,8]", "[8,0]", "data_offsets begin at 8 and end at 0"),
       tensor("[0,8]", "[1,9]", "tensor 'w' begins at 1, the one before it ends at 0"),
       {file_of(header_with("w", "w"), 7), "the tensors take 8 bytes, the file has 7 for them"},
@@ -224,7 +226,7 @@ TEST_CASE("Each breach of the format is refused, and the message names the tenso
   }
 }
 
-TEST_CASE("A header that nests a million deep is refused without a crash") {
+TEST_CASE("A header that nests a million levels deep is refused without a crash") {
   constexpr std::size_t depth = 1'000'000;
   std::string objects;
   for (std::size_t i = 0; i < depth; ++i) objects += "{\"a\":";
@@ -233,7 +235,7 @@ TEST_CASE("A header that nests a million deep is refused without a crash") {
                        doctest::Contains("nested deeper than 16"), std::runtime_error);
 }
 
-TEST_CASE("Other kinds of file are called what they look like") {
+TEST_CASE("The message for another kind of file says what the file looks like") {
   struct Kind {
     std::string bytes;
     const char* kind;
@@ -248,7 +250,7 @@ TEST_CASE("Other kinds of file are called what they look like") {
     CHECK_THROWS_WITH_AS(parse(kind.bytes), doctest::Contains(kind.kind), std::runtime_error);
 }
 
-TEST_CASE("Missing files, folders and devices are errors that name the path") {
+TEST_CASE("Missing files, folders and devices are refused by path") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH_AS(Safetensors::load(folder / "none"),
                        ((folder / "none").string() + ": " + formats::reason(ENOENT)).c_str(), std::runtime_error);
@@ -257,7 +259,7 @@ TEST_CASE("Missing files, folders and devices are errors that name the path") {
   CHECK_THROWS_WITH_AS(Safetensors::load("/dev/zero"), doctest::Contains("is not a regular file"), std::runtime_error);
 }
 
-TEST_CASE("A failed save leaves the older file as it was") {
+TEST_CASE("A failed save leaves the older file unchanged") {
   const TemporaryFolder folder;
   const std::string before = example_file(folder);
   SafetensorsWriter writer;
@@ -268,7 +270,7 @@ TEST_CASE("A failed save leaves the older file as it was") {
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("The checksum is zlib's CRC-32 of the whole file, with zeros for its own digits") {
+TEST_CASE("The checksum is zlib's CRC-32 of the whole file with zeros in place of its own digits") {
   formats::Crc32 crc;
   crc.add("1234567");
   crc.add("89");
@@ -277,12 +279,12 @@ TEST_CASE("The checksum is zlib's CRC-32 of the whole file, with zeros for its o
   SafetensorsWriter writer;
   writer.add<float>("w", {3}, {1, 2, 3});
   writer.save(folder / "file");
-  // Python: zlib.crc32(bytes, with the digits replaced)
+  // from Python: zlib.crc32() of the bytes with the digits replaced
   CHECK(read_bytes(folder / "file").find("\"repopt.crc32\":\"316f7e55\"") != std::string::npos);
   CHECK(Safetensors::load(folder / "file").has_checksum());
 }
 
-TEST_CASE("Files without the checksum, and with another program's metadata, are read") {
+TEST_CASE("Files without the checksum and with another program's metadata are read") {
   CHECK_FALSE(parse(file_of("{}", 0)).has_checksum());
   const auto file =
       parse(file_of(R"({"__metadata__":{"crc32":"12345678","note":"\"repopt.crc32\":\"00000000\""}})", 0));
@@ -290,7 +292,7 @@ TEST_CASE("Files without the checksum, and with another program's metadata, are 
   CHECK(file.metadata("note") == R"("repopt.crc32":"00000000")");
 }
 
-TEST_CASE("Every flipped bit of a file is found, but in the name of the checksum, where it harms nothing") {
+TEST_CASE("Every flipped bit of a file is detected, except in the name of the checksum, where it is harmless") {
   const TemporaryFolder folder;
   const std::string whole = example_file(folder);
   const std::size_t name = whole.find("repopt.crc32");
@@ -342,5 +344,5 @@ TEST_CASE("Damaged files without a checksum are either read or refused with runt
     }
   }
   CHECK(refused > tries / 2);
-  CHECK(refused < tries);  // a flipped bit of the data is not the format's to find
+  CHECK(refused < tries);  // without a checksum a flipped bit of the data cannot be detected
 }

@@ -32,7 +32,7 @@ void refuses(const Scales<float>& scales, const char* message) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("Scales come back from their file bit by bit", T, float, double) {
+TEST_CASE_TEMPLATE("Scales are read from their file as they were written, bit by bit", T, float, double) {
   const TemporaryFolder folder;
   const Scales<T> scales{{"a", {T(0.1), T(-3)}}, {"b", {std::numeric_limits<T>::denorm_min()}}};
   formats::save_scales<T>(folder / "scales", scales, {{"model", "B1"}});
@@ -40,7 +40,7 @@ TEST_CASE_TEMPLATE("Scales come back from their file bit by bit", T, float, doub
   CHECK(formats::Safetensors::load(folder / "scales").metadata("model") == "B1");
 }
 
-TEST_CASE("Scales change precision to the one that is asked for") {
+TEST_CASE("Scales are read in the requested precision") {
   const TemporaryFolder folder;
   formats::save_scales<double>(folder / "double", {{"a", {0.1}}});
   CHECK(formats::load_scales<float>(folder / "double").at("a")[0] == 0.1f);
@@ -62,7 +62,7 @@ TEST_CASE("Files that hold something other than scales are refused by name") {
                        std::runtime_error);
 }
 
-TEST_CASE("Scales bind by name, and every fault is listed with both values") {
+TEST_CASE("Scales are matched by name, and every fault is listed with both values") {
   CHECK(formats::bind_scales(example(), expected) == example());
   auto scales = example();
   scales.erase("stage0.scale_conv.weight");
@@ -108,7 +108,7 @@ TEST_CASE("The error for scales of another preset names the first layer that doe
   CHECK(refusal("cifar-deep", "cifar-small").starts_with("scales: the first layer that does not fit is 'stage0'; "));
   CHECK(refusal("B2", "B1").starts_with("scales: the first layer that does not fit is 'stage1.0'; "));
   CHECK(refusal("L1", "B1").starts_with("scales: the first layer that does not fit is 'stage1.4'; 60 extra: "));
-  // in the alphabet "stage3.10" stands before "stage3.2"
+  // in alphabetical order "stage3.10" comes before "stage3.2"
   auto scales = ones("cifar-deep");
   scales["stage3.2.scale_conv.weight"].push_back(1);
   scales.erase("stage3.10.scale_1x1.weight");
@@ -119,7 +119,7 @@ TEST_CASE("The error for scales of another preset names the first layer that doe
       std::runtime_error);
 }
 
-TEST_CASE("Scales of another architecture are refused with what they are for") {
+TEST_CASE("Scales of another architecture are refused, and the message lists their names") {
   refuses({{"blocks.0.0.ghost1.fusion_scale.weight", {1}}, {"blocks.0.0.ghost2.fusion_scale.weight", {1}}},
           "file: none of the expected names is there: expected are 'stage0.scale_1x1.weight', "
           "'stage0.scale_conv.weight', 'stage1.1.scale_identity.weight'; it holds "

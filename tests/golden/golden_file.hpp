@@ -106,7 +106,7 @@ class GoldenFile {
   const std::vector<double>& data(const std::string& name, std::size_t size) const {
     const auto& found = data(name);
     if (found.size() != size)
-      throw std::runtime_error(concat("tensor '", name, "' has ", found.size(), " elements, expected are ", size));
+      throw std::runtime_error(concat("tensor '", name, "' has ", found.size(), " elements, it must have ", size));
     return found;
   }
 

@@ -203,7 +203,7 @@ TEST_CASE("What cannot be saved is refused before the older checkpoint is touche
     checkpoint.model[name] = {std::move(shape), four};
     CHECK_THROWS_WITH_AS(checkpoint.save(path), doctest::Contains(message), std::invalid_argument);
   };
-  refuses("optimizer.x", {4}, "'optimizer.x' is no name for a tensor of a model");
+  refuses("optimizer.x", {4}, "'optimizer.x' cannot be the name of a model's tensor");
   refuses("random_state", {4}, "'random_state' is no name");
   refuses("x", {5}, "tensor 'x' has 4 elements, its shape [5]");
   auto checkpoint = to_checkpoint(run);
@@ -245,13 +245,13 @@ TEST_CASE("A checkpoint that is not whole is refused with the file and the place
       "'conv.weight': shape: groups must divide in_channels and out_channels");
   refuses(
       "optimizer", [](Json& json) { json["params"][0]["shape"]["stride"] = {1}; },
-      "'conv.weight': shape: stride has 1 elements, expected are 2");
+      "'conv.weight': shape: stride has 1 elements, it must have 2");
   refuses(
       "optimizer",
       [](Json& json) {
         json["params"][0]["shape"]["kernel_size"] = {3, 1};
       },
-      "tensor 'optimizer.conv.weight.momentum_buffer' has shape [4, 4, 3, 3], expected is [4, 4, 3, 1]");
+      "tensor 'optimizer.conv.weight.momentum_buffer' has shape [4, 4, 3, 3], it must be [4, 4, 3, 1]");
   refuses(
       "optimizer", [](Json& json) { json["params"][0]["branches"].erase(2); },
       "tensor 'optimizer.conv.weight.scale.2' belongs to no parameter of the optimizer");
@@ -269,7 +269,7 @@ TEST_CASE("A model file is no checkpoint, and says so") {
   writer.add<float>("w", {1}, {1});
   writer.save(folder / "model");
   CHECK_THROWS_WITH_AS(io::Checkpoint<float>::load(folder / "model"),
-                       doctest::Contains("is no checkpoint: metadata lacks 'optimizer'"), std::runtime_error);
+                       doctest::Contains("is not a checkpoint: its metadata lack 'optimizer'"), std::runtime_error);
 }
 
 TEST_CASE("A checkpoint with a flipped bit is refused, wherever the bit is") {
@@ -295,7 +295,8 @@ TEST_CASE("A checkpoint with a flipped bit is refused, wherever the bit is") {
   };
   refuses(whole.size() - 1, 1, "its checksum does not fit");
   refuses(whole.find(R"("step\":3)") + 8, 1, "its checksum does not fit");
-  refuses(whole.find("repopt.crc32"), 1, "is damaged, or written by another program: metadata lack 'repopt.crc32'");
+  refuses(whole.find("repopt.crc32"), 1,
+          "is damaged or was written by another program: its metadata lack 'repopt.crc32'");
 }
 
 TEST_CASE("Checkpoints with other numbers in the metadata are either read or refused with runtime_error") {

@@ -62,7 +62,7 @@ TEST_CASE("Training pictures come from the files that are named, in their order"
   };
   CHECK(labels({"data_batch_3.bin", "data_batch_1.bin"}) == std::vector<std::uint8_t>{3, 1});
   CHECK(labels({}) == std::vector<std::uint8_t>{1, 2, 3});
-  CHECK_THROWS_WITH_AS(labels({"data_batch_4.bin"}), doctest::Contains("has no file of pictures 'data_batch_4.bin'"),
+  CHECK_THROWS_WITH_AS(labels({"data_batch_4.bin"}), doctest::Contains("has no picture file 'data_batch_4.bin'"),
                        std::runtime_error);
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("What is no CIFAR folder is refused with what was looked for") {
   refuses("train.bin or test.bin (CIFAR-100)");
   write_bytes(folder / "test_batch.bin", record(byte(3), 40));
   refuses("holds CIFAR-10, but no data_batch_*.bin");
-  CHECK_THROWS_WITH_AS(io::load_cifar_test(folder / "test_batch.bin"), doctest::Contains("is no folder"),
+  CHECK_THROWS_WITH_AS(io::load_cifar_test(folder / "test_batch.bin"), doctest::Contains("is not a folder"),
                        std::runtime_error);
   write_bytes(folder / "train.bin", record(byte(0) + byte(0), 1));
   refuses("holds both CIFAR-10 in ");
@@ -111,8 +111,8 @@ TEST_CASE("Broken batches are refused with file, place and both values") {
   };
   refuses("", " is empty");
   refuses(record(byte(1), 0) + "abc",
-          " has 3076 bytes, a record of CIFAR-10 has 3073: the last record is torn, 3 bytes remain");
-  refuses("abc", " has 3 bytes, a record of CIFAR-10 has 3073: the last record is torn, 3 bytes remain");
+          " has 3076 bytes, a record of CIFAR-10 has 3073: the last record is incomplete, 3 bytes remain");
+  refuses("abc", " has 3 bytes, a record of CIFAR-10 has 3073: the last record is incomplete, 3 bytes remain");
   refuses(record(byte(1), 0) + record(byte(10), 0), ": record 1 has label 10, CIFAR-10 has 10 classes");
   refuses(record(byte(255), 0), ": record 0 has label 255, CIFAR-10 has 10 classes");
   write_bytes(batch, record(byte(9), 0));

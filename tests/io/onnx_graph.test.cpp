@@ -91,24 +91,27 @@ TEST_CASE("A graph has the bytes that python3-onnx 1.12 writes for it") {
 TEST_CASE("A graph refuses what would be no model") {
   OnnxGraph graph;
   graph.input("x", {2});
-  CHECK_THROWS_WITH_AS(graph.node("Relu", {"y"}, "z"), "Relu 'z' reads 'y', which is not there yet",
+  CHECK_THROWS_WITH_AS(graph.node("Relu", {"y"}, "z"), "Relu 'z' reads 'y', which does not exist yet",
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(graph.node("Relu", {"x"}, "x"), "there is already a value 'x'", std::invalid_argument);
   CHECK_THROWS_WITH_AS(graph.input("x", {2}), "there is already a value 'x'", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(graph.output("y", {2}), "there is no 'y' to give", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(graph.output("y", {2}), "the output 'y' does not exist", std::invalid_argument);
   CHECK_THROWS_WITH_AS(graph.initializer<std::int8_t>("w", {2, 2}, {1, 2, 3}),
                        "'w' has 3 elements, its shape [2, 2] has another number", std::invalid_argument);
   CHECK_THROWS_WITH_AS(graph.initializer<float>("w", {2}, {1, std::numeric_limits<float>::infinity()}),
                        "'w' holds inf at index 1", std::invalid_argument);
-  CHECK_THROWS_WITH_AS(graph.input("\xff", {2}), doctest::Contains("no text for a file"), std::invalid_argument);
+  CHECK_THROWS_WITH_AS(graph.input("\xff", {2}), doctest::Contains("a text for a file is not UTF-8"),
+                       std::invalid_argument);
   graph.output("x", {2});
   const std::string refused_everything = graph.model("", "", {});
   OnnxGraph sound;
   sound.input("x", {2});
   sound.output("x", {2});
   CHECK(refused_everything == sound.model("", "", {}));
-  CHECK_THROWS_WITH_AS(graph.model("\xff", "", {}), doctest::Contains("no text for a file"), std::invalid_argument);
-  CHECK_THROWS_WITH_AS(graph.model("", "\xff", {}), doctest::Contains("no text for a file"), std::invalid_argument);
-  CHECK_THROWS_WITH_AS(graph.model("", "", {{"\xff", ""}}), doctest::Contains("no text for a file"),
+  CHECK_THROWS_WITH_AS(graph.model("\xff", "", {}), doctest::Contains("a text for a file is not UTF-8"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(graph.model("", "\xff", {}), doctest::Contains("a text for a file is not UTF-8"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(graph.model("", "", {{"\xff", ""}}), doctest::Contains("a text for a file is not UTF-8"),
                        std::invalid_argument);
 }

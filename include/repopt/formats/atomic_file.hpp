@@ -1,4 +1,5 @@
-// AtomicFile: a file that appears whole or not at all (POSIX: write to a neighbour, fsync, rename, fsync the folder).
+// AtomicFile: a file that appears whole or not at all. On POSIX systems it is written beside its place, synced with
+// fsync and renamed; then the folder is synced.
 #pragma once
 
 #include <fcntl.h>
@@ -19,13 +20,14 @@
 
 namespace repopt::formats {
 
-/// Writes to a temporary file in the folder of `path`, which commit() renames to `path`. Until then, and whenever
-/// something fails, an older file at `path` stays as it is; the destructor removes the temporary file. If the process
-/// is killed, it stays, until the next writer of `path` takes it over: who writes holds a lock on it (flock).
+/// A file that is written to a temporary file in the folder of `path`; commit() renames that file to `path`. Before
+/// commit(), and after any error, an older file at `path` is unchanged. The destructor removes the temporary file. If
+/// the process is killed, the temporary file stays until the next writer of `path` reuses it. A writer holds a lock
+/// (flock) on its temporary file.
 class AtomicFile {
  public:
-  /// Throws std::runtime_error, naming the path and the system's reason, if the folder is missing or not writable, or
-  /// `path` is something other than a regular file. A symbolic link is followed, not replaced.
+  /// Throws std::runtime_error if the folder is missing or not writable, or if `path` exists and is not a regular file.
+  /// The message names the path and the system's reason. A symbolic link is followed, not replaced.
   explicit AtomicFile(const std::filesystem::path& path) : path_(followed(path)) {
     std::error_code error;
     const auto status = std::filesystem::status(path_, error);
@@ -43,7 +45,7 @@ class AtomicFile {
     ::close(descriptor_);
   }
 
-  /// Throws std::runtime_error, e.g. if the disk is full.
+  /// Appends bytes to the temporary file. Throws std::runtime_error, e.g. if the disk is full.
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
       const auto written = ::write(descriptor_, bytes.data(), bytes.size());
@@ -58,18 +60,20 @@ class AtomicFile {
   /// The same for text.
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-  /// Makes the file appear. Throws std::runtime_error if that fails; only an error of the folder's fsync leaves the new
-  /// file in place, whose name may then be lost if the machine loses power. Call it once, last.
+  /// Makes the file appear at `path`. Call it once, after the last write(). Throws std::runtime_error if that fails.
+  /// The older file then stays, with one exception: if syncing the folder fails, the new file is in place, but its name
+  /// may be lost if the machine loses power.
   void commit() {
     if (::fsync(descriptor_) != 0) fail("sync", errno);
-    // Closing gives up the lock, thus comes last; what it could report fsync has reported.
+    // The file is closed last, because closing releases the lock. Errors of close() need no check: fsync has reported
+    // them.
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename", errno);
     committed_ = true;
     sync_folder();
   }
 
  private:
-  /// Opens, and empties, the temporary file of that number; false if it is another writer's.
+  /// Opens and empties temporary file number `number`. Returns false if another writer uses it.
   bool open_temporary(int number) {
     temporary_ = path_;
     temporary_ += concat(".", number, ".part");
@@ -79,12 +83,13 @@ class AtomicFile {
     if (!made && errno != EEXIST) fail("create", errno);
     if (!made) descriptor_ = ::open(temporary_.c_str(), flags);
     if (descriptor_ < 0) return false;
-    // Some network file systems have no locks: there, only a file made just now is surely nobody else's.
+    // Some network file systems have no locks. There only a file that was created just now surely belongs to nobody
+    // else.
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) return made && errno != EWOULDBLOCK;
     return is_temporary() && ::ftruncate(descriptor_, 0) == 0;
   }
 
-  /// Whether the open file is still the one of that name: its writer may have renamed it before the lock was ours.
+  /// Whether the open file is still the file of that name: its writer may have renamed it before we got the lock.
   bool is_temporary() const {
     struct stat open {
     }, named{};
@@ -106,7 +111,8 @@ class AtomicFile {
     if (descriptor < 0) fail("sync the folder of", errno);
     const int error = ::fsync(descriptor) == 0 ? 0 : errno;
     ::close(descriptor);
-    if (error != 0 && error != EINVAL) fail("sync the folder of", error);  // EINVAL: a file system without that notion
+    if (error != 0 && error != EINVAL)
+      fail("sync the folder of", error);  // EINVAL: the file system cannot sync folders
   }
 
   [[noreturn]] void fail(std::string_view verb, int error_number) const {
@@ -118,7 +124,7 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-/// Writes a whole file by way of AtomicFile; throws as it does.
+/// Writes a whole file with AtomicFile, and throws in the same cases.
 inline void write_file(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);

@@ -1,4 +1,4 @@
-// Crc32: the checksum of zip and PNG files, hence of PyTorch's checkpoints, too.
+// Crc32: the checksum that zip and PNG files have, and so PyTorch's checkpoints too.
 #pragma once
 
 #include <array>
@@ -15,9 +15,9 @@ namespace repopt::formats {
 
 namespace detail {
 
-/// [zeros][byte]: what the byte adds to the remainder, with that many zero bytes behind it.
+/// crc32_tables[zeros][byte] is the remainder of a byte that is followed by that many zero bytes.
 inline constexpr auto crc32_tables = [] {
-  constexpr std::uint32_t polynomial = 0xedb88320;  // of IEEE 802.3, lowest bit first
+  constexpr std::uint32_t polynomial = 0xedb88320;  // IEEE 802.3's polynomial, lowest bit first
   std::array<std::array<std::uint32_t, 256>, 8> tables{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t remainder = byte;
@@ -34,11 +34,11 @@ inline constexpr auto crc32_tables = [] {
 
 }  // namespace detail
 
-/// CRC-32 of IEEE 802.3: zlib's crc32(). It finds every flipped bit and every damage of up to 32 bits in a row, and
-/// misses one in 4e9 of all others.
+/// The CRC-32 of IEEE 802.3, as zlib's crc32() computes it. It detects every single flipped bit and all damage that
+/// lies within 32 consecutive bits. It misses about one in 4e9 of all other damages.
 class Crc32 {
  public:
-  /// Goes on with these bytes.
+  /// Adds bytes to the checksum.
   void add(std::span<const std::byte> bytes) {
     const auto& tables = detail::crc32_tables;
     for (; bytes.size() >= tables.size(); bytes = bytes.subspan(tables.size())) {
@@ -55,10 +55,10 @@ class Crc32 {
   /// The same for text.
   void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
 
-  /// The checksum of all bytes so far.
+  /// The checksum of all bytes that were added.
   std::uint32_t value() const { return ~remainder_; }
 
-  /// The value in eight hexadecimal digits.
+  /// The checksum in eight hexadecimal digits.
   std::string text() const {
     std::string digits;
     for (int shift = 28; shift >= 0; shift -= 4) digits += "0123456789abcdef"[value() >> shift & 15];
@@ -69,14 +69,15 @@ class Crc32 {
   std::uint32_t remainder_ = ~std::uint32_t(0);
 };
 
-/// A CRC-32 in the metadata of a safetensors file, of the whole file with '0' for each of its digits. The format itself
-/// has no checksum.
+/// The CRC-32 in the metadata of a safetensors file. It is computed over the whole file, with '0' in place of each of
+/// its own digits. The format itself has no checksum.
 struct Checksum {
-  static constexpr std::string_view key = "repopt.crc32";  ///< among the metadata
-  static constexpr std::string_view blank = "00000000";    ///< in place of its digits
+  static constexpr std::string_view key = "repopt.crc32";  ///< its key in the metadata
+  static constexpr std::string_view blank =
+      "00000000";  ///< stands in place of its digits while the checksum is computed
 
-  /// Where the digits begin in a header as the writer makes it; npos if there are none. The text that is looked for is
-  /// not part of any name or value: there, quotation marks are escaped.
+  /// The place in the writer's header where the digits begin; npos if there are none. No name or value can contain the
+  /// text that is searched for, because quotation marks are escaped there.
   static std::size_t find(std::string_view header) {
     const std::string before = concat("\"", key, "\":\"");
     const auto found = header.find(before);

@@ -1,4 +1,4 @@
-// Dtype: the element types of the safetensors format, and what its reader and writer share.
+// Dtype: the element types of the safetensors format, and other definitions that its reader and writer share.
 #pragma once
 
 #include <algorithm>
@@ -23,15 +23,15 @@ static_assert(std::numeric_limits<float>::is_iec559 && std::numeric_limits<doubl
 /// The longest header that the safetensors format allows, in bytes.
 inline constexpr std::size_t max_header_length = 100'000'000;
 
-/// An element type: its name in the file, and the bytes of one element.
+/// An element type: its name in the file and its size.
 struct Dtype {
   std::string_view name;  ///< e.g. "F32"
-  std::size_t size = 0;   ///< in bytes
+  std::size_t size = 0;   ///< bytes of one element
 
   constexpr bool operator==(const Dtype&) const = default;
 };
 
-/// The element types that are known, thus may be in a file.
+/// The known element types. A file may contain no others.
 inline constexpr std::array<Dtype, 15> dtypes{{{"F64", 8},
                                                {"I64", 8},
                                                {"U64", 8},
@@ -48,19 +48,19 @@ inline constexpr std::array<Dtype, 15> dtypes{{{"F64", 8},
                                                {"F8_E4M3", 1},
                                                {"F8_E5M2", 1}}};
 
-/// The element type of that name, if it is known.
+/// Finds the element type of that name; nothing if it is unknown.
 constexpr std::optional<Dtype> find_dtype(std::string_view name) {
   const auto found = std::ranges::find(dtypes, name, &Dtype::name);
   return found == dtypes.end() ? std::nullopt : std::optional(*found);
 }
 
-/// The types that a tensor can be read to and written from.
+/// The C++ types to which a tensor can be read and from which it can be written.
 template <class T>
 concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, std::int64_t> ||
     std::same_as<T, std::uint64_t> || std::same_as<T, std::int32_t> || std::same_as<T, std::int8_t> ||
     std::same_as<T, std::uint8_t>;
 
-/// The element type of T in a file.
+/// The element type that T has in a file.
 template <TensorElement T>
 inline constexpr Dtype dtype_of = *find_dtype(std::same_as<T, float>          ? "F32"
                                               : std::same_as<T, double>       ? "F64"
@@ -70,7 +70,7 @@ inline constexpr Dtype dtype_of = *find_dtype(std::same_as<T, float>          ? 
                                               : std::same_as<T, std::int8_t>  ? "I8"
                                                                               : "U8");
 
-/// Product of `shape` and `element_size`; nothing if it does not fit std::size_t.
+/// The product of `shape` and `element_size`; nothing if it is too large for std::size_t.
 constexpr std::optional<std::size_t> byte_count(std::span<const std::size_t> shape, std::size_t element_size = 1) {
   std::size_t bytes = element_size;
   for (const std::size_t dimension : shape) {
@@ -80,7 +80,7 @@ constexpr std::optional<std::size_t> byte_count(std::span<const std::size_t> sha
   return bytes;
 }
 
-/// The shape for messages: "[16, 8, 3, 3]".
+/// The shape as text for messages: "[16, 8, 3, 3]".
 inline std::string describe(std::span<const std::size_t> shape) {
   std::string text = "[";
   for (const std::size_t dimension : shape) text += concat(text.size() > 1 ? ", " : "", dimension);

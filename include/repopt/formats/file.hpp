@@ -1,4 +1,4 @@
-// Reading a file whole, and the exception that tells what is wrong with one.
+// read_file reads a whole file; require_file throws an exception that says what is wrong with a file.
 #pragma once
 
 #include <cerrno>
@@ -16,18 +16,18 @@
 
 namespace repopt::formats {
 
-/// Throws std::runtime_error with the concatenated `message` unless `condition` holds: for files what require() is for
-/// arguments.
+/// Throws std::runtime_error with the concatenated `message` unless `condition` holds. It checks files as require()
+/// checks arguments.
 template <class... Parts>
 void require_file(bool condition, const Parts&... message) {
   if (!condition) throw std::runtime_error(concat(message...));
 }
 
-/// The operating system's words for an error number.
+/// The operating system's text for an error number.
 inline std::string reason(int error_number) { return std::system_category().message(error_number); }
 
-/// The bytes of a regular file. Throws std::runtime_error, naming the path and the reason, if there is none or it
-/// cannot be read.
+/// Returns the bytes of a regular file. Throws std::runtime_error if there is no such file or it cannot be read. The
+/// message names the path and the reason.
 inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
@@ -35,7 +35,8 @@ inline std::vector<std::byte> read_file(const std::filesystem::path& path) {
   require_file(std::filesystem::is_regular_file(status), path.string(), " is not a regular file");
   const auto size = std::filesystem::file_size(path, error);
   require_file(!error, path.string(), ": ", error.message());
-  require_file(size <= std::numeric_limits<std::ptrdiff_t>::max(), path.string(), " has ", size, " bytes, too many");
+  require_file(size <= std::numeric_limits<std::ptrdiff_t>::max(), path.string(), " has ", size,
+               " bytes, too many to read");
 
   errno = 0;
   std::ifstream file(path, std::ios::binary);

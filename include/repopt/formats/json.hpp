@@ -1,4 +1,4 @@
-// JSON read strictly: no duplicate keys, no deep nesting, and integers that are integers.
+// Strict reading of JSON: no duplicate keys, no deep nesting, and no numbers with a fraction in place of integers.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,12 @@
 
 namespace repopt::formats {
 
-/// Parses one JSON value. Throws std::runtime_error, beginning with `where`, if it is malformed, has a key twice in one
-/// object (the parser alone would keep the last without a word), or nests deeper than 16.
+/// Parses one JSON value. Throws std::runtime_error if the text is malformed, if an object has a key twice (the parser
+/// alone would silently keep the last), or if values nest deeper than 16 levels. The message begins with `where`.
 inline nlohmann::json parse_json(std::string_view text, const std::string& where) {
   constexpr int max_depth = 16;
-  // The parser takes a zero byte for the end of its input.
-  require_file(text.find('\0') == text.npos, where, ": a zero byte in JSON, at ", text.find('\0'));
+  // The parser treats a zero byte as the end of its input.
+  require_file(text.find('\0') == text.npos, where, ": the JSON text has a zero byte at index ", text.find('\0'));
   std::vector<std::set<std::string>> keys;
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     using Event = nlohmann::json::parse_event_t;
@@ -41,16 +41,16 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& where
   }
 }
 
-/// Throws std::invalid_argument unless `text` is UTF-8, which the formats' texts must be.
+/// Throws std::invalid_argument unless `text` is UTF-8, which all text in the formats must be.
 inline void require_utf8(const std::string& text) {
   try {
     static_cast<void>(nlohmann::json(text).dump());
   } catch (const nlohmann::json::exception& error) {
-    throw std::invalid_argument(concat("no text for a file: ", error.what()));
+    throw std::invalid_argument(concat("a text for a file is not UTF-8: ", error.what()));
   }
 }
 
-/// A value as text, for messages; strings that are no UTF-8 are no obstacle, and long ones are cut.
+/// A value as text for messages. It may contain strings that are not UTF-8. Long text is cut.
 inline std::string brief(const nlohmann::json& value) {
   std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   constexpr std::size_t longest = 80;
@@ -58,7 +58,7 @@ inline std::string brief(const nlohmann::json& value) {
   return text;
 }
 
-/// A member of an object. Throws std::runtime_error if `object` is none, or has no such member.
+/// A member of an object. Throws std::runtime_error if `object` is not an object or has no such member.
 inline const nlohmann::json& member(const nlohmann::json& object, const char* key, const std::string& where) {
   require_file(object.is_object(), where, " must be an object, it is ", brief(object));
   const auto found = object.find(key);
@@ -66,14 +66,14 @@ inline const nlohmann::json& member(const nlohmann::json& object, const char* ke
   return *found;
 }
 
-/// A non-negative integer; neither -1 nor 2.0 is one. Throws std::runtime_error.
+/// Converts a value to a non-negative integer. Throws std::runtime_error if it is anything else, such as -1 or 2.0.
 inline std::size_t to_size(const nlohmann::json& value, const std::string& where) {
   require_file(value.is_number_unsigned() && std::in_range<std::size_t>(value.get<std::uint64_t>()), where,
                " must be a non-negative integer, it is ", brief(value));
   return value.get<std::size_t>();
 }
 
-/// An array of non-negative integers. Throws std::runtime_error.
+/// Converts an array of non-negative integers. Throws std::runtime_error if the value is anything else.
 inline std::vector<std::size_t> to_sizes(const nlohmann::json& value, const std::string& where) {
   require_file(value.is_array(), where, " must be an array, it is ", brief(value));
   std::vector<std::size_t> sizes;
@@ -81,7 +81,7 @@ inline std::vector<std::size_t> to_sizes(const nlohmann::json& value, const std:
   return sizes;
 }
 
-/// A string. Throws std::runtime_error.
+/// Returns the text of a string. Throws std::runtime_error if the value is anything else.
 inline const std::string& to_text(const nlohmann::json& value, const std::string& where) {
   require_file(value.is_string(), where, " must be a string, it is ", brief(value));
   return value.get_ref<const std::string&>();

@@ -1,4 +1,4 @@
-// The state of a RepOptimizer in a safetensors file, complete: options, blocks with their scales, buffers in OIHW.
+// The complete state of a RepOptimizer in a safetensors file: options, blocks with their scales, and buffers in OIHW.
 #pragma once
 
 #include <array>
@@ -26,7 +26,8 @@
 
 namespace repopt::formats {
 
-/// Names of the optimizer's tensors begin so: "optimizer.<parameter>.<buffer>", "optimizer.<parameter>.scale.<branch>".
+/// The beginning of the names of all optimizer tensors: "optimizer.<parameter>.<buffer>" and
+/// "optimizer.<parameter>.scale.<branch>".
 inline constexpr std::string_view optimizer_prefix = "optimizer.";
 
 namespace detail {
@@ -36,7 +37,7 @@ inline std::vector<std::size_t> weight_dims(const ConvShape& shape) {
   return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
 }
 
-/// All of a shape but its layout, which in a file is OIHW.
+/// All members of a shape except its layout, which is OIHW in a file.
 inline nlohmann::json shape_to_json(const ConvShape& shape) {
   return {{"in_channels", shape.in_channels},
           {"out_channels", shape.out_channels},
@@ -51,7 +52,7 @@ inline ConvShape shape_from_json(const nlohmann::json& json, const std::string& 
   const auto number = [&](const char* key) { return to_size(member(json, key, where), concat(where, ": ", key)); };
   const auto pair = [&](const char* key) {
     const auto sizes = to_sizes(member(json, key, where), concat(where, ": ", key));
-    require_file(sizes.size() == 2, where, ": ", key, " has ", sizes.size(), " elements, expected are 2");
+    require_file(sizes.size() == 2, where, ": ", key, " has ", sizes.size(), " elements, it must have 2");
     return std::array{sizes[0], sizes[1]};
   };
   const ConvShape shape{.in_channels = number("in_channels"),
@@ -77,7 +78,7 @@ inline std::string scale_tensor(const std::string& param, std::size_t branch) {
   return optimizer_tensor(param, concat("scale.", branch));
 }
 
-/// Adds a buffer as it lies in files: a kernel's in OIHW, any other as one row of numbers.
+/// Adds a buffer to a file: a kernel's buffer in OIHW, any other buffer as a tensor of one dimension.
 template <std::floating_point T>
 void add_buffer(SafetensorsWriter& writer, const ParamState<T>& param, const std::string& name,
                 std::span<const T> buffer) {
@@ -95,8 +96,9 @@ void add_buffer(SafetensorsWriter& writer, const ParamState<T>& param, const std
 
 }  // namespace detail
 
-/// The elements of a tensor that must be of that shape and of just type T: resuming in another precision would not
-/// continue the run. Throws std::runtime_error, naming the tensor and both types or shapes.
+/// Returns the elements of a tensor. Its shape must be `shape` and its type exactly T, because a run that resumes in
+/// another precision would not be the same run. Throws std::runtime_error otherwise; the message names the tensor and
+/// both types or shapes.
 template <TensorElement T>
 std::vector<T> exact_tensor(const Safetensors& file, const std::string& name, std::span<const std::size_t> shape) {
   file.require_shape(name, shape);
@@ -105,8 +107,9 @@ std::vector<T> exact_tensor(const Safetensors& file, const std::string& name, st
   return file.tensor<T>(name);
 }
 
-/// Adds RepOptimizer::state_dict(): buffers and scales as tensors, all else as JSON in the metadata `optimizer`.
-/// Throws std::invalid_argument if a name is taken, an option is not finite, or a buffer has not its weight's size.
+/// Adds the state of RepOptimizer::state_dict() to a file: buffers and scales as tensors, everything else as JSON in
+/// the metadata `optimizer`. Throws std::invalid_argument if a name is taken, an option is not finite, or a buffer has
+/// another size than its weight.
 template <std::floating_point T>
 void add_optimizer(SafetensorsWriter& writer, const StateDict<T>& state) {
   for (const auto& group : state.param_groups)
@@ -136,12 +139,13 @@ void add_optimizer(SafetensorsWriter& writer, const StateDict<T>& state) {
   writer.add_metadata("optimizer", json.dump());
 }
 
-/// An optimizer's state that was read from a file, with the memory that its spans lie in: movable, not copyable.
+/// An optimizer's state that was read from a file. It owns the memory of the spans in the state. It can be moved but
+/// not copied.
 template <std::floating_point T>
 class SavedOptimizer {
  public:
-  /// Reads what add_optimizer() wrote. Throws std::runtime_error, naming the file and the place, if a part is missing,
-  /// left over, of another precision or of another size.
+  /// Reads the state that add_optimizer() wrote. Throws std::runtime_error if a part is missing, superfluous, of
+  /// another precision or of another size. The message names the file and the place.
   explicit SavedOptimizer(const Safetensors& file) : where_(file.name() + ": metadata 'optimizer'") {
     const nlohmann::json json = parse_json(file.metadata("optimizer"), where_);
     state_.rule = to_text(member(json, "rule", where_), where_ + ": rule");
@@ -155,7 +159,7 @@ class SavedOptimizer {
   SavedOptimizer(SavedOptimizer&&) noexcept = default;
   SavedOptimizer& operator=(SavedOptimizer&&) noexcept = default;
 
-  /// For RepOptimizer::load_state_dict().
+  /// The state, for RepOptimizer::load_state_dict().
   const StateDict<T>& state_dict() const { return state_; }
 
  private:

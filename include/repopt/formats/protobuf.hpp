@@ -1,4 +1,4 @@
-// ProtobufMessage: writes protocol buffers' wire format (https://protobuf.dev/programming-guides/encoding).
+// ProtobufMessage: writes the wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding).
 #pragma once
 
 #include <bit>
@@ -13,27 +13,27 @@
 
 namespace repopt::formats {
 
-/// One message, field by field. Bytes equal to those of other writers come of adding fields by rising number.
+/// A message, written field by field. Add fields by rising number to get the same bytes as other writers.
 class ProtobufMessage {
  public:
-  /// The largest message that readers take, in bytes.
+  /// The size in bytes of the largest message that readers accept.
   static constexpr std::size_t max_size = std::numeric_limits<std::int32_t>::max();
 
-  /// A field of type int32, int64, uint32, uint64, bool or enum.
+  /// Adds a field of type int32, int64, uint32, uint64, bool or enum.
   void add(std::uint32_t field, std::integral auto value) {
     varint(tag(field, 0));
     varint(static_cast<std::uint64_t>(static_cast<std::int64_t>(value)));
   }
 
-  /// A field of type float.
+  /// Adds a field of type float.
   void add(std::uint32_t field, float value) {
     varint(tag(field, 5));
     const auto bits = std::bit_cast<std::uint32_t>(value);
     for (int shift = 0; shift < 32; shift += 8) bytes_ += static_cast<char>(bits >> shift & 0xff);
   }
 
-  /// A field of type bytes, or of type string if `value` is UTF-8. Throws std::invalid_argument if it is longer than
-  /// max_size.
+  /// Adds a field of type bytes, or of type string if `value` is UTF-8. Throws std::invalid_argument if `value` is
+  /// longer than max_size.
   void add(std::uint32_t field, std::string_view value) {
     require(value.size() <= max_size, "field ", field, " has ", value.size(), " bytes, protocol buffers take at most ",
             max_size);
@@ -42,13 +42,13 @@ class ProtobufMessage {
     bytes_ += value;
   }
 
-  /// A message within this one. Throws std::invalid_argument if it is longer than max_size.
+  /// Adds a message as a field of this message. Throws std::invalid_argument if `value` is longer than max_size.
   void add(std::uint32_t field, const ProtobufMessage& value) { add(field, std::string_view(value.bytes_)); }
 
-  /// The fields of another message of the same type, after those of this one.
+  /// Appends the fields of another message of the same type.
   void append(const ProtobufMessage& other) { bytes_ += other.bytes_; }
 
-  /// The fields so far, encoded.
+  /// The encoded bytes of all fields.
   const std::string& bytes() const { return bytes_; }
 
  private:
@@ -56,7 +56,7 @@ class ProtobufMessage {
     return std::uint64_t(field) << 3 | wire_type;
   }
 
-  /// Seven bits a byte, the lowest first; the top bit says that more follow.
+  /// Writes seven bits in each byte, the lowest first. The top bit of a byte says that another byte follows.
   void varint(std::uint64_t value) {
     for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
     bytes_ += static_cast<char>(value);

@@ -1,4 +1,4 @@
-// The safetensors format (https://github.com/huggingface/safetensors): named tensors, and text about them, in one file.
+// The safetensors format (https://github.com/huggingface/safetensors): one file with named tensors and text about them.
 #pragma once
 
 #include "repopt/formats/safetensors_reader.hpp"

@@ -1,4 +1,4 @@
-// Safetensors: a reader of the safetensors format that believes nothing.
+// Safetensors: a reader of the safetensors format that checks everything.
 #pragma once
 
 #include <algorithm>
@@ -25,15 +25,15 @@
 
 namespace repopt::formats {
 
-/// What the header says of a tensor.
+/// The element type and shape of a tensor, from the file's header.
 struct TensorInfo {
-  Dtype dtype;                     ///< of the elements
+  Dtype dtype;                     ///< type of the elements
   std::vector<std::size_t> shape;  ///< outermost dimension first, row-major; {} is a scalar
 };
 
 namespace detail {
 
-/// What bytes that are no safetensors file seem to be, in words; empty if they look like nothing known.
+/// Says in words what kind of file the bytes look like if they are not a safetensors file; empty if unknown.
 inline std::string_view other_format(std::string_view bytes) {
   using namespace std::string_view_literals;
   constexpr std::pair<std::string_view, std::string_view> beginnings[] = {
@@ -57,62 +57,62 @@ inline std::string_view other_format(std::string_view bytes) {
 
 }  // namespace detail
 
-/// A safetensors file in memory. Reading is strict: the header is within the file, no key is there twice, the tensors
-/// fill the data without hole, overlap or remainder, every size is what dtype and shape say, and a Checksum, if there
-/// is one, is right.
+/// A safetensors file in memory. The reader checks that the header lies within the file, that no key occurs twice, that
+/// the tensors fill the data without a gap, overlap or remainder, that each tensor's size agrees with its dtype and
+/// shape, and that the Checksum, if there is one, is right.
 class Safetensors {
  public:
-  /// Reads a file. Throws std::runtime_error, which names the file, the tensor and what is wrong.
+  /// Reads a file. Throws std::runtime_error if it is not valid. The message names the file, the tensor and the fault.
   static Safetensors load(const std::filesystem::path& path) { return parse(read_file(path), path.string()); }
 
-  /// Reads the bytes of a file that messages call `name`; throws as load().
+  /// Reads the bytes of a file. Messages call the file `name`. Throws in the same cases as load().
   static Safetensors parse(std::vector<std::byte> bytes, std::string name) {
     return {std::move(bytes), std::move(name)};
   }
 
-  /// The file's name, for messages.
+  /// The file's name in messages.
   const std::string& name() const { return name_; }
 
-  /// Whether there was a Checksum, thus damage would have been found.
+  /// Whether the file had a Checksum, which would have revealed damage.
   bool has_checksum() const { return has_checksum_; }
 
-  /// The header's `__metadata__`, all but the Checksum.
+  /// The header's `__metadata__` without the Checksum.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  /// Throws std::runtime_error if there is no such key.
+  /// The metadata of a key. Throws std::runtime_error if there is no such key.
   const std::string& metadata(const std::string& key) const {
     const auto found = metadata_.find(key);
     require_file(found != metadata_.end(), name_, ": metadata lacks '", key, "'");
     return found->second;
   }
 
-  /// Names of the tensors, sorted.
+  /// The sorted names of all tensors.
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     for (const auto& [name, entry] : entries_) names.push_back(name);
     return names;
   }
 
-  /// Whether there is such a tensor.
+  /// Whether there is a tensor of that name.
   bool contains(const std::string& tensor) const { return entries_.contains(tensor); }
 
-  /// Throws std::runtime_error if there is no such tensor.
+  /// The type and shape of a tensor. Throws std::runtime_error if there is no tensor of that name.
   const TensorInfo& info(const std::string& tensor) const { return entry(tensor).info; }
 
-  /// The elements, row-major. T must be the file's type; only F32 to double, which is exact, goes by itself. Throws
-  /// std::runtime_error otherwise, and if there is no such tensor.
+  /// The elements of a tensor, row-major. T must be the file's type, with one exception: F32 is converted to double,
+  /// which is exact. Throws std::runtime_error if the type is another or if there is no tensor of that name.
   template <TensorElement T>
   std::vector<T> tensor(const std::string& tensor) const {
     const Dtype dtype = info(tensor).dtype;
     if constexpr (std::same_as<T, double>)
       if (dtype == dtype_of<float>) return convert<double, float>(tensor);
-    require_file(dtype == dtype_of<T>, name_, ": tensor '", tensor, "' is ", dtype.name, ", asked for ",
+    require_file(dtype == dtype_of<T>, name_, ": tensor '", tensor, "' is ", dtype.name, ", it cannot be read as ",
                  dtype_of<T>.name);
     return copy<T>(tensor);
   }
 
-  /// The elements rounded to T, from F32 or F64. Throws std::runtime_error for another type, and if a finite element
-  /// is too large for T.
+  /// The elements of an F32 or F64 tensor, rounded to T. Throws std::runtime_error if the type is another or if a
+  /// finite element is too large for T.
   template <std::floating_point T>
   std::vector<T> tensor_as(const std::string& tensor) const {
     if constexpr (std::same_as<T, float>)
@@ -120,16 +120,16 @@ class Safetensors {
     return this->tensor<T>(tensor);
   }
 
-  /// Throws std::runtime_error, naming both, if the tensor is missing or of another shape.
+  /// Throws std::runtime_error if the tensor is missing or its shape is not `shape`. The message names both shapes.
   void require_shape(const std::string& tensor, std::span<const std::size_t> shape) const {
     require_file(std::ranges::equal(info(tensor).shape, shape), name_, ": tensor '", tensor, "' has shape ",
-                 describe(info(tensor).shape), ", expected is ", describe(shape));
+                 describe(info(tensor).shape), ", it must be ", describe(shape));
   }
 
  private:
   struct Entry {
     TensorInfo info;
-    std::size_t begin = 0, end = 0;  ///< offsets in the data
+    std::size_t begin = 0, end = 0;  ///< offsets in bytes from the beginning of the data
   };
 
   Safetensors(std::vector<std::byte> bytes, std::string name) : bytes_(std::move(bytes)), name_(std::move(name)) {
@@ -169,7 +169,7 @@ class Safetensors {
     return header;
   }
 
-  /// False if there is a checksum, and it is wrong.
+  /// Returns false if there is a checksum and it is wrong.
   bool fits_checksum(std::string_view header) {
     const std::size_t digits = Checksum::find(header);
     has_checksum_ = digits != header.npos;
@@ -205,8 +205,8 @@ class Safetensors {
     const std::string dtype_name = to_text(member(json, "dtype", where), where + ": dtype");
     auto shape = to_sizes(member(json, "shape", where), where + ": shape");
     const auto offsets = to_sizes(member(json, "data_offsets", where), where + ": data_offsets");
-    require_file(json.size() == 3, where, " has ", json.size(), " members, expected are dtype, shape, data_offsets");
-    require_file(offsets.size() == 2, where, ": data_offsets has ", offsets.size(), " elements, expected are 2");
+    require_file(json.size() == 3, where, " has ", json.size(), " members, it must have dtype, shape and data_offsets");
+    require_file(offsets.size() == 2, where, ": data_offsets has ", offsets.size(), " elements, it must have 2");
     require_file(offsets[0] <= offsets[1], where, ": data_offsets begin at ", offsets[0], " and end at ", offsets[1]);
 
     const auto dtype = find_dtype(dtype_name);
@@ -250,7 +250,7 @@ class Safetensors {
   std::vector<To> convert(const std::string& tensor) const {
     std::vector<To> elements;
     for (const From value : copy<From>(tensor)) {
-      // Comparing before the conversion: beyond the range it would be undefined.
+      // Compare before the conversion: converting a number that is out of range is undefined behaviour.
       require_file(!std::isfinite(value) || std::abs(double(value)) <= double(std::numeric_limits<To>::max()), name_,
                    ": tensor '", tensor, "' holds ", value, ", too large for ", dtype_of<To>.name);
       elements.push_back(static_cast<To>(value));
@@ -260,7 +260,7 @@ class Safetensors {
 
   std::vector<std::byte> bytes_;
   std::string name_;
-  std::size_t data_ = 0;  ///< where the data begin
+  std::size_t data_ = 0;  ///< offset in bytes where the data begin
   bool has_checksum_ = false;
   std::map<std::string, std::string> metadata_;
   std::map<std::string, Entry> entries_;

@@ -1,4 +1,4 @@
-// SafetensorsWriter: collects named tensors and writes them as one safetensors file.
+// SafetensorsWriter: collects named tensors and writes them to one safetensors file.
 #pragma once
 
 #include <algorithm>
@@ -22,16 +22,17 @@
 
 namespace repopt::formats {
 
-/// The same tensors and metadata give the same bytes, in whatever order they were added: tensors lie by size of element
-/// (descending, hence all aligned), then name. A Checksum among the metadata lets the reader find damage.
+/// A writer of safetensors files. The same tensors and metadata give the same bytes in any order of adding: tensors lie
+/// by descending element size, which aligns them all, and then by name. The metadata contain a Checksum, by which the
+/// reader detects damage.
 class SafetensorsWriter {
  public:
-  /// Adds a copy of `elements`, row-major of `shape`. Throws std::invalid_argument if the name is taken, reserved or
-  /// not UTF-8, or the shape has another number of elements.
+  /// Adds a copy of `elements`, which are row-major in `shape`. Throws std::invalid_argument if the name is taken,
+  /// reserved or not UTF-8, or if `shape` has another number of elements.
   template <TensorElement T>
   void add(const std::string& name, std::vector<std::size_t> shape, std::span<const T> elements) {
     require_utf8(name);
-    require(name != "__metadata__", "'__metadata__' is no name for a tensor");
+    require(name != "__metadata__", "a tensor cannot have the reserved name '__metadata__'");
     require(byte_count(shape) == elements.size(), "tensor '", name, "' has ", elements.size(), " elements, its shape ",
             describe(shape), " has another number");
     const auto bytes = std::as_bytes(elements);
@@ -46,16 +47,17 @@ class SafetensorsWriter {
     add<T>(name, std::move(shape), std::span(elements));
   }
 
-  /// Throws std::invalid_argument if the key is taken or the checksum's, or one of both is not UTF-8.
+  /// Adds metadata. Throws std::invalid_argument if the key is taken or belongs to the checksum, or if key or value is
+  /// not UTF-8.
   void add_metadata(const std::string& key, const std::string& value) {
     require_utf8(key);
     require_utf8(value);
-    require(key != Checksum::key, "'", key, "' is no key for metadata: the checksum has it");
+    require(key != Checksum::key, "'", key, "' cannot be a key of metadata: the checksum uses it");
     require(metadata_.emplace(key, value).second, "there is already metadata '", key, "'");
   }
 
-  /// Writes the file by way of AtomicFile: on failure an older one stays. Throws std::runtime_error, and
-  /// std::invalid_argument if the header would be longer than the format allows.
+  /// Writes the file with AtomicFile: if it fails, an older file is unchanged. Throws std::runtime_error if the file
+  /// cannot be written, and std::invalid_argument if the header would be longer than the format allows.
   void save(const std::filesystem::path& path) const {
     const auto tensors = in_file_order();
     std::string head = header(tensors);
@@ -88,7 +90,7 @@ class SafetensorsWriter {
     return tensors;
   }
 
-  /// The header, its checksum blank, padded with spaces so that the data begin at a multiple of 8.
+  /// The header with a blank checksum. It is padded with spaces so that the data begin at a multiple of 8.
   std::string header(const std::vector<const NamedTensors::value_type*>& tensors) const {
     nlohmann::ordered_json json = nlohmann::ordered_json::object();
     json["__metadata__"] = metadata_;

@@ -1,4 +1,4 @@
-// Files of scales, as published for RepOpt-VGG: bound by name, never by order.
+// Files of scales like those published for RepOpt-VGG. Scales are matched by name, never by order.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +20,8 @@
 
 namespace repopt::formats {
 
-/// All tensors of the file, rounded to T if they are doubles. Throws std::runtime_error, naming the file, if a tensor
-/// is not of one dimension or not floating point.
+/// Returns all tensors of the file; F64 is rounded if T is float. Throws std::runtime_error if a tensor does not have
+/// one dimension or is not floating point. The message names the file.
 template <std::floating_point T>
 Scales<T> read_scales(const Safetensors& file) {
   Scales<T> scales;
@@ -34,13 +34,15 @@ Scales<T> read_scales(const Safetensors& file) {
   return scales;
 }
 
-/// read_scales() of the file at `path`; throws as that, and if it is no strict safetensors file.
+/// Returns read_scales() of the file at `path`. Throws in the same cases, and if the file is not a valid safetensors
+/// file.
 template <std::floating_point T>
 Scales<T> load_scales(const std::filesystem::path& path) {
   return read_scales<T>(Safetensors::load(path));
 }
 
-/// Writes each scale as a tensor (length), by way of AtomicFile. Throws std::runtime_error.
+/// Writes each scale as a tensor of one dimension, with AtomicFile. Throws std::runtime_error if the file cannot be
+/// written.
 template <std::floating_point T>
 void save_scales(const std::filesystem::path& path, const Scales<T>& scales,
                  const std::map<std::string, std::string>& metadata = {}) {
@@ -60,7 +62,7 @@ inline std::string first_few(const std::vector<std::string>& items) {
   return items.size() > few ? concat(text, " and ", items.size() - few, " more") : text;
 }
 
-/// What is wrong with scales, one list for each kind of fault, in the order of the layers.
+/// The faults of scales, one list for each kind of fault, in the order of the layers.
 class ScaleFaults {
  public:
   template <std::floating_point T>
@@ -120,10 +122,11 @@ class ScaleFaults {
 
 }  // namespace detail
 
-/// The scales, if they are just those expected: every name there, none more, each of its length (nn::scale_lengths()),
-/// finite, and not zero in every channel, in T and when squared. Otherwise throws std::runtime_error that begins with
-/// `source`, the file's name, names the first layer that does not fit and lists what is missing, extra, of the wrong
-/// length, not finite or zero; if no name fits at all, what the file holds instead.
+/// Returns `scales` if they match `expected` (see nn::scale_lengths()): exactly these names, each scale of its length,
+/// all numbers and their squares finite in T, and in each scale a number whose square is not 0 in T. Throws
+/// std::runtime_error otherwise. The message begins with `source`, the file's name. It names the first layer that does
+/// not fit and lists the scales that are missing, extra, of the wrong length, not finite or zero. If no name fits at
+/// all, it says which names the file holds instead.
 template <std::floating_point T>
 Scales<T> bind_scales(Scales<T> scales, const ScaleLengths& expected, const std::string& source = "scales") {
   const std::string faults = detail::ScaleFaults(scales, expected).describe();
@@ -131,7 +134,7 @@ Scales<T> bind_scales(Scales<T> scales, const ScaleLengths& expected, const std:
   return scales;
 }
 
-/// load_scales(), bound: throws as both.
+/// Loads the scales of a file and calls bind_scales() on them. Throws in the same cases as both functions.
 template <std::floating_point T>
 Scales<T> load_scales(const std::filesystem::path& path, const ScaleLengths& expected) {
   return bind_scales(load_scales<T>(path), expected, path.string());

@@ -70,7 +70,7 @@ class Checkpoint {
   void save(const std::filesystem::path& path) const {
     formats::SafetensorsWriter writer;
     for (const auto& [name, tensor] : model) {
-      require(belongs_to_model(name), "'", name, "' is no name for a tensor of a model: the format reserves it");
+      require(belongs_to_model(name), "'", name, "' cannot be the name of a model's tensor: the format reserves it");
       writer.add(name, tensor.shape, tensor.elements);
     }
     formats::add_optimizer(writer, optimizer);
@@ -85,10 +85,10 @@ class Checkpoint {
   static Checkpoint load(const std::filesystem::path& path) {
     const auto file = formats::Safetensors::load(path);
     for (const char* key : {"optimizer", "options", "progress"})
-      formats::require_file(file.metadata().contains(key), path.string(), " is no checkpoint: metadata lacks '", key,
-                            "'");
+      formats::require_file(file.metadata().contains(key), path.string(), " is not a checkpoint: its metadata lack '",
+                            key, "'");
     formats::require_file(file.has_checksum(), path.string(),
-                          " is damaged, or written by another program: metadata lack '", formats::Checksum::key,
+                          " is damaged or was written by another program: its metadata lack '", formats::Checksum::key,
                           "', which every checkpoint has");
     Checkpoint checkpoint;
     checkpoint.read_metadata(file);

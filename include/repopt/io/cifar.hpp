@@ -122,7 +122,7 @@ inline CifarFolder find_cifar(const std::filesystem::path& directory) {
   std::error_code error;
   formats::require_file(std::filesystem::exists(directory, error), "CIFAR folder ", directory.string(),
                         " does not exist");
-  formats::require_file(std::filesystem::is_directory(directory, error), directory.string(), " is no folder");
+  formats::require_file(std::filesystem::is_directory(directory, error), directory.string(), " is not a folder");
   std::vector<CifarFolder> found;
   std::string wanted;
   for (const CifarFormat& format : cifar_formats) {
@@ -137,7 +137,7 @@ inline CifarFolder find_cifar(const std::filesystem::path& directory) {
   if (found.size() > 1)
     formats::require_file(false, directory.string(), " holds both ", found[0].format->name, " in ",
                           found[0].path.string(), " and ", found[1].format->name, " in ", found[1].path.string(),
-                          ": name the one to read");
+                          ": name the folder of one of them");
   return found.front();
 }
 
@@ -168,7 +168,7 @@ inline void read_records(const std::filesystem::path& path, const CifarFormat& f
   const std::size_t record = format.label_bytes + ImageDataset::image;
   formats::require_file(!bytes.empty(), path.string(), " is empty");
   formats::require_file(bytes.size() % record == 0, path.string(), " has ", bytes.size(), " bytes, a record of ",
-                        format.name, " has ", record, ": the last record is torn, ", bytes.size() % record,
+                        format.name, " has ", record, ": the last record is incomplete, ", bytes.size() % record,
                         " bytes remain");
   data.labels.reserve(data.labels.size() + bytes.size() / record);
   data.pixels.reserve(data.pixels.size() + bytes.size() / record * ImageDataset::image);
@@ -189,7 +189,7 @@ inline std::vector<std::filesystem::path> named_files(std::vector<std::filesyste
   std::vector<std::filesystem::path> chosen;
   for (const std::string& name : names) {
     const auto found = std::ranges::find(files, name, [](const auto& file) { return file.filename().string(); });
-    formats::require_file(found != files.end(), folder.path.string(), " has no file of pictures '", name, "'");
+    formats::require_file(found != files.end(), folder.path.string(), " has no picture file '", name, "'");
     chosen.push_back(*found);
   }
   return chosen;

@@ -64,12 +64,12 @@ void assign_model(Model<T>& model, const std::map<std::string, ModelTensor<T>>& 
                           formats::describe(found->second.shape), ", in ", what, " it has ",
                           formats::describe(parameter.dims));
     formats::require_file(found->second.elements.size() == parameter.value.size(), source, ": '", name, "' has ",
-                          found->second.elements.size(), " elements, its shape says ", parameter.value.size());
+                          found->second.elements.size(), " elements, its shape has ", parameter.value.size());
     parameters.emplace(name, nn::view_of(parameter));
   });
   for (const auto& [name, tensor] : tensors)
     formats::require_file(parameters.contains(name) || name.ends_with(".num_batches_tracked"), source, " holds '", name,
-                          "', which ", what, " has not");
+                          "', which ", what, " does not have");
   for (const auto& [name, parameter] : parameters) {
     const std::vector<T>& elements = tensors.at(name).elements;
     if (parameter.conv)

@@ -49,7 +49,7 @@ class OnnxGraph {
                           const std::string& output, std::initializer_list<OnnxAttribute> attributes = {}) {
     for (const std::string& input : inputs)
       require(input.empty() || values_.contains(input), op_type, " '", output, "' reads '", input,
-              "', which is not there yet");
+              "', which does not exist yet");
     const std::string& defined = define(output);
     formats::ProtobufMessage node;
     for (const std::string& input : inputs) node.add(1, input);
@@ -97,7 +97,7 @@ class OnnxGraph {
 
   /// What the model gives, a node's output, likewise.
   void output(const std::string& name, const std::vector<std::size_t>& dims) {
-    require(values_.contains(name), "there is no '", name, "' to give");
+    require(values_.contains(name), "the output '", name, "' does not exist");
     outputs_.add(12, batch_of_floats(name, dims));
   }
 
