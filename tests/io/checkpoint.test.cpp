@@ -27,7 +27,7 @@ using testing::write_bytes;
 
 namespace {
 
-/// A kernel with branches, in HWIO or another layout, and a bias, trained by gradients that depend on the step alone.
+/// A kernel with branches, in any layout, and a bias. Their gradients depend only on the number of the step.
 template <class Rule, std::floating_point T>
 struct Run {
   ConvShape shape;
@@ -49,7 +49,7 @@ struct Run {
 
   void step(std::uint64_t number) {
     testing::Random random(number);
-    // The same gradient whatever the layout: drawn in OIHW.
+    // The gradient is drawn in OIHW, so it is the same in every layout.
     for_each_weight(shape, [&](const WeightIndex& w) { weight_grad[shape.offset(w)] = T(random.real(-1, 1)); });
     std::ranges::copy(random.numbers<T>(4), bias_grad.begin());
     optimizer.step();
@@ -59,7 +59,7 @@ struct Run {
 constexpr Sgd::Options sgd{.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true};
 constexpr AdamW::Options adamw{.lr = 1e-3, .betas = {0.9, 0.99}, .amsgrad = true};
 
-/// The run's state, its kernel brought to OIHW.
+/// The run's state as a checkpoint, with the kernel converted to OIHW.
 template <class Rule, class T>
 io::Checkpoint<T> to_checkpoint(const Run<Rule, T>& run) {
   ConvShape oihw = run.shape;
@@ -85,8 +85,8 @@ void restore(const io::Checkpoint<T>& saved, Run<Rule, T>& run) {
   run.optimizer.load_state_dict(saved.optimizer);
 }
 
-/// A run that stops after three steps and is resumed, in another layout and with other scales and options, by a process
-/// that has only the file, must end where the run that never stops ends.
+/// Checks that a run that stops after three steps and is resumed ends exactly like a run that never stops. The process
+/// that resumes it has only the file, another layout, other scales and other options.
 template <class Rule, class T>
 void check_resume(const typename Rule::Options& options) {
   const TemporaryFolder folder;
@@ -109,7 +109,7 @@ void check_resume(const typename Rule::Options& options) {
   });
 }
 
-/// A checkpoint whose metadata `key` is changed by `change`.
+/// A checkpoint file whose metadata `key` is replaced by the result of `change`.
 void save_changed(const std::filesystem::path& path, const char* key,
                   const std::function<void(nlohmann::json&)>& change) {
   const TemporaryFolder folder;
@@ -169,7 +169,7 @@ TEST_CASE(
   CHECK(read_bytes(folder / "second") == read_bytes(folder / "first"));
 }
 
-TEST_CASE("Files hold PyTorch's order: the buffer of a kernel in HWIO lies in the file as OIHW") {
+TEST_CASE("Files have PyTorch's order: the buffer of an HWIO kernel is OIHW in the file") {
   const TemporaryFolder folder;
   Run<Sgd, double> hwio(sgd, WeightLayout::hwio), oihw(sgd, WeightLayout::oihw);
   hwio.step(0);
@@ -183,7 +183,7 @@ TEST_CASE("Files hold PyTorch's order: the buffer of a kernel in HWIO lies in th
   CHECK(file.tensor<double>("optimizer.conv.weight.scale.0") == std::vector<double>{0.3, 2, -0.1, 1});
 }
 
-TEST_CASE("Another precision is refused, since the run would not go on as it was") {
+TEST_CASE("A checkpoint in another precision is refused, because the run would not continue exactly") {
   const TemporaryFolder folder;
   const Run<Sgd, float> run(sgd, WeightLayout::oihw);
   to_checkpoint(run).save(folder / "checkpoint");
@@ -191,7 +191,7 @@ TEST_CASE("Another precision is refused, since the run would not go on as it was
                        doctest::Contains("is F32, the run's precision is F64"), std::runtime_error);
 }
 
-TEST_CASE("What cannot be saved is refused before the older checkpoint is touched") {
+TEST_CASE("A checkpoint that cannot be saved is refused before the older file is touched") {
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint";
   Run<Sgd, float> run(sgd, WeightLayout::oihw);
@@ -213,7 +213,7 @@ TEST_CASE("What cannot be saved is refused before the older checkpoint is touche
   CHECK(folder.count() == 1);
 }
 
-TEST_CASE("A checkpoint that is not whole is refused with the file and the place") {
+TEST_CASE("An incomplete checkpoint is refused, and the message names the file and the place") {
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint";
   using Json = nlohmann::json;
@@ -263,7 +263,7 @@ TEST_CASE("A checkpoint that is not whole is refused with the file and the place
       "step must be a non-negative integer, it is 1.5");
 }
 
-TEST_CASE("A model file is no checkpoint, and says so") {
+TEST_CASE("A model file is refused as a checkpoint") {
   const TemporaryFolder folder;
   formats::SafetensorsWriter writer;
   writer.add<float>("w", {1}, {1});
@@ -272,7 +272,7 @@ TEST_CASE("A model file is no checkpoint, and says so") {
                        doctest::Contains("is not a checkpoint: its metadata lack 'optimizer'"), std::runtime_error);
 }
 
-TEST_CASE("A checkpoint with a flipped bit is refused, wherever the bit is") {
+TEST_CASE("A checkpoint with any flipped bit is refused") {
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint";
   Run<Sgd, float> run(sgd, WeightLayout::oihw);
@@ -312,7 +312,7 @@ TEST_CASE("Checkpoints with other numbers in the metadata are either read or ref
   for (std::size_t i = 0; i < 1000; ++i) {
     std::string changed = whole;
     changed.replace(digits, formats::Checksum::blank.size(), formats::Checksum::blank);
-    // Digits for digits: what still is JSON, but no longer true.
+    // Replace digits by other digits, so that the metadata are still JSON but no longer true.
     const std::size_t place = changed.find_first_of("0123456789", random.integer(8, header));
     if (place < digits) changed[place] = "0123456789"[random.integer(0, 9)];
     formats::Crc32 crc;

@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::size_t image = io::ImageDataset::image;
 
-/// One record: the label bytes, then a picture whose planes are all `pixel`, pixel + 1, pixel + 2.
+/// One record: the label bytes, then a picture whose planes are filled with `pixel`, pixel + 1 and pixel + 2.
 std::string record(const std::string& labels, unsigned char pixel) {
   std::string bytes = labels;
   for (unsigned char channel = 0; channel < 3; ++channel) bytes.append(1024, char(pixel + channel));
@@ -34,7 +34,7 @@ std::string byte(int value) { return {char(value)}; }
 
 }  // namespace
 
-TEST_CASE("CIFAR-10 batches are read in the order of their numbers, whichever are there") {
+TEST_CASE("All existing CIFAR-10 batches are read in the order of their numbers") {
   const TemporaryFolder folder;
   write_bytes(folder / "data_batch_10.bin", record(byte(9), 30));
   write_bytes(folder / "data_batch_2.bin", record(byte(0), 10) + record(byte(5), 20));
@@ -53,7 +53,7 @@ TEST_CASE("CIFAR-10 batches are read in the order of their numbers, whichever ar
   CHECK(test.picture(0)[1024] == 41);
 }
 
-TEST_CASE("Training pictures come from the files that are named, in their order") {
+TEST_CASE("Training pictures come from the named files, in the order of the names") {
   const TemporaryFolder folder;
   for (int number = 1; number <= 3; ++number)
     write_bytes(folder / repopt::concat("data_batch_", number, ".bin"), record(byte(number), 0));
@@ -66,7 +66,7 @@ TEST_CASE("Training pictures come from the files that are named, in their order"
                        std::runtime_error);
 }
 
-TEST_CASE("CIFAR-100 is read with its fine labels, from the folder above it too") {
+TEST_CASE("CIFAR-100 is read with its fine labels, also from the folder above its own") {
   const TemporaryFolder folder;
   const auto data = folder / "cifar-100-binary";
   std::filesystem::create_directory(data);
@@ -86,7 +86,7 @@ TEST_CASE("CIFAR-100 is read with its fine labels, from the folder above it too"
   }
 }
 
-TEST_CASE("What is no CIFAR folder is refused with what was looked for") {
+TEST_CASE("A folder without CIFAR files is refused, and the message lists the files that were searched for") {
   const TemporaryFolder folder;
   const auto refuses = [&](const std::string& message) {
     CHECK_THROWS_WITH_AS(io::load_cifar_train(folder.path()), doctest::Contains(message.c_str()), std::runtime_error);
@@ -102,7 +102,7 @@ TEST_CASE("What is no CIFAR folder is refused with what was looked for") {
   refuses("holds both CIFAR-10 in ");
 }
 
-TEST_CASE("Broken batches are refused with file, place and both values") {
+TEST_CASE("Broken batches are refused, and the message has the file, the place and both values") {
   const TemporaryFolder folder;
   const auto batch = folder / "data_batch_1.bin";
   const auto refuses = [&](const std::string& bytes, const std::string& message) {
@@ -121,7 +121,7 @@ TEST_CASE("Broken batches are refused with file, place and both values") {
                        std::runtime_error);
 }
 
-TEST_CASE("Channel statistics are those of all pixels in 0..1") {
+TEST_CASE("Channel statistics cover all pixels, scaled to 0..1") {
   io::ImageDataset data{.pixels = {}, .labels = {0, 0}, .classes = 1, .class_names = {"0"}, .name = "two pictures"};
   for (const int value : {0, 51, 255, 102, 51, 255}) data.pixels.insert(data.pixels.end(), 1024, std::uint8_t(value));
   const auto statistics = io::channel_statistics(data);
@@ -133,7 +133,7 @@ TEST_CASE("Channel statistics are those of all pixels in 0..1") {
   CHECK_THROWS_AS(io::channel_statistics(io::ImageDataset{}), std::invalid_argument);
 }
 
-TEST_CASE("Real pictures have ten classes in even parts and the known channel statistics") {
+TEST_CASE("Real pictures have ten classes of equal size and the known channel statistics") {
   const char* folder = std::getenv("REPOPT_CIFAR_DIR");
   if (folder == nullptr) return;
   const auto train = io::load_cifar_train(folder), test = io::load_cifar_test(folder);

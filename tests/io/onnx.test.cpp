@@ -21,16 +21,16 @@ namespace {
 
 io::OnnxOptions options() { return {.height = 8, .width = 9, .mean = {0.5, 0.25, 0.125}, .std = {1, 2, 3}}; }
 
-/// Whether a file has a constant of that name with just these elements.
+/// Whether a file has a constant of that name with exactly these elements.
 template <class T>
 bool holds(const std::string& file, const std::string& name, const std::vector<T>& elements) {
-  formats::ProtobufMessage tensor;  // its last two fields
+  formats::ProtobufMessage tensor;  // the last two fields of the constant
   tensor.add(8, name);
   tensor.add(9, std::string_view(reinterpret_cast<const char*>(elements.data()), elements.size() * sizeof(T)));
   return file.find(tensor.bytes()) != file.npos;
 }
 
-/// The same for a kernel in some layout, after `zero_point` was added.
+/// The same for a kernel of any layout, with `zero_point` added to its weights.
 template <class T, class From>
 bool holds(const std::string& file, const std::string& name, const ConvShape& shape, const std::vector<From>& weight,
            T zero_point) {
@@ -101,7 +101,7 @@ TEST_CASE("The file of a quantized network holds the integers, scales and zero p
   }
 }
 
-TEST_CASE("Networks that no file could run as they are meant are refused with what is wrong") {
+TEST_CASE("Networks and options that no file can represent are refused with the reason") {
   nn::Vgg<float> model = testing::trained_model(nn::Mode::target);
   io::OnnxOptions wrong = options();
   wrong.mean.pop_back();

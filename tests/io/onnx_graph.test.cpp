@@ -45,7 +45,7 @@ TEST_CASE("Fields have the bytes that the wire format's documentation gives") {
   CHECK(hex(outer.bytes()) == "1a03089601");
 }
 
-TEST_CASE("Numbers of every size, negative ones and large field numbers are written as the format wants") {
+TEST_CASE("Small, large and negative numbers and large field numbers are written as the format requires") {
   CHECK(field(1, 0) == "0800");
   CHECK(field(1, 127) == "087f");
   CHECK(field(1, 128) == "088001");
@@ -64,8 +64,8 @@ TEST_CASE("Numbers of every size, negative ones and large field numbers are writ
   CHECK(field(4, std::string_view("\0\xff", 2)) == "220200ff");
 }
 
-TEST_CASE("Bytes that no reader would take are refused") {
-  // a view without memory behind it: the length alone is looked at
+TEST_CASE("A field that is too long for any reader is refused") {
+  // The view has no memory behind it, because only its length is read.
   const std::string_view too_long(nullptr, ProtobufMessage::max_size + 1);
   CHECK_THROWS_WITH_AS(field(7, too_long), "field 7 has 2147483648 bytes, protocol buffers take at most 2147483647",
                        std::invalid_argument);
@@ -88,7 +88,7 @@ TEST_CASE("A graph has the bytes that python3-onnx 1.12 writes for it") {
       "07120562617463680a02080262180a016312130a110801120d0a07120562617463680a02080242040a00100d72060a016b120176");
 }
 
-TEST_CASE("A graph refuses what would be no model") {
+TEST_CASE("A graph refuses calls that would make an invalid model") {
   OnnxGraph graph;
   graph.input("x", {2});
   CHECK_THROWS_WITH_AS(graph.node("Relu", {"y"}, "z"), "Relu 'z' reads 'y', which does not exist yet",

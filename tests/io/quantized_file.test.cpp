@@ -26,7 +26,7 @@ QuantizedVgg quantized(Scheme scheme) {
 
 }  // namespace
 
-TEST_CASE("A quantized network is the same after writing and reading, its kernels lie as PyTorch's") {
+TEST_CASE("A quantized network is the same after writing and reading, and its kernels are OIHW in the file") {
   const TemporaryFolder folder;
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel}) {
     QuantizedVgg network = quantized(scheme);

@@ -1,4 +1,4 @@
-// Checkpoint: all that a training run needs to go on as if it had never stopped, in one safetensors file.
+// Checkpoint: one safetensors file with everything that a training run needs to resume as if it had never stopped.
 #pragma once
 
 #include <concepts>
@@ -23,17 +23,17 @@
 
 namespace repopt::io {
 
-/// Where a run stands. Schedules are functions of the step, so `step` is the schedule's position too.
+/// The progress of a run. Schedules are functions of the step, so `step` is also the position of the schedule.
 struct Progress {
-  std::size_t epoch = 0;  ///< completed ones
-  std::size_t step = 0;   ///< completed ones, counted over the whole run
+  std::size_t epoch = 0;  ///< number of completed epochs
+  std::size_t step = 0;   ///< number of completed steps over the whole run
 
   constexpr bool operator==(const Progress&) const = default;
 };
 
-/// A run, as views: the tensors lie in the network and the optimizer that are saved, or in memory that the checkpoint
-/// keeps (keep(), load()). Movable, not copyable. Files hold PyTorch's names and order (OIHW): other programs find
-/// the model's tensors in them as in any safetensors file.
+/// The state of a run, as views. The tensors lie in the network and the optimizer that are saved, or in memory that the
+/// checkpoint owns (see keep() and load()). A checkpoint can be moved but not copied. Files have PyTorch's names and
+/// PyTorch's order (OIHW), so other programs can read the model's tensors as from any safetensors file.
 ///
 ///     Checkpoint<float> checkpoint;
 ///     checkpoint.model["fc.bias"] = {{10}, bias};
@@ -45,28 +45,29 @@ struct Progress {
 template <std::floating_point T>
 class Checkpoint {
  public:
-  /// What a model's parameter holds, as a view.
+  /// A tensor of the model, as a view.
   struct Tensor {
     std::vector<std::size_t> shape;  ///< in PyTorch's order
     std::span<const T> elements;     ///< row-major
   };
 
   std::map<std::string, Tensor> model;         ///< weights, biases and running statistics
-  StateDict<T> optimizer;                      ///< of RepOptimizer::state_dict()
-  Progress progress;                           ///< where the run stands
-  std::vector<std::uint64_t> random_state;     ///< a seed, or whatever words the generator needs
-  std::map<std::string, std::string> options;  ///< of the run, in its own words
+  StateDict<T> optimizer;                      ///< the result of RepOptimizer::state_dict()
+  Progress progress;                           ///< epochs and steps so far
+  std::vector<std::uint64_t> random_state;     ///< a seed, or the words of the generator's state
+  std::map<std::string, std::string> options;  ///< the run's options as text, by name
 
   Checkpoint() = default;
   Checkpoint(Checkpoint&&) noexcept = default;
   Checkpoint& operator=(Checkpoint&&) noexcept = default;
 
-  /// Keeps elements that lie nowhere else, such as a kernel brought to OIHW, and returns where.
+  /// Takes ownership of elements that no other object holds, such as a kernel converted to OIHW. Returns a view of
+  /// them.
   std::span<const T> keep(std::vector<T> elements) { return memory_.emplace_back(std::move(elements)); }
 
-  /// Writes the file by way of AtomicFile: on failure an older one stays. Throws std::runtime_error then, and
-  /// std::invalid_argument if a tensor has another number of elements than its shape, or a name of the model's belongs
-  /// to the format.
+  /// Writes the file with AtomicFile: if it fails, an older file is unchanged. Throws std::runtime_error if the file
+  /// cannot be written. Throws std::invalid_argument if a tensor's shape has another number of elements, or if the
+  /// format reserves the name of a model's tensor.
   void save(const std::filesystem::path& path) const {
     formats::SafetensorsWriter writer;
     for (const auto& [name, tensor] : model) {
@@ -80,8 +81,8 @@ class Checkpoint {
     writer.save(path);
   }
 
-  /// Reads what save() wrote, to the last bit. Throws std::runtime_error, naming the file and the place, if it is no
-  /// checkpoint, not whole, damaged in whatever bit, or of another precision than T.
+  /// Reads a file that save() wrote, exact to the last bit. Throws std::runtime_error if the file is not a checkpoint,
+  /// is incomplete, has a damaged bit, or has another precision than T. The message names the file and the place.
   static Checkpoint load(const std::filesystem::path& path) {
     const auto file = formats::Safetensors::load(path);
     for (const char* key : {"optimizer", "options", "progress"})

@@ -1,4 +1,4 @@
-// CIFAR-10 and CIFAR-100 in their binary versions (https://www.cs.toronto.edu/~kriz/cifar.html).
+// Readers of CIFAR-10 and CIFAR-100 in their binary versions (https://www.cs.toronto.edu/~kriz/cifar.html).
 #pragma once
 
 #include <algorithm>
@@ -21,20 +21,20 @@
 
 namespace repopt::io {
 
-/// Labelled pictures of 3 x 32 x 32, in memory.
+/// Labelled pictures of (3, 32, 32) bytes, in memory.
 struct ImageDataset {
-  /// Of every picture; `plane` and `image` are the bytes of a channel and of all three.
+  /// The dimensions of every picture. `plane` is the number of bytes of a channel, `image` of all three.
   /// @{
   static constexpr std::size_t channels = 3, height = 32, width = 32, plane = height * width, image = channels * plane;
   /// @}
 
   std::vector<std::uint8_t> pixels;      ///< (size, 3, 32, 32): planes R, G, B, row-major, 0..255
-  std::vector<std::uint8_t> labels;      ///< (size), each < classes
+  std::vector<std::uint8_t> labels;      ///< (size), each less than `classes`
   std::size_t classes = 0;               ///< 10 or 100
   std::vector<std::string> class_names;  ///< (classes)
   std::string name;                      ///< "CIFAR-10" or "CIFAR-100"
 
-  /// Number of pictures.
+  /// The number of pictures.
   std::size_t size() const { return labels.size(); }
 
   /// The (3, 32, 32) bytes of one picture.
@@ -43,13 +43,13 @@ struct ImageDataset {
   }
 };
 
-/// Statistics of each channel, R, G, B, of pixels in 0..1.
+/// Statistics of the channels R, G and B. Pixels are scaled to 0..1.
 struct ChannelStatistics {
-  std::array<double, ImageDataset::channels> mean{};  ///< of all pixels
-  std::array<double, ImageDataset::channels> std{};   ///< standard deviation, by the biased variance
+  std::array<double, ImageDataset::channels> mean{};  ///< mean of all pixels
+  std::array<double, ImageDataset::channels> std{};   ///< standard deviation, from the biased variance
 };
 
-/// Statistics over all pixels. Throws std::invalid_argument if there are no pictures.
+/// Returns the statistics over all pixels. Throws std::invalid_argument if there are no pictures.
 inline ChannelStatistics channel_statistics(const ImageDataset& data) {
   require(data.size() > 0, "channel_statistics of ", data.name, ": there are no pictures");
   ChannelStatistics statistics;
@@ -71,11 +71,11 @@ inline ChannelStatistics channel_statistics(const ImageDataset& data) {
 
 namespace detail {
 
-/// One of the two data sets, as files.
+/// The files of one of the two data sets.
 struct CifarFormat {
   std::string_view name, folder, class_names_file;
-  std::size_t classes, label_bytes;        ///< the last label byte is the one that counts: fine, in CIFAR-100
-  std::string_view train_file, test_file;  ///< the train file's '*' stands for a number
+  std::size_t classes, label_bytes;        ///< only the last label byte counts: it is CIFAR-100's fine label
+  std::string_view train_file, test_file;  ///< '*' in the train file's name stands for a number
 };
 
 inline constexpr std::array<CifarFormat, 2> cifar_formats{{
@@ -83,8 +83,8 @@ inline constexpr std::array<CifarFormat, 2> cifar_formats{{
     {"CIFAR-100", "cifar-100-binary", "fine_label_names.txt", 100, 2, "train.bin", "test.bin"},
 }};
 
-/// The number that stands for the pattern's '*' in `file`; 0 if pattern and file are equal; nothing if they don't
-/// match.
+/// Returns the number in `file` in place of the pattern's '*'. Returns 0 if a pattern without '*' equals `file`, and
+/// nothing if they do not match.
 inline std::optional<unsigned> match_number(std::string_view pattern, std::string_view file) {
   const auto star = pattern.find('*');
   if (star == pattern.npos) return pattern == file ? std::optional(0u) : std::nullopt;
@@ -96,7 +96,7 @@ inline std::optional<unsigned> match_number(std::string_view pattern, std::strin
   return error == std::errc() && end == digits.data() + digits.size() ? std::optional(number) : std::nullopt;
 }
 
-/// Files in `folder` that match, by number.
+/// Returns the files in `folder` that match `pattern`, in the order of their numbers.
 inline std::vector<std::filesystem::path> matching_files(const std::filesystem::path& folder,
                                                          std::string_view pattern) {
   std::vector<std::pair<unsigned, std::filesystem::path>> found;
@@ -117,7 +117,7 @@ struct CifarFolder {
   const CifarFormat* format;
 };
 
-/// Finds the one data set in `directory`, or in the folder below it that the original archive makes.
+/// Finds the one data set in `directory` or in the folder below it that the original archive creates.
 inline CifarFolder find_cifar(const std::filesystem::path& directory) {
   std::error_code error;
   formats::require_file(std::filesystem::exists(directory, error), "CIFAR folder ", directory.string(),
@@ -141,7 +141,7 @@ inline CifarFolder find_cifar(const std::filesystem::path& directory) {
   return found.front();
 }
 
-/// The names in the folder's list; the numbers, if it has none.
+/// Returns the class names in the folder's list, or the labels' numbers if there is no list.
 inline std::vector<std::string> read_class_names(const CifarFolder& folder) {
   const auto path = folder.path / folder.format->class_names_file;
   std::vector<std::string> names;
@@ -162,7 +162,7 @@ inline std::vector<std::string> read_class_names(const CifarFolder& folder) {
   return names;
 }
 
-/// Appends the records of one file.
+/// Appends the records of one file to `data`.
 inline void read_records(const std::filesystem::path& path, const CifarFormat& format, ImageDataset& data) {
   const auto bytes = formats::read_file(path);
   const std::size_t record = format.label_bytes + ImageDataset::image;
@@ -182,7 +182,7 @@ inline void read_records(const std::filesystem::path& path, const CifarFormat& f
   }
 }
 
-/// Those of `files` that have these names, in the order of the names; all, if there are no names.
+/// Returns the files of these names, in the order of the names, or all files if there are no names.
 inline std::vector<std::filesystem::path> named_files(std::vector<std::filesystem::path> files,
                                                       std::span<const std::string> names, const CifarFolder& folder) {
   if (names.empty()) return files;
@@ -209,15 +209,17 @@ inline ImageDataset load_cifar(const std::filesystem::path& directory, std::stri
 
 }  // namespace detail
 
-/// The training pictures in `directory`: data_batch_<number>.bin (CIFAR-10; those that are there, by number) or
-/// train.bin (CIFAR-100, fine labels); of some files alone if `names` has any, e.g. "data_batch_1.bin". The folder
-/// above cifar-10-batches-bin or cifar-100-binary does too. Throws std::runtime_error, naming the file, if there are
-/// none, one of `names` is not there, a record is torn or a label impossible.
+/// Loads the training pictures in `directory`. They are in data_batch_<number>.bin (CIFAR-10; all existing files, by
+/// number) or train.bin (CIFAR-100, fine labels). If `names` is not empty, only these files are read, e.g.
+/// "data_batch_1.bin". `directory` may also be the folder that contains cifar-10-batches-bin or cifar-100-binary.
+/// Throws std::runtime_error if there are no such files, a file of `names` is missing, a record is incomplete or a
+/// label is impossible. The message names the file.
 inline ImageDataset load_cifar_train(const std::filesystem::path& directory, std::span<const std::string> names = {}) {
   return detail::load_cifar(directory, &detail::CifarFormat::train_file, names);
 }
 
-/// The test pictures, test_batch.bin or test.bin; otherwise as load_cifar_train().
+/// Loads the test pictures, from test_batch.bin or test.bin. `directory` and exceptions are the same as for
+/// load_cifar_train().
 inline ImageDataset load_cifar_test(const std::filesystem::path& directory) {
   return detail::load_cifar(directory, &detail::CifarFormat::test_file);
 }

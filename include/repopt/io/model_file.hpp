@@ -1,4 +1,5 @@
-// A network's numbers in a safetensors file, under PyTorch's names and in PyTorch's order (OIHW).
+// The parameters and statistics of a network in a safetensors file, under PyTorch's names and in PyTorch's order
+// (OIHW).
 #pragma once
 
 #include <algorithm>
@@ -19,7 +20,7 @@
 
 namespace repopt::io {
 
-/// A parameter, constant or running statistic.
+/// The numbers of a parameter, constant or running statistic.
 template <class T>
 struct ModelTensor {
   std::vector<std::size_t> shape;  ///< in PyTorch's order
@@ -28,7 +29,7 @@ struct ModelTensor {
 
 namespace detail {
 
-/// The same kernel in PyTorch's layout.
+/// The shape of the same kernel in PyTorch's layout.
 inline ConvShape in_oihw(ConvShape shape) {
   shape.layout = WeightLayout::oihw;
   return shape;
@@ -36,8 +37,8 @@ inline ConvShape in_oihw(ConvShape shape) {
 
 }  // namespace detail
 
-/// Every parameter, constant scale and running statistic of `model`, by name. A model is an nn::Vgg or an
-/// nn::FoldedTraining: one is written as the other, which then reads it.
+/// Returns every parameter, constant scale and running statistic of `model`, by name. A model is an nn::Vgg or an
+/// nn::FoldedTraining. Both have the same names, so the file of one can be read into the other.
 template <template <class> class Model, class T>
 std::map<std::string, ModelTensor<T>> model_tensors(Model<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;
@@ -50,9 +51,9 @@ std::map<std::string, ModelTensor<T>> model_tensors(Model<T>& model) {
   return tensors;
 }
 
-/// Fills `model` from what model_tensors() gave. PyTorch's num_batches_tracked is passed over. Throws
-/// std::runtime_error, which begins with `source` and names the tensor that is missing, of another shape or left over,
-/// and leaves the model as it was.
+/// Fills `model` with the result of model_tensors(). PyTorch's num_batches_tracked is ignored. Throws
+/// std::runtime_error, and leaves the model unchanged, if a tensor is missing, has another shape, or does not belong to
+/// the model. The message begins with `source` and names the tensor.
 template <template <class> class Model, class T>
 void assign_model(Model<T>& model, const std::map<std::string, ModelTensor<T>>& tensors, const std::string& source) {
   const std::string what = concat("the model '", model.config().name, "'");
@@ -79,14 +80,14 @@ void assign_model(Model<T>& model, const std::map<std::string, ModelTensor<T>>& 
   }
 }
 
-/// Adds the network to a file.
+/// Adds the tensors of a network to a file.
 template <template <class> class Model, class T>
 void add_model(formats::SafetensorsWriter& writer, Model<T>& model) {
   for (const auto& [name, tensor] : model_tensors(model)) writer.add(name, tensor.shape, tensor.elements);
 }
 
-/// Fills `model` from the tensors of a file; F64 is rounded if T is float. Throws as assign_model(), and if a tensor is
-/// not floating point.
+/// Fills `model` from the tensors of a file; F64 is rounded if T is float. Throws in the same cases as assign_model(),
+/// and if a tensor is not floating point.
 template <template <class> class Model, class T>
 void read_model(const formats::Safetensors& file, Model<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;

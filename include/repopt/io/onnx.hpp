@@ -1,4 +1,4 @@
-// Networks as ONNX files, for other programs to run.
+// Writes networks as ONNX files, so that other programs can run them.
 #pragma once
 
 #include <array>
@@ -19,20 +19,20 @@
 
 namespace repopt::io {
 
-/// What the pictures of an ONNX network are, and what its file says beside the network.
+/// The properties of an ONNX network's pictures, and the text in its file.
 struct OnnxOptions {
-  std::size_t height = 32;     ///< in pixels
-  std::size_t width = 32;      ///< in pixels
-  std::vector<double> mean{};  ///< (in_channels), of pictures in 0..1: the network subtracts it itself
-  std::vector<double> std{};   ///< (in_channels), as mean: the network divides by it itself
-  std::string description{};   ///< opens the file's doc_string
+  std::size_t height = 32;                        ///< of a picture, in pixels
+  std::size_t width = 32;                         ///< of a picture, in pixels
+  std::vector<double> mean{};                     ///< (in_channels), for pictures in 0..1; the network subtracts it
+  std::vector<double> std{};                      ///< (in_channels), for pictures in 0..1; the network divides by it
+  std::string description{};                      ///< the beginning of the file's doc_string
   std::map<std::string, std::string> metadata{};  ///< the file's metadata_props
-  bool signed_weights = false;                    ///< kernels of quantized networks as int8 instead of uint8
+  bool signed_weights = false;                    ///< whether kernels of quantized networks are int8 instead of uint8
 };
 
 namespace detail {
 
-/// A kernel in ONNX's order of dimensions, which is PyTorch's.
+/// Returns a kernel in ONNX's order of dimensions, which is PyTorch's.
 template <class T>
 std::vector<T> in_onnx_order(const ConvShape& shape, const std::vector<T>& weight) {
   std::vector<T> elements(weight.size());
@@ -44,7 +44,7 @@ inline std::vector<std::size_t> onnx_dims(const ConvShape& shape) {
   return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
 }
 
-/// A Conv node; returns its output.
+/// Adds a Conv node and returns its output.
 inline const std::string& add_conv(OnnxGraph& graph, const ConvShape& shape, const std::string& x,
                                    const std::string& weight, const std::string& bias, const std::string& output) {
   const auto pair = [](const std::array<std::size_t, 2>& sizes) {
@@ -60,7 +60,7 @@ inline const std::string& add_conv(OnnxGraph& graph, const ConvShape& shape, con
                      {"strides", pair(shape.stride)}});
 }
 
-/// The input `images` and its normalisation; returns what the first block reads.
+/// Adds the input `images` and its normalisation. Returns the input of the first block.
 inline const std::string& add_images(OnnxGraph& graph, const nn::VggConfig& config, const OnnxOptions& options) {
   const std::vector<std::size_t> per_channel{1, config.in_channels, 1, 1};
   for (const std::vector<double>* statistic : {&options.mean, &options.std})
@@ -76,12 +76,12 @@ inline const std::string& add_images(OnnxGraph& graph, const nn::VggConfig& conf
   return graph.node("Div", {centred, constant("std", options.std)}, "normalised");
 }
 
-/// Global average pooling; returns the features, (batch, channels).
+/// Adds global average pooling. Returns the features, (batch, channels).
 inline const std::string& add_pooling(OnnxGraph& graph, const std::string& x) {
   return graph.node("Flatten", {graph.node("GlobalAveragePool", {x}, "averages")}, "pooled");
 }
 
-/// Adds the linear layer, and writes the file with a text that says how to call the network.
+/// Adds the linear layer and returns the bytes of the file. Its doc_string says how to call the network.
 inline std::string finished_model(OnnxGraph& graph, const nn::VggConfig& config, const OnnxOptions& options,
                                   const std::string& features, const std::string& weight, const std::string& bias) {
   graph.node("Gemm", {features, weight, bias}, "logits", {{"transB", std::int64_t(1)}});
@@ -96,10 +96,10 @@ inline std::string finished_model(OnnxGraph& graph, const nn::VggConfig& config,
 
 }  // namespace detail
 
-/// The bytes of an ONNX file, operator set 13: `model` in evaluation, each block one Conv with bias and a Relu. It
-/// reads `images`, float (batch, in_channels, height, width) in 0..1, for any batch, and gives `logits`, float (batch,
-/// classes). Throws std::invalid_argument if mean and std do not fit the model or std is not positive, if a number is
-/// not finite, or the file would be longer than 2 GiB.
+/// Returns the bytes of an ONNX file, operator set 13, with `model` in evaluation: each block is one Conv with bias and
+/// one Relu. The network takes `images`, float (batch, in_channels, height, width) in 0..1, for any batch. It returns
+/// `logits`, float (batch, classes). Throws std::invalid_argument if mean and std do not fit the model, std is not
+/// positive, a number is not finite, or the file would be longer than 2 GiB.
 inline std::string onnx_model(const nn::Vgg<float>& model, const OnnxOptions& options) {
   const nn::VggConfig& config = model.config();
   OnnxGraph graph;

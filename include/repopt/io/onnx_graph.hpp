@@ -1,4 +1,4 @@
-// OnnxGraph: an ONNX model in the making (https://onnx.ai/onnx/repo-docs/IR.html), operator set 13.
+// OnnxGraph: builds an ONNX model (https://onnx.ai/onnx/repo-docs/IR.html), operator set 13.
 #pragma once
 
 #include <cmath>
@@ -21,12 +21,12 @@
 
 namespace repopt::io {
 
-/// The element types of initializers.
+/// The C++ types of an initializer's elements.
 template <class T>
 concept OnnxElement = std::same_as<T, float> || std::same_as<T, std::int8_t> || std::same_as<T, std::uint8_t> ||
     std::same_as<T, std::int32_t>;
 
-/// TensorProto.DataType.
+/// The number of the element type in TensorProto.DataType.
 template <OnnxElement T>
 inline constexpr int onnx_type = std::same_as<T, float>          ? 1
                                  : std::same_as<T, std::uint8_t> ? 2
@@ -35,16 +35,17 @@ inline constexpr int onnx_type = std::same_as<T, float>          ? 1
 
 /// An operator's attribute: a number or a list.
 struct OnnxAttribute {
-  std::string_view name;                                        ///< as the operator's specification has it
+  std::string_view name;                                        ///< the name in the operator's specification
   std::variant<std::int64_t, std::vector<std::int64_t>> value;  ///< INT or INTS
 };
 
-/// Operators and constants, added from input to output. Every value has a name of its own. Whatever is refused, by
-/// std::invalid_argument, leaves the graph as it was; so is every name that is not UTF-8.
+/// A graph of operators and constants, which are added from input to output. Every value has its own name. A call that
+/// throws std::invalid_argument leaves the graph unchanged. Names that are not UTF-8 are refused.
 class OnnxGraph {
  public:
-  /// An operator with one output, which names the operator too; returns the output. An empty input is an optional one
-  /// left out. Throws std::invalid_argument if an input is not there yet or the output is.
+  /// Adds an operator with one output and returns the output's name, which is also the operator's name. An empty input
+  /// name leaves out an optional input. Throws std::invalid_argument if an input does not exist yet or the output
+  /// exists already.
   const std::string& node(std::string_view op_type, std::initializer_list<std::string> inputs,
                           const std::string& output, std::initializer_list<OnnxAttribute> attributes = {}) {
     for (const std::string& input : inputs)
@@ -61,8 +62,8 @@ class OnnxGraph {
     return defined;
   }
 
-  /// A constant, row-major; returns its name. Throws std::invalid_argument if the name is taken, `dims` say another
-  /// number of elements, or one is not finite.
+  /// Adds a constant with row-major elements and returns its name. Throws std::invalid_argument if the name is taken,
+  /// `dims` has another number of elements, or an element is not finite.
   template <OnnxElement T>
   const std::string& initializer(const std::string& name, const std::vector<std::size_t>& dims,
                                  std::span<const T> elements) {
@@ -88,21 +89,22 @@ class OnnxGraph {
     return initializer(name, dims, std::span<const T>(elements));
   }
 
-  /// What the model takes: floats (batch, `dims`...), for any batch; returns its name.
+  /// Adds an input of the model, floats of shape (batch, `dims`...) for any batch, and returns its name.
   const std::string& input(const std::string& name, const std::vector<std::size_t>& dims) {
     const std::string& defined = define(name);
     inputs_.add(11, batch_of_floats(name, dims));
     return defined;
   }
 
-  /// What the model gives, a node's output, likewise.
+  /// Makes a node's output an output of the model, floats of shape (batch, `dims`...). Throws std::invalid_argument if
+  /// there is no value of that name.
   void output(const std::string& name, const std::vector<std::size_t>& dims) {
     require(values_.contains(name), "the output '", name, "' does not exist");
     outputs_.add(12, batch_of_floats(name, dims));
   }
 
-  /// The bytes of an ONNX file. Throws std::invalid_argument if a name or text is not UTF-8, or the file would be
-  /// longer than protocol buffers can be.
+  /// Returns the bytes of an ONNX file. Throws std::invalid_argument if a name or text is not UTF-8, or if the file
+  /// would be longer than a protocol buffer can be.
   std::string model(const std::string& name, const std::string& doc_string,
                     const std::map<std::string, std::string>& metadata) const {
     for (const std::string* text : {&name, &doc_string}) formats::require_utf8(*text);
@@ -112,7 +114,7 @@ class OnnxGraph {
     formats::ProtobufMessage operator_set, model;
     operator_set.add(1, "");
     operator_set.add(2, 13);
-    model.add(1, 7);  // the version of the format that came with operator set 13
+    model.add(1, 7);  // the IR version that belongs to operator set 13
     model.add(2, "repopt");
     model.add(6, doc_string);
     model.add(7, graph);
@@ -150,7 +152,7 @@ class OnnxGraph {
     return message;
   }
 
-  /// A ValueInfoProto.
+  /// Returns a ValueInfoProto of floats with shape (batch, `dims`...).
   static formats::ProtobufMessage batch_of_floats(const std::string& name, const std::vector<std::size_t>& dims) {
     formats::ProtobufMessage batch, shape, tensor, type, value;
     batch.add(2, "batch");

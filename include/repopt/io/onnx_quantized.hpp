@@ -1,5 +1,5 @@
-// Quantized networks as ONNX files in QDQ form: QuantizeLinear and DequantizeLinear around float operators, which
-// runtimes with integer kernels fuse.
+// Writes quantized networks as ONNX files in QDQ form: QuantizeLinear and DequantizeLinear surround float operators.
+// Runtimes with integer kernels fuse them.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace repopt::io {
 
 namespace detail {
 
-/// Rounds `x` to 8 bits and back; returns what 8 bits represent of it.
+/// Adds nodes that round `x` to 8 bits and convert it back. Returns the rounded value.
 inline const std::string& add_rounding(OnnxGraph& graph, const std::string& x, const std::string& place,
                                        const quant::Quantization& quantization) {
   const auto& scale = graph.initializer<float>(place + ".scale", {}, {quantization.scale});
@@ -27,8 +27,8 @@ inline const std::string& add_rounding(OnnxGraph& graph, const std::string& x, c
   return graph.node("DequantizeLinear", {quantized, scale, zero_point}, place + ".dequantized");
 }
 
-/// The real numbers that the integers of the value `integers` stand for, by one scale or by one for each index of their
-/// first dimension.
+/// Adds a node that converts the value `integers` to real numbers, with one scale or with one scale for each index of
+/// the first dimension. Returns the real value.
 template <class T>
 const std::string& add_dequantization(OnnxGraph& graph, const std::string& integers, const std::vector<float>& scales,
                                       T zero_point) {
@@ -39,8 +39,8 @@ const std::string& add_dequantization(OnnxGraph& graph, const std::string& integ
                     {{"axis", std::int64_t(0)}});
 }
 
-/// A kernel, or the matrix of a linear layer, whose shape is `dims`, as real numbers: its integers are of type T, in
-/// which `zero_point` stands for 0.
+/// Adds a kernel, or the matrix of a linear layer, as real numbers of shape `dims`. Its integers have type T, and
+/// `zero_point` stands for 0.
 template <class T>
 const std::string& add_quantized_kernel(OnnxGraph& graph, const std::string& name, const std::vector<std::size_t>& dims,
                                         const quant::QuantizedWeights& numbers, T zero_point) {
@@ -50,7 +50,7 @@ const std::string& add_quantized_kernel(OnnxGraph& graph, const std::string& nam
   return add_dequantization(graph, graph.initializer(name, dims, integers), numbers.scale, zero_point);
 }
 
-/// A layer's kernel and bias as real numbers.
+/// The names of a layer's kernel and bias as real numbers.
 struct DequantizedLayer {
   std::string weight, bias;
 
@@ -68,13 +68,14 @@ struct DequantizedLayer {
 
 }  // namespace detail
 
-/// The bytes of an ONNX file, operator set 13, with the integers, scales and zero points of `network`: uint8
-/// activations, 8-bit kernels with one scale or one for each output channel, int32 biases. It reads and gives what
-/// onnx_model() for floats does, and throws as that.
+/// Returns the bytes of an ONNX file, operator set 13, with the integers, scales and zero points of `network`: uint8
+/// activations, 8-bit kernels with one scale or one for each output channel, and int32 biases. Inputs, outputs and
+/// exceptions are the same as those of onnx_model() for float networks.
 ///
-/// Kernels are int8 with zero point 0 in `network`. The file has them as uint8 with zero point 128, which is the same
-/// numbers, unless options.signed_weights: ONNX Runtime adds products of uint8 and int8 in saturating 16 bits on x86
-/// processors without VNNI, and then computes something else (its documentation, "Quantize ONNX models").
+/// In `network`, kernels are int8 with zero point 0. In the file they are uint8 with zero point 128, which represents
+/// the same numbers, unless options.signed_weights is true. The reason: on x86 processors without VNNI, ONNX Runtime
+/// adds products of uint8 and int8 in 16 bits that saturate, so its results are wrong (its documentation, "Quantize
+/// ONNX models").
 inline std::string onnx_model(const quant::QuantizedVgg& network, const OnnxOptions& options) {
   const std::vector<nn::BlockSpec> specs = network.config().block_specs();
   const auto& activations = network.activations();

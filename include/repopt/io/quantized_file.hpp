@@ -1,4 +1,4 @@
-// A quantized network in a safetensors file: int8 kernels and int32 biases under PyTorch's names, with their scales.
+// A quantized network in a safetensors file: int8 kernels, int32 biases and their scales, under PyTorch's names.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ namespace repopt::io {
 
 namespace detail {
 
-/// Names and shapes of the network's layers: "stage0.conv", ..., "linear".
+/// The names and shapes of the network's layers: "stage0.conv", ..., "linear".
 inline std::vector<std::pair<std::string, ConvShape>> layer_shapes(const nn::VggConfig& config) {
   std::vector<std::pair<std::string, ConvShape>> layers;
   for (const nn::BlockSpec& spec : config.block_specs()) layers.emplace_back(spec.name + ".conv", spec.shape);
@@ -28,7 +28,7 @@ inline std::vector<std::pair<std::string, ConvShape>> layer_shapes(const nn::Vgg
   return layers;
 }
 
-/// A kernel's dimensions as PyTorch's; a linear layer's are two.
+/// A kernel's dimensions in PyTorch. A linear layer has two dimensions.
 inline std::vector<std::size_t> weight_dims(const std::string& layer, const ConvShape& shape) {
   if (layer == "linear") return {shape.out_channels, shape.in_channels};
   return {shape.out_channels, shape.in_channels, shape.kernel_size[0], shape.kernel_size[1]};
@@ -36,9 +36,9 @@ inline std::vector<std::size_t> weight_dims(const std::string& layer, const Conv
 
 }  // namespace detail
 
-/// Adds for each layer, stage0.conv to linear, its weight (I8, OIHW), weight_scale (F32, (out_channels) or (1)) and
-/// bias (I32), as in "stage0.conv.weight"; and for each of activation_names() its activation_scale (F32) and
-/// activation_zero_point (U8), of one element.
+/// Adds a quantized network to a file. Each layer, from stage0.conv to linear, has a weight (I8, OIHW), a weight_scale
+/// (F32, (out_channels) or (1)) and a bias (I32), under names such as "stage0.conv.weight". Each of activation_names()
+/// has an activation_scale (F32) and an activation_zero_point (U8), both of one element.
 inline void add_quantized(formats::SafetensorsWriter& writer, const quant::QuantizedVgg& network) {
   const auto layers = detail::layer_shapes(network.config());
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -58,8 +58,9 @@ inline void add_quantized(formats::SafetensorsWriter& writer, const quant::Quant
   }
 }
 
-/// Reads what add_quantized() wrote. Throws std::runtime_error, naming file and tensor, if one is missing, of another
-/// type or shape, or left over, and std::invalid_argument if a number is not possible.
+/// Reads a network that add_quantized() wrote. Throws std::runtime_error if a tensor is missing, superfluous, or of
+/// another type or shape; the message names the file and the tensor. Throws std::invalid_argument if a number is not
+/// possible.
 inline quant::QuantizedVgg read_quantized(const formats::Safetensors& file, const nn::VggConfig& config) {
   std::size_t count = 0;
   const auto read = [&]<class T>(std::vector<T>& to, const std::string& name, const std::vector<std::size_t>& shape) {
