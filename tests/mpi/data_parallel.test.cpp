@@ -1,5 +1,5 @@
-// Data-parallel training against one process that has the whole batch. mpirun starts this program as several processes;
-// all run the same tests in the same order, and each computes the reference by itself.
+// Compares data-parallel training with one process that has the whole batch. mpirun starts this program as several
+// processes. All of them run the same tests in the same order, and each computes the reference by itself.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "repopt/mpi/data_parallel.hpp"
 
@@ -35,7 +35,7 @@ struct Batch {
   std::vector<int> labels;
 };
 
-/// The images and labels [first, first + size) of a batch.
+/// The images and labels of a process's share of a batch.
 Batch part_of(const Batch& batch, const Share& share) {
   ImageShape shape = batch.images.shape();
   shape.batch = share.size;
@@ -47,7 +47,7 @@ Batch part_of(const Batch& batch, const Share& share) {
   return part;
 }
 
-/// A network and its optimizer; with clipping, momentum and decay.
+/// A network and its optimizer, with clipping, momentum and decay.
 class Training {
  public:
   explicit Training(Vgg<double> model, std::map<std::string, CslaBlock<double>> blocks = {})
@@ -58,7 +58,8 @@ class Training {
 
   Vgg<double>& model() { return model_; }
 
-  /// The loss of the whole batch, of which `share` is this process's. Without `together` there are no others.
+  /// Trains one step on `batch` and returns the loss of the whole batch. If `together`, each process trains on its
+  /// share; otherwise this process trains on the whole batch alone.
   double step(const Batch& batch, bool together) {
     const std::size_t count = batch.labels.size(), processes = together ? all->size() : 1;
     const Share share = share_of(count, together ? all->rank() : 0, processes);
@@ -85,12 +86,13 @@ class Training {
   Tensor<double> grad_logits_;
 };
 
-/// The largest relative errors of losses over 20 iterations, and of what the network holds afterwards.
+/// The largest relative errors of the losses over 20 iterations, and of the network's numbers afterwards.
 struct Strayed {
   double loss = 0, model = 0;
 };
 
-/// Trains the same network as one process would and together, batch norms in touch or not, on batches of `batch_size`.
+/// Trains the same network in one process and in all processes together, with or without synchronized batch norms, on
+/// batches of `batch_size` images.
 Strayed follow_one_process(auto make_training, std::size_t batch_size, bool sync_bn) {
   Training alone = make_training(), together = make_training();
   mpi::broadcast_parameters(*all, together.model());
@@ -128,7 +130,7 @@ TEST_CASE("Processes with synchronized batch norms train as one process that has
   const std::map<std::string, Training (*)()> modes{
       {"target", target_training}, {"csla", csla_training}, {"repvgg", repvgg_training}};
   for (const auto& [name, make_training] : modes)
-    for (const std::size_t batch_size : {6U, 7U}) {  // 7: shares of different size
+    for (const std::size_t batch_size : {6U, 7U}) {  // 7 makes shares of different sizes
       const Strayed strayed = follow_one_process(make_training, batch_size, true);
       INFO(name, ", batch ", batch_size);
       CHECK(strayed.loss < 1e-10);
@@ -136,12 +138,12 @@ TEST_CASE("Processes with synchronized batch norms train as one process that has
     }
 }
 
-TEST_CASE("Without them the batches' statistics differ, and the comparison sees it") {
+TEST_CASE("Without synchronized batch norms the statistics differ, and the comparison detects it") {
   const Strayed strayed = follow_one_process(target_training, 6, false);
   if (all->size() > 1) CHECK(strayed.loss > 1e-4);
 }
 
-TEST_CASE("Shares follow one another and leave nothing out") {
+TEST_CASE("Shares follow one another without a gap") {
   for (std::size_t count : {0U, 1U, 5U, 128U})
     for (std::size_t processes : {1U, 2U, 3U, 7U}) {
       std::size_t next = 0;
@@ -155,7 +157,7 @@ TEST_CASE("Shares follow one another and leave nothing out") {
     }
 }
 
-TEST_CASE("Every process gets the sum, the mean and process 0's values") {
+TEST_CASE("sum, average and broadcast give every process the sum, the mean and process 0's values") {
   const double rank = double(all->rank()), size = double(all->size());
   std::vector<float> values{float(rank), 1};
   all->sum(std::span(values));
@@ -168,7 +170,7 @@ TEST_CASE("Every process gets the sum, the mean and process 0's values") {
   CHECK(more == std::vector<double>{7});
 }
 
-TEST_CASE("Processes that disagree are told what, who and both values") {
+TEST_CASE("A disagreement is reported with its subject, the process and both values") {
   CHECK_NOTHROW(all->require_same("lr", "0.1"));
   if (all->size() == 1) return;
   const bool last = all->rank() + 1 == all->size();

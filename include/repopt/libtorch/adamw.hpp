@@ -61,7 +61,7 @@ struct AdamW {
     weight.mul_(1 - options.lr() * options.weight_decay()).add_(change, -options.lr() / correction1);
   }
 
-  /// How a loaded state contradicts itself, in words. The text is empty if steps can leave such a state.
+  /// Says in words how a loaded state contradicts itself. The text is empty if steps can leave such a state.
   static std::string state_fault(const State& state) {
     const bool has_stepped = state.step() > 0;
     if (state.step() >= 0 && state.exp_avg().defined() == has_stepped && state.exp_avg_sq().defined() == has_stepped)

@@ -1,4 +1,4 @@
-// CSLA blocks in LibTorch's archives: one tensor holds the shapes, another one the scales.
+// Reads and writes CSLA blocks in LibTorch's archives: one tensor holds the shapes, another one the scales.
 #pragma once
 
 #include <torch/serialize/archive.h>
@@ -27,8 +27,8 @@ inline void visit_numbers(auto& shape, auto visit) {
   visit(shape.groups);
 }
 
-/// Writes two tensors: "shapes", int64 (1 + branches, 11), whose first row is the target's, and "scales", double
-/// (branches, out_channels).
+/// Writes two tensors: "shapes", int64 (1 + branches, 11), and "scales", double (branches, out_channels). The first row
+/// of "shapes" is the target's shape.
 inline void write_block(torch::serialize::OutputArchive& archive, const CslaBlock<double>& block) {
   std::vector<std::int64_t> shapes;
   std::vector<double> scales;

@@ -1,4 +1,4 @@
-// Rule of Initialization for a LibTorch module: each kernel starts as the equivalent kernel of its CSLA block.
+// The Rule of Initialization for a LibTorch module: each kernel starts as the equivalent kernel of its CSLA block.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -51,10 +51,10 @@ inline void require_branch_weights(const std::string& name, const CslaBlock<doub
 
 }  // namespace detail
 
-/// Rule of Initialization: sets each kernel that has a block to sum_i embed_i(s_i * W_i), in place. Other parameters
-/// keep their values. To start from pretrained weights, do not call it. Throws std::invalid_argument, and changes
-/// nothing, if a block names no parameter or does not fit its parameter, if a block has no branch weights or branch
-/// weights have no block, or if the number of weights or the size of one is wrong.
+/// The Rule of Initialization: sets each kernel that has a block to sum_i embed_i(s_i * W_i), in place. Other
+/// parameters keep their values. Do not call it if you start from pretrained weights. Throws std::invalid_argument, and
+/// changes nothing, if a block names no parameter or does not fit its parameter, if a block has no branch weights or
+/// branch weights have no block, or if the number of weights or the size of one is wrong.
 inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, const BranchWeights& branch_weights) {
   const torch::NoGradGuard no_grad;
   auto params = module.named_parameters();

@@ -16,12 +16,12 @@
 
 namespace repopt::libtorch {
 
-/// What an optimizer keeps for one parameter. The tensor itself is in its torch::optim::OptimizerParamGroup.
+/// The data that an optimizer keeps for one parameter. The tensor itself is in its torch::optim::OptimizerParamGroup.
 template <class Rule>
 struct Param {
-  std::string name;              ///< as in Module::named_parameters()
-  TensorBlock block;             ///< that the parameter stands for
-  typename Rule::State state{};  ///< the rule's, from step to step
+  std::string name;              ///< the name in Module::named_parameters()
+  TensorBlock block;             ///< the block that the parameter stands for
+  typename Rule::State state{};  ///< the state that the rule keeps from step to step
 };
 
 /// Writes one parameter: "name", "group" (the index of its group), "state", and, if it has a block, the tensors of
@@ -36,9 +36,9 @@ void write_param(torch::serialize::OutputArchive& archive, const Param<Rule>& pa
   archive.write("state", state);
 }
 
-/// The archive of a parameter, of which name and group have been read.
+/// The archive of a parameter whose name and group have been read.
 struct SavedParam {
-  std::string name;                          ///< as it was saved
+  std::string name;                          ///< the saved name
   std::size_t group = 0;                     ///< the index of its group
   torch::serialize::InputArchive archive{};  ///< written by write_param()
 };

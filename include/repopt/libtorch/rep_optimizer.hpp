@@ -72,8 +72,8 @@ class RepOptimizer : public torch::optim::Optimizer {
   }
 
   /// Adds a group. Throws std::invalid_argument, and changes nothing, if an option is out of range, if the optimizer
-  /// already has a parameter or its name, or if a block names no parameter of the group or does not fit its parameter;
-  /// c10::Error for a tensor that torch::optim refuses, such as one that is no leaf.
+  /// already has a parameter or its name, or if a block names no parameter of the group or does not fit its parameter.
+  /// Throws c10::Error for a tensor that torch::optim refuses, such as one that is not a leaf.
   void add_param_group(const ParamGroup& group, const CslaBlocks& blocks = {}) {
     const Options options = group.options ? *group.options : static_cast<const Options&>(defaults());
     Rule::validate(options);
@@ -121,8 +121,8 @@ class RepOptimizer : public torch::optim::Optimizer {
   }
 
   /// torch::nn::utils::clip_grad_norm_ for the CSLA model. The next step() scales gradients by min(1, max_norm / (norm
-  /// + 1e-6)); the gradients themselves are not changed. Returns `norm`, the norm of all gradients of the CSLA model: a
-  /// branch has the gradient s_i * (dL/dW')|_i under every rule. A NaN norm makes the coefficient NaN, as in torch.
+  /// + 1e-6)); the gradients themselves are not changed. Returns `norm`, the norm of all gradients of the CSLA model:
+  /// under every rule a branch has the gradient s_i * (dL/dW')|_i. A NaN norm makes the coefficient NaN, as in torch.
   /// Throws std::invalid_argument unless max_norm > 0.
   double clip_grad_norm(double max_norm) {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
@@ -160,7 +160,7 @@ class RepOptimizer : public torch::optim::Optimizer {
   /// Takes over options, scales and state. torch::load() calls it. Parameters are matched by name, and a waiting clip
   /// coefficient is dropped. Throws std::invalid_argument, and changes nothing, if the rule, the set of names, a
   /// parameter's group, a shape, a branch, or the size or type of a state differs, or if an option or scale is not
-  /// valid; c10::Error if something is missing in the archive.
+  /// valid. Throws c10::Error if something is missing in the archive.
   void load(torch::serialize::InputArchive& archive) override {
     std::vector<SavedParam> saved = open_params(archive);
     std::vector<ParamKey> own_keys, saved_keys;
@@ -214,7 +214,8 @@ class RepOptimizer : public torch::optim::Optimizer {
     return saved;
   }
 
-  /// Calls visit(weight, grad, param, options of its group) for each parameter that has a gradient.
+  /// Calls visit(weight, grad, param, options) for each parameter that has a gradient. The options are those of its
+  /// group.
   void for_each_grad(auto visit) {
     for (torch::optim::OptimizerParamGroup& group : param_groups_)
       for (const Tensor& tensor : group.params())

@@ -45,8 +45,8 @@ inline void require_kernel(const std::string& name, const Tensor& weight, const 
             describe(target), "]");
 }
 
-/// The sizes of a branch's weights along six axes: (groups of the target, groups of the branch in each of them,
-/// out_channels in each of those, in_channels / groups, kh, kw). One step along any axis moves the place in the target
+/// The sizes of a branch's weights along six axes: groups of the target, groups of the branch in each of these,
+/// out_channels in each of those, in_channels / groups, kh, kw. One step along any axis moves the place in the target
 /// kernel by a constant distance, so a strided view can have these axes.
 inline std::array<std::int64_t, 6> branch_axes(const ConvShape& branch, const ConvShape& target) {
   const std::array axes{target.groups,         branch.groups / target.groups, branch.out_per_group(),
@@ -56,8 +56,8 @@ inline std::array<std::int64_t, 6> branch_axes(const ConvShape& branch, const Co
   return sizes;
 }
 
-/// embed() as a view: the elements of `kernel` that the weights of `branch` are added to, in the order of these
-/// weights. Its sizes are branch_axes(); it shares the memory of `kernel`. The strides come from core's Placement.
+/// embed() as a view: the elements of `kernel` to which the weights of `branch` are added, in the order of these
+/// weights. Its sizes are branch_axes(), and it shares the memory of `kernel`. The strides come from core's Placement.
 inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, const ConvShape& target) {
   const Placement placed(branch, target);
   const auto offset = [&](const WeightIndex& weight) {
@@ -81,10 +81,10 @@ inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, cons
 /// parameter has no block. It may have any shape, and it is treated as one branch with s = 1.
 class TensorBlock {
  public:
-  /// For an ordinary parameter; `options` are those of its tensor.
+  /// Makes the block of an ordinary parameter; `options` are those of its tensor.
   explicit TensorBlock(const torch::TensorOptions& options) : scales_{torch::ones({}, options)} {}
 
-  /// For a kernel that stands for `block`; `options` are those of its tensor.
+  /// Makes the block of a kernel that stands for `block`; `options` are those of its tensor.
   TensorBlock(CslaBlock<double> block, const torch::TensorOptions& options) : block_(std::move(block)) {
     for (const Branch<double>& branch : block_->branches()) {
       std::array<std::int64_t, 6> sizes = branch_axes(branch.shape, block_->target());

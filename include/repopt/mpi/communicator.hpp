@@ -1,4 +1,4 @@
-// Environment and Communicator: MPI as exceptions, spans and objects that clean up.
+// Environment and Communicator: MPI with exceptions, spans and objects that clean up.
 #pragma once
 
 #include <mpi.h>
@@ -20,7 +20,7 @@ namespace repopt::mpi {
 
 namespace detail {
 
-/// Throws std::runtime_error with MPI's own words unless `status` is success.
+/// Throws std::runtime_error with MPI's error text unless `status` is success.
 inline void check(int status, std::string_view call) {
   if (status == MPI_SUCCESS) return;
   std::string text(MPI_MAX_ERROR_STRING, ' ');
@@ -36,7 +36,7 @@ MPI_Datatype datatype() {
   if constexpr (std::same_as<T, char>) return MPI_CHAR;
 }
 
-/// visit(pointer, count) for parts of `values` whose length MPI's int can hold.
+/// Calls visit(pointer, count) for parts of `values` that are short enough for MPI's int.
 template <class T>
 void for_each_part(std::span<T> values, auto visit) {
   constexpr std::size_t most = std::size_t(std::numeric_limits<int>::max());
@@ -48,11 +48,11 @@ void for_each_part(std::span<T> values, auto visit) {
 
 }  // namespace detail
 
-/// Starts MPI, and ends it when it goes: one object in main(), which outlives all else of MPI. Threads of the program
-/// may run; MPI is called by the first one alone.
+/// The lifetime of MPI: the constructor starts MPI and the destructor ends it. Create one object in main() that
+/// outlives everything else of MPI. The program may have several threads, but only the first may call MPI.
 class Environment {
  public:
-  /// Throws std::runtime_error if MPI cannot start.
+  /// Starts MPI. Throws std::runtime_error if MPI cannot start.
   Environment() {
     int provided = 0;
     detail::check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
@@ -62,11 +62,11 @@ class Environment {
   Environment& operator=(const Environment&) = delete;
 };
 
-/// The processes that train one network together. Each function is called by all of them, in one order. All throw
-/// std::runtime_error, in MPI's words, if MPI reports an error.
+/// The processes that train one network together. All of them must call each function, in the same order. Every
+/// function throws std::runtime_error with MPI's text if MPI reports an error.
 class Communicator {
  public:
-  /// A communicator of our own for the processes of `processes`. It must go before the Environment does.
+  /// Makes a separate communicator for the processes of `processes`. It must be destroyed before the Environment.
   explicit Communicator(MPI_Comm processes = MPI_COMM_WORLD) {
     detail::check(MPI_Comm_dup(processes, &comm_), "MPI_Comm_dup");
     MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
@@ -77,13 +77,13 @@ class Communicator {
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  /// This process, 0 <= rank() < size(), and the number of processes.
+  /// The number of this process, 0 <= rank() < size(), and the number of processes.
   /// @{
   std::size_t rank() const { return std::size_t(rank_); }
   std::size_t size() const { return std::size_t(size_); }
   /// @}
 
-  /// Replaces each value by its sum over the processes; all get the same numbers.
+  /// Replaces each value by its sum over the processes. All processes get the same numbers.
   template <std::floating_point T>
   void sum(std::span<T> values) const {
     detail::for_each_part(values, [&](T* data, int count) {
@@ -98,7 +98,7 @@ class Communicator {
     for (T& value : values) value /= T(size_);
   }
 
-  /// Gives every process the values of process 0.
+  /// Copies the values of process 0 to every process.
   template <std::floating_point T>
   void broadcast(std::span<T> values) const {
     detail::for_each_part(values, [&](T* data, int count) {
@@ -106,8 +106,8 @@ class Communicator {
     });
   }
 
-  /// Throws std::runtime_error on every process, naming `what` and both texts, unless all processes pass the same
-  /// `text`.
+  /// Throws std::runtime_error on every process unless all processes pass the same `text`. The message contains `what`
+  /// and both texts.
   void require_same(std::string_view what, const std::string& text) const {
     const int own_length = int(text.size());
     std::vector<int> lengths(size()), starts(size());
@@ -126,7 +126,7 @@ class Communicator {
                                         process, ", on process 0 it is ", text_of(0)));
   }
 
-  /// Ends all processes at once, with `status`: for one that failed while the others wait for it.
+  /// Ends all processes at once, with `status`. A process that failed calls it while the others wait for it.
   [[noreturn]] void abort(int status) const {
     MPI_Abort(comm_, status);
     throw std::runtime_error("MPI_Abort returned");

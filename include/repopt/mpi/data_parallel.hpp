@@ -1,5 +1,5 @@
-// Data-parallel training: every process holds the network and computes the gradients of its share of each batch; their
-// mean is what every process's optimizer sees, so all take the same step.
+// Data-parallel training: every process has the whole network and computes the gradients of its share of each batch.
+// Every optimizer gets the mean of these gradients, so all processes take the same step.
 //
 //     const mpi::Environment environment;
 //     const mpi::Communicator processes;
@@ -8,10 +8,10 @@
 //     ...
 //     model.zero_grad(); model.forward(share); model.backward(grad_logits);
 //     mpi::average_gradients(processes, model);
-//     optimizer.clip_grad_norm(5.0);  // of the mean: what one process would clip
+//     optimizer.clip_grad_norm(5.0);  // clips the mean, as one process would
 //     optimizer.step();
 //
-// GradMult is computed by each process from the scales and never travels: the traffic is the plain network's.
+// Each process computes GradMult from the scales, so GradMult is never sent: the traffic is the plain network's.
 #pragma once
 
 #include <bit>
@@ -28,15 +28,15 @@
 
 namespace repopt::mpi {
 
-/// Gives every process the parameters, constants and running statistics that process 0 has.
+/// Copies the parameters, constants and running statistics of process 0 to every process.
 template <class T>
 void broadcast_parameters(const Communicator& processes, nn::Vgg<T>& model) {
   model.visit_parameters([&](const std::string&, nn::Parameter<T>& p) { processes.broadcast(std::span<T>(p.value)); });
 }
 
-/// Replaces each gradient by its mean over the processes, and each running statistic, so that these stay equal, too.
-/// The mean of the gradients is the whole batch's if all shares have one size; else weigh dL/dlogits by
-/// processes.size() * share / batch before.
+/// Replaces each gradient and each running statistic by its mean over the processes, so the running statistics stay
+/// equal too. The mean gradient is the gradient of the whole batch if all shares have the same size. Otherwise multiply
+/// dL/dlogits by processes.size() * share / batch before the backward pass.
 template <class T>
 void average_gradients(const Communicator& processes, nn::Vgg<T>& model) {
   model.visit_parameters([&](const std::string&, nn::Parameter<T>& p) { processes.average(std::span<T>(p.grad)); });
@@ -47,8 +47,9 @@ void average_gradients(const Communicator& processes, nn::Vgg<T>& model) {
     });
 }
 
-/// torch.nn.SyncBatchNorm for every batch norm: from now on a forward pass in training and a backward pass are done by
-/// all processes together, as one process would that has the whole batch. `processes` must outlive them.
+/// Makes every batch norm a torch.nn.SyncBatchNorm. From now on, all processes together take each forward pass in
+/// training and each backward pass, as one process with the whole batch would. `processes` must outlive the batch
+/// norms.
 template <class T>
 void synchronize_batch_norms(const Communicator& processes, nn::Vgg<T>& model) {
   for (const auto& block : model.blocks())
@@ -57,8 +58,8 @@ void synchronize_batch_norms(const Communicator& processes, nn::Vgg<T>& model) {
     });
 }
 
-/// Throws std::runtime_error on every process, naming the first parameter that differs, unless all have the same
-/// parameters, to the last bit.
+/// Throws std::runtime_error on every process unless all processes have the same parameters, to the last bit. The
+/// message names the first parameter that differs.
 template <class T>
 void require_same_parameters(const Communicator& processes, nn::Vgg<T>& model) {
   model.visit_parameters([&](const std::string& name, nn::Parameter<T>& p) {
