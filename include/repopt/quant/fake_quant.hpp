@@ -1,4 +1,4 @@
-// FakeQuantConvRelu: the quantized block in floats, which a gradient can train.
+// FakeQuantConvRelu: a quantized block that computes in floats, so that gradients can train it.
 #pragma once
 
 #include <cmath>
@@ -22,15 +22,16 @@
 
 namespace repopt::quant {
 
-/// relu(conv(q(x), q(W)) + bias), where q rounds to what 8 bits represent. Gradients pass straight through q (arXiv
-/// 1308.3432), but not where x was clipped: the parameters are W and bias, in floats, as the deployed block's. The
-/// output is rounded by the block that reads it.
+/// Computes relu(conv(q(x), q(W)) + bias), where q rounds to the numbers that 8 bits can represent. The parameters are
+/// W and bias, in floats, like the deployed block's. Gradients pass through q unchanged (arXiv 1308.3432), except that
+/// they are 0 for an x that was clipped. The block that reads the output rounds it.
 template <class T>
 class FakeQuantConvRelu final : public nn::Block<T> {
  public:
-  nn::Parameter<T> weight;  ///< the float kernel, HWIO, which training moves
+  nn::Parameter<T> weight;  ///< the float kernel, HWIO, which is trained
 
-  /// Starts at `conv`; inputs are rounded as `input`, W by scales of its own at each pass.
+  /// Starts with the kernel and bias of `conv`. Inputs are rounded by `input`. W is rounded by scales that are computed
+  /// from W in each forward pass.
   FakeQuantConvRelu(const nn::FusedConv<T>& conv, Scheme scheme, const Quantization& input, bool requires_input_grad,
                     nn::ConvAlgorithm algorithm)
       : weight(nn::Parameter<T>::kernel(conv.shape)),
@@ -81,14 +82,15 @@ class FakeQuantConvRelu final : public nn::Block<T> {
  private:
   Scheme scheme_;
   Quantization input_;
-  nn::ConvBiasRelu<T> rounded_;  ///< its kernel is q(W)
+  nn::ConvBiasRelu<T> rounded_;  ///< the block with the kernel q(W)
   const nn::Tensor<T>* x_ = nullptr;
   nn::Tensor<T> memory_, rounded_x_;
 };
 
-/// The network that `model` is deployed as, with blocks that round as QuantizedVgg with these `activations` does; the
-/// pooled features and the linear layer, which hardly suffer, stay as they are. Trained, it gives a QuantizedVgg of the
-/// same activations. Throws std::invalid_argument if their number is wrong, or a scale of a block is not finite.
+/// Returns the deployed network of `model` with blocks that round as a QuantizedVgg with these `activations` does. The
+/// pooled features and the linear layer are not rounded, because rounding hardly affects them. After training, the
+/// network gives a QuantizedVgg with the same activations. Throws std::invalid_argument if the number of activations is
+/// wrong or a scale of a block is not finite.
 template <class T>
 nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations, Scheme scheme) {
   require(activations.size() == model.blocks().size() + 2, "there are ", activations.size(),

@@ -1,4 +1,4 @@
-// ConvBiasRelu: a block as it is deployed, its batch norm folded.
+// ConvBiasRelu: a deployed block, whose batch norm is folded into its convolution.
 #pragma once
 
 #include <Eigen/Core>
@@ -22,21 +22,22 @@
 
 namespace repopt::nn {
 
-/// relu(conv(x) + bias), in training and evaluation alike. Only the convolution's output is stored: the next block
-/// applies bias and ReLU as it reads.
+/// Computes relu(conv(x) + bias), in training and in evaluation. Only the convolution's output is stored: the next
+/// block applies bias and ReLU when it reads it.
 template <class T>
 class ConvBiasRelu final : public Block<T> {
  public:
-  Conv2d<T> conv;     ///< its kernel is zero at first
-  Parameter<T> bias;  ///< (out_channels), zero at first
+  Conv2d<T> conv;     ///< its kernel is zero initially
+  Parameter<T> bias;  ///< (out_channels), zero initially
 
-  /// Throws std::invalid_argument for an impossible shape.
+  /// Makes a block whose numbers are zero. Throws std::invalid_argument if the shape is impossible.
   explicit ConvBiasRelu(const ConvShape& shape, bool requires_input_grad = true)
       : conv(shape), bias(Parameter<T>::vector(shape.out_channels, T(0))), ones_(shape.out_channels, T(1)) {
     conv.requires_input_grad = requires_input_grad;
   }
 
-  /// Starts at `fused`. Throws std::invalid_argument for an impossible shape or a wrong number of elements.
+  /// Makes a block with the numbers of `fused`. Throws std::invalid_argument if the shape is impossible or a number of
+  /// elements is wrong.
   explicit ConvBiasRelu(const FusedConv<T>& fused, bool requires_input_grad = true)
       : ConvBiasRelu(fused.shape, requires_input_grad) {
     require(fused.bias.size() == bias.value.size(), "bias has ", fused.bias.size(), " elements, out_channels is ",

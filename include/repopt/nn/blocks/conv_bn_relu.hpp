@@ -17,21 +17,23 @@
 
 namespace repopt::nn {
 
-/// conv(x), and the moments that bn needs: in training the convolution measures them while its output is in the cache.
+/// Computes conv(x) and returns the moments of the output that the batch norm needs, or null in evaluation. The
+/// convolution measures them while its output is in the cache.
 template <class T>
 const ChannelMoments* measured_conv(Conv2d<T>& conv, const LazyTensor<T>& x, Phase phase, ChannelMoments& moments) {
   conv.forward(x, phase == Phase::train ? &moments : nullptr);
   return phase == Phase::train ? &moments : nullptr;
 }
 
-/// conv, bn, ReLU. Only the convolution's output is stored: the next block applies batch norm and ReLU as it reads.
+/// A convolution, batch norm and ReLU. Only the convolution's output is stored: the next block applies batch norm and
+/// ReLU when it reads it.
 template <class T>
 class ConvBnRelu final : public Block<T> {
  public:
   Conv2d<T> conv;     ///< without a bias
-  BatchNorm2d<T> bn;  ///< with the ReLU
+  BatchNorm2d<T> bn;  ///< includes the ReLU
 
-  /// Throws std::invalid_argument for an impossible shape.
+  /// Throws std::invalid_argument if the shape is impossible.
   explicit ConvBnRelu(const ConvShape& shape, bool requires_input_grad = true)
       : conv(shape), bn(shape.out_channels, Activation::relu) {
     conv.requires_input_grad = requires_input_grad;

@@ -1,4 +1,4 @@
-// CslaBnRelu: the prior structure as a CSLA block, its branches computed and trained one by one.
+// CslaBnRelu: the prior structure as a CSLA block, whose branches are computed and trained one by one.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +19,14 @@
 
 namespace repopt::nn {
 
-/// CslaConv2d, bn, ReLU. With trained scales it is the block of Hyper-Search.
+/// A CslaConv2d, batch norm and ReLU. With trained scales it is the block of Hyper-Search.
 template <class T>
 class CslaBnRelu final : public Block<T> {
  public:
   CslaConv2d<T> conv;  ///< the branches
-  BatchNorm2d<T> bn;   ///< after their addition, with the ReLU
+  BatchNorm2d<T> bn;   ///< after the addition of the branches; includes the ReLU
 
-  /// `csla_conv` must have its branches.
+  /// `csla_conv` must already have its branches.
   explicit CslaBnRelu(CslaConv2d<T> csla_conv, std::size_t out_channels)
       : conv(std::move(csla_conv)), bn(out_channels, Activation::relu) {}
 

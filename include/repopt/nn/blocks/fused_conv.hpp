@@ -1,4 +1,4 @@
-// FusedConv: what a block computes in evaluation, as one convolution with a bias.
+// FusedConv: one convolution with a bias that computes what a block computes in evaluation, before its ReLU.
 #pragma once
 
 #include <span>
@@ -15,22 +15,22 @@ namespace repopt::nn {
 /// A convolution with a bias.
 template <class T>
 struct FusedConv {
-  ConvShape shape;        ///< HWIO
+  ConvShape shape;        ///< shape in the layout HWIO
   std::vector<T> weight;  ///< (kh, kw, in_channels / groups, out_channels)
   std::vector<T> bias;    ///< (out_channels)
 };
 
-/// bn(conv(x)), as views.
+/// A convolution followed by a batch norm, bn(conv(x)), as views.
 template <class T>
 struct ConvBn {
-  ConvShape shape;            ///< of the convolution
+  ConvShape shape;            ///< shape of the convolution
   std::span<const T> weight;  ///< its kernel, in the layout of `shape`
-  const BatchNorm2d<T>& bn;   ///< in evaluation
+  const BatchNorm2d<T>& bn;   ///< used in evaluation
 };
 
-/// sum_i bn_i(conv(x, W_i)) as one convolution of `shape`. In evaluation a batch norm is an affine map, so the sum is a
-/// CSLA block whose scales are those of its batch norms. Throws std::invalid_argument if a branch does not embed in
-/// `shape`, or a batch norm's scale is not finite.
+/// Returns sum_i bn_i(conv(x, W_i)) as one convolution of `shape`. In evaluation a batch norm is an affine map, so the
+/// sum is a CSLA block whose scales are the batch norms' scales. Throws std::invalid_argument if a branch does not
+/// embed in `shape` or a batch norm's scale is not finite.
 template <class T>
 FusedConv<T> fuse(const ConvShape& shape, const std::vector<ConvBn<T>>& branches) {
   FusedConv<T> fused{shape, std::vector<T>(shape.size()), std::vector<T>(shape.out_channels)};

@@ -1,4 +1,4 @@
-// RepVggBlock: the prior structure with its batch norms.
+// RepVggBlock: the prior structure with a batch norm in each branch.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@
 
 namespace repopt::nn {
 
-/// RepVGG's block (arXiv 2101.03697): bn(conv 3x3) + bn(conv 1x1) + bn(x) where input and output have one shape, then
-/// ReLU.
+/// RepVGG's block (arXiv 2101.03697): bn(conv 3x3) + bn(conv 1x1), plus bn(x) if input and output have the same shape,
+/// then ReLU.
 template <class T>
 class RepVggBlock final : public Block<T> {
  public:
@@ -36,7 +36,7 @@ class RepVggBlock final : public Block<T> {
   std::optional<BatchNorm2d<T>> bn_identity;
   /// @}
 
-  /// `shape` is the 3x3 convolution's.
+  /// `shape` is the shape of the 3x3 convolution, `shape_1x1` that of the 1x1 convolution.
   RepVggBlock(const ConvShape& shape, const ConvShape& shape_1x1, bool has_identity, bool requires_input_grad = true)
       : conv_3x3(shape), bn_3x3(shape.out_channels), conv_1x1(shape_1x1), bn_1x1(shape.out_channels) {
     if (has_identity) bn_identity.emplace(shape.out_channels);
@@ -55,7 +55,7 @@ class RepVggBlock final : public Block<T> {
       auto y = y_.channels(p);
       y = bn_3x3.normalised(p) + bn_1x1.normalised(p);
       if (bn_identity) y += bn_identity->normalised(p);
-      y = (y < T(0)).select(T(0), y);  // a NaN stays one
+      y = (y < T(0)).select(T(0), y);  // keeps NaN
     });
     return y_;
   }
@@ -103,7 +103,7 @@ class RepVggBlock final : public Block<T> {
 
  private:
   Tensor<T> x_, y_;
-  ChannelMoments moments_;  ///< of the convolution that was computed last
+  ChannelMoments moments_;  ///< moments of the convolution that was computed last
 };
 
 }  // namespace repopt::nn

@@ -1,4 +1,4 @@
-// BatchNorm2d, with or without the ReLU that follows it.
+// BatchNorm2d: batch norm, with or without the ReLU that follows it.
 #pragma once
 
 #include <array>
@@ -19,33 +19,34 @@
 
 namespace repopt::nn {
 
-/// What follows a batch norm.
+/// The activation that follows a batch norm.
 enum class Activation { none, relu };
 
-/// y = scale * x + shift for each channel.
+/// An affine map for each channel: y = scale * x + shift.
 template <class T>
 struct ChannelAffine {
   Vector<T> scale;  ///< (channels)
   Vector<T> shift;  ///< (channels)
 };
 
-/// torch.nn.BatchNorm2d: normalises by the batch's biased variance in training and by the running statistics in
-/// evaluation; running_var gathers the unbiased variance.
+/// torch.nn.BatchNorm2d. It normalises by the batch's biased variance in training and by the running statistics in
+/// evaluation. running_var averages the unbiased variance.
 template <class T>
 class BatchNorm2d {
  public:
   double eps = 1e-5;          ///< added to the variance
-  double momentum = 0.1;      ///< share of a batch in the running statistics
-  Parameter<T> weight;        ///< (channels), from 1 on
-  Parameter<T> bias;          ///< (channels), from 0 on
-  Parameter<T> running_mean;  ///< (channels), from 0 on
-  Parameter<T> running_var;   ///< (channels), from 1 on
+  double momentum = 0.1;      ///< share of the newest batch in the running statistics
+  Parameter<T> weight;        ///< (channels), starts at 1
+  Parameter<T> bias;          ///< (channels), starts at 0
+  Parameter<T> running_mean;  ///< (channels), starts at 0
+  Parameter<T> running_var;   ///< (channels), starts at 1
 
-  /// torch.nn.SyncBatchNorm: where a batch is spread over processes, what sums over them; else empty. The gradients of
-  /// weight and bias stay those of the process's part: they are averaged with all others.
+  /// Sums numbers over all processes, so that the layer is a torch.nn.SyncBatchNorm; empty if each process has whole
+  /// batches. The gradients of weight and bias are still those of this process's part: they are averaged together with
+  /// all other gradients.
   AllReduce all_reduce;
 
-  /// With Activation::relu the layer is batch norm and ReLU in one.
+  /// With Activation::relu the layer is batch norm followed by ReLU.
   explicit BatchNorm2d(std::size_t channels, Activation activation = Activation::none)
       : weight(Parameter<T>::vector(channels, T(1))),
         bias(Parameter<T>::vector(channels, T(0))),
@@ -55,8 +56,8 @@ class BatchNorm2d {
         mean_(Eigen::Index(channels)),
         inv_std_(Eigen::Index(channels)) {}
 
-  /// y, like x. `x` must live until backward(). `moments` of x spare a pass over it.
-  /// Throws std::invalid_argument in training if there is only one value for each channel.
+  /// Returns y, which has the shape of x. `x` must exist until backward(). If `moments` of x are given, they save a
+  /// pass over x. Throws std::invalid_argument in training if there is only one value for each channel.
   const Tensor<T>& forward(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
     measure(x, phase, moments);
     y_.resize(x.shape());
@@ -69,15 +70,16 @@ class BatchNorm2d {
     return y_;
   }
 
-  /// The same for a batch norm with ReLU, but y is left to its readers; it holds until the next forward pass.
+  /// The same for a batch norm with ReLU, but y is not computed: its readers compute it. The result is valid until the
+  /// next forward pass.
   LazyTensor<T> forward_lazily(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
     require(activation_ == Activation::relu, "only a batch norm with ReLU can be lazy");
     measure(x, phase, moments);
     return {x, affine_view()};
   }
 
-  /// Prepares for x as forward() does, but computes no y: normalised() gives it, pixel by pixel. `x` must live until
-  /// backward(). Throws as forward() does.
+  /// Prepares normalised() for x, which gives the output pixel by pixel; no y is computed. `x` must exist until
+  /// backward(). Throws in the same cases as forward().
   void measure(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
     require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
             " channels, the batch norm has ", weight.value.size());
@@ -97,24 +99,24 @@ class BatchNorm2d {
     set_affine(mean_, inv_std_, affine_);
   }
 
-  /// The channels of a pixel of the measured x, normalised, before any activation; an Eigen expression.
+  /// The channels of one pixel of the measured x, normalised but without activation, as an Eigen expression.
   auto normalised(std::size_t pixel) const { return affine_.scale * x_->channels(pixel) + affine_.shift; }
 
-  /// y of the last forward().
+  /// The result of the last forward().
   const Tensor<T>& output() const { return y_; }
 
   /// The affine map that the last forward pass applied: scale = weight / std, shift = bias - mean * scale.
   const ChannelAffine<T>& affine() const { return affine_; }
 
-  /// The affine map of evaluation: from the running statistics.
+  /// The affine map in evaluation, from the running statistics.
   ChannelAffine<T> eval_affine() const {
     ChannelAffine<T> result;
     set_affine(as_double(running_mean), running_inv_std(), result);
     return result;
   }
 
-  /// dL/dx for a forward pass in training, in `grad_x`. Adds to weight.grad and bias.grad. grad_x may be grad_y, or x
-  /// itself, which nothing needs afterwards: then no further memory is needed.
+  /// Computes dL/dx in `grad_x` after a forward pass in training, and adds to weight.grad and bias.grad. `grad_x` may
+  /// be `grad_y`, or x itself, which is not needed afterwards. The pass then needs no further memory.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
     if (activation_ == Activation::relu)
@@ -136,13 +138,13 @@ class BatchNorm2d {
   }
 
  private:
-  /// What the backward pass computes with: no step allocates it again.
+  /// Working memory of the backward pass, allocated only once.
   struct Backward {
-    Vector<T> mean;                     ///< of x
+    Vector<T> mean;                     ///< mean of x
     Vector<T> of_grad, of_x, constant;  ///< dL/dx = of_grad * dL/dy + of_x * x + constant
   };
 
-  /// A packet of dL/d(normalised x) at a pixel, for the x there.
+  /// Returns a packet of dL/d(normalised x) at a pixel; `x` is the packet of x there.
   template <bool has_relu, class Packet>
   Packet grad_of_normalised(const Tensor<T>& grad_y, const Packet& x, std::size_t pixel, std::size_t channel) const {
     const auto g = Eigen::internal::ploadu<Packet>(grad_y.pixel(pixel) + channel);
@@ -167,7 +169,8 @@ class BatchNorm2d {
       all_reduce({sum_deviation.data(), std::size_t(sum_deviation.size())});
     }
 
-    // dL/dx = scale * (g - mean of g - x^ * mean of g x^), x^ = (x - mean) * inv_std, as an affine map of g and x
+    // dL/dx = scale * (g - mean(g) - x^ * mean(g * x^)) with x^ = (x - mean) * inv_std, written as an affine map of g
+    // and x.
     const auto pixels = double(count_);
     const auto scale = as_double(weight) * inv_std_;
     const auto slope = -scale * inv_std_.square() * sum_deviation / pixels;
@@ -186,7 +189,7 @@ class BatchNorm2d {
     });
   }
 
-  /// An Eigen expression of the parameter's values.
+  /// The parameter's values as an Eigen expression.
   static auto as_double(const Parameter<T>& parameter) {
     return Eigen::Map<const Vector<T>>(parameter.value.data(), Eigen::Index(parameter.value.size()))
         .template cast<double>();
@@ -196,7 +199,7 @@ class BatchNorm2d {
     Eigen::Map<Vector<T>>(grad.data(), sum.size()) += sum.template cast<T>();
   }
 
-  /// affine_ as readers of a lazy tensor take it.
+  /// affine_ in the form that readers of a lazy tensor take.
   InputAffine<T> affine_view() const {
     const auto view = [](const Vector<T>& values) {
       return std::span<const T>(values.data(), std::size_t(values.size()));
@@ -232,10 +235,11 @@ class BatchNorm2d {
   Activation activation_;
   const Tensor<T>* x_ = nullptr;
   Tensor<T> y_;
-  std::size_t count_ = 0;  ///< values of each channel that mean_ and inv_std_ are of, in training
+  std::size_t count_ =
+      0;  ///< in training, the number of values of each channel from which mean_ and inv_std_ are computed
   Vector<double> mean_, inv_std_;
   ChannelAffine<T> affine_;
-  ChannelMoments own_moments_;  ///< where x comes without, or is spread over processes
+  ChannelMoments own_moments_;  ///< used if x comes without moments or is spread over processes
   Backward backward_;
 };
 

@@ -14,37 +14,37 @@
 
 namespace repopt::nn {
 
-/// torch.nn.Conv2d without a bias. The kernel lies as (kh, kw, in_channels / groups, out_channels), HWIO.
+/// torch.nn.Conv2d without a bias. The kernel is HWIO: (kh, kw, in_channels / groups, out_channels).
 template <class T>
 class Conv2d {
  public:
-  Parameter<T> weight;                               ///< zero at first; see init.hpp
-  bool requires_input_grad = true;                   ///< a network's first layer does without
-  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of all three passes
+  Parameter<T> weight;              ///< zero initially; see init.hpp
+  bool requires_input_grad = true;  ///< whether backward() computes dL/dx; a network's first layer does not need it
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< algorithm of all three passes
 
-  /// Any layout in `shape` is replaced by HWIO. Throws std::invalid_argument for an impossible shape.
+  /// The layout of `shape` is replaced by HWIO. Throws std::invalid_argument if the shape is impossible.
   explicit Conv2d(ConvShape shape) : shape_(shape) {
     shape_.layout = WeightLayout::hwio;
     shape_.validate();
     weight = Parameter<T>::kernel(shape_);
   }
 
-  /// As given, but HWIO.
+  /// The given shape, in the layout HWIO.
   const ConvShape& shape() const { return shape_; }
 
-  /// y = conv(x), (batch, height, width, out_channels). `x` must live until backward(). `moments`, if given, gets those
-  /// of y. Throws std::invalid_argument if x does not fit.
+  /// Returns y = conv(x), (batch, height, width, out_channels). `x` must exist until backward(). If `moments` is not
+  /// null, it receives the moments of y. Throws std::invalid_argument if the shape of x does not fit.
   const Tensor<T>& forward(const LazyTensor<T>& x, ChannelMoments* moments = nullptr) {
     x_ = x;
     conv_forward<T>(shape_, *x.values, weight.value, y_, x.affine_or_null(), moments, algorithm);
     return y_;
   }
 
-  /// y of the last forward pass. What follows may use its memory once it is not needed any more.
+  /// The result of the last forward pass. Later layers may overwrite it when it is no longer needed.
   Tensor<T>& output() { return y_; }
 
-  /// Adds to weight.grad; returns dL/dx in `grad_x`, which is empty if requires_input_grad is false. For a lazy x it is
-  /// the gradient of what was read.
+  /// Adds to weight.grad. Computes dL/dx in `grad_x`, which becomes empty if requires_input_grad is false. For a lazy
+  /// x, dL/dx is the gradient of the numbers that the convolution read.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_.values != nullptr, "backward() needs a forward() before it");
     conv_backward_weight<T>(shape_, *x_.values, grad_y, weight.grad, x_.affine_or_null(), algorithm);
@@ -53,7 +53,7 @@ class Conv2d {
     return grad_x;
   }
 
-  /// The same, in memory of its own.
+  /// The same, in memory of this layer.
   Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_); }
 
   /// Visits `prefix`.weight.

@@ -1,4 +1,4 @@
-// Cross entropy with label smoothing: the loss, and its gradient by the logits.
+// Cross entropy with label smoothing: the loss and its gradient with respect to the logits.
 #pragma once
 
 #include <cmath>
@@ -23,9 +23,10 @@ void require_labels(const Tensor<T>& logits, std::span<const int> labels) {
 
 }  // namespace detail
 
-/// torch.nn.CrossEntropyLoss(label_smoothing): the mean over the batch of -sum_k q_k log softmax(logits)_k, where q is
-/// 1 - label_smoothing on the label plus label_smoothing / classes on every class. `logits` is (batch, 1, 1, classes).
-/// `grad_logits` is resized and gets dloss/dlogits. Throws std::invalid_argument for a label that is no class.
+/// torch.nn.CrossEntropyLoss(label_smoothing): the mean over the batch of -sum_k q_k log softmax(logits)_k. Here q is
+/// label_smoothing / classes on every class, plus 1 - label_smoothing on the label. `logits` is (batch, 1, 1, classes).
+/// `grad_logits` is resized and receives dloss/dlogits. Throws std::invalid_argument if a label is not a class or
+/// label_smoothing is not in [0, 1].
 template <class T>
 double cross_entropy(const Tensor<T>& logits, std::span<const int> labels, double label_smoothing,
                      Tensor<T>& grad_logits) {
@@ -35,7 +36,7 @@ double cross_entropy(const Tensor<T>& logits, std::span<const int> labels, doubl
   const double batch = double(labels.size()), classes = double(logits.shape().channels);
   double loss = 0;
   for (std::size_t n = 0; n < labels.size(); ++n) {
-    const auto z = logits.channels(n).template cast<double>();  // an expression, as log_softmax
+    const auto z = logits.channels(n).template cast<double>();  // an Eigen expression, like log_softmax
     const double max = z.maxCoeff(), log_sum = max + std::log((z - max).exp().sum());
     const auto log_softmax = z - log_sum;
     const double of_label = log_softmax[labels[n]];
@@ -48,7 +49,7 @@ double cross_entropy(const Tensor<T>& logits, std::span<const int> labels, doubl
   return loss;
 }
 
-/// Number of images whose largest logit is the label's.
+/// Returns the number of images whose largest logit is the label's.
 template <class T>
 std::size_t correct_predictions(const Tensor<T>& logits, std::span<const int> labels) {
   detail::require_labels(logits, labels);

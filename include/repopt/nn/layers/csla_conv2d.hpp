@@ -1,4 +1,4 @@
-// CslaConv2d: the CSLA block itself, every branch computed and trained by itself.
+// CslaConv2d: the CSLA block itself, whose branches are computed and trained one by one.
 #pragma once
 
 #include <cstddef>
@@ -19,24 +19,25 @@
 
 namespace repopt::nn {
 
-/// y = sum_i s_i * conv(x, W_i), computed branch by branch (arXiv 2205.15242, section 3): what the target kernel with a
-/// RepOptimizer imitates, or with trained scales the model of Hyper-Search.
+/// Computes y = sum_i s_i * conv(x, W_i) branch by branch (arXiv 2205.15242, section 3). A target kernel with a
+/// RepOptimizer imitates this layer. With trained scales it is a layer of Hyper-Search.
 template <class T>
 class CslaConv2d {
  public:
-  /// A branch: convolution, then scale. The identity has no convolution: its scale is its one trained operator.
+  /// A branch: a convolution followed by a scale. The identity has no convolution: its scale is its one trained
+  /// operator.
   struct Branch {
-    std::string conv_name;          ///< of its parameters, e.g. "conv_1x1"; empty for the identity
-    std::string scale_name;         ///< of its parameters, e.g. "scale_1x1"
-    std::optional<Conv2d<T>> conv;  ///< none for the identity
-    Scale<T> scale;                 ///< after the convolution
+    std::string conv_name;          ///< name of the convolution's parameters, e.g. "conv_1x1"; empty for the identity
+    std::string scale_name;         ///< name of the scale's parameters, e.g. "scale_1x1"
+    std::optional<Conv2d<T>> conv;  ///< empty for the identity
+    Scale<T> scale;                 ///< follows the convolution
   };
 
-  /// A branch is added to a layer that stands for `target`; it must embed there.
+  /// Makes a layer without branches. Its branches must embed in `target`.
   explicit CslaConv2d(const ConvShape& target) : target_(target) { target_.layout = WeightLayout::hwio; }
 
-  /// Adds conv(x, W) * scale. `trained` scales make the layer one of Hyper-Search. Throws std::invalid_argument, naming
-  /// both shapes, if the branch does not embed, or the scale's length is wrong.
+  /// Adds the branch conv(x, W) * scale. `trained` scales make the layer one of Hyper-Search. Throws
+  /// std::invalid_argument if the branch does not embed, naming both shapes, or if the scale's length is wrong.
   void add_branch(std::string conv_name, std::string scale_name, const ConvShape& shape, std::vector<T> scale,
                   bool trained) {
     const CslaBlock<T> valid(target_, {{shape, scale}});
@@ -46,20 +47,22 @@ class CslaConv2d {
     branches_.back().conv->weight.is_branch = true;
   }
 
-  /// Adds a trained scale of each channel, starting at `weight`. It decays like the kernels: it is a branch's weight.
+  /// Adds an identity: a trained scale for each channel, which starts at `weight`. It decays like the kernels, because
+  /// it is the weight of a branch.
   void add_identity(std::string name, std::vector<T> weight) {
     const CslaBlock<T> valid(target_, {repopt::Branch<T>::identity(weight.size())});
     branches_.push_back({{}, std::move(name), std::nullopt, Scale<T>(std::move(weight), true)});
     branches_.back().scale.weight.decays = true;
   }
 
-  /// The target's shape, HWIO, and the branches in the order in which they were added.
+  /// The target's shape in the layout HWIO, and the branches in the order of adding.
   /// @{
   const ConvShape& target() const { return target_; }
   std::vector<Branch>& branches() { return branches_; }
   /// @}
 
-  /// The block whose target kernel trains like this layer: its branches with the scales as they are now.
+  /// The CSLA block of these branches with their current scales. A target kernel with this block trains like this
+  /// layer.
   CslaBlock<T> block() const {
     std::vector<repopt::Branch<T>> branches;
     for (const Branch& branch : branches_)
@@ -68,7 +71,7 @@ class CslaConv2d {
     return {target_, std::move(branches)};
   }
 
-  /// The target kernel that computes the same, (kh, kw, in_channels / groups, out_channels).
+  /// The target kernel that computes the same as this layer, (kh, kw, in_channels / groups, out_channels).
   std::vector<T> equivalent_kernel() const {
     std::vector<std::span<const T>> weights;
     for (const Branch& branch : branches_)
@@ -78,14 +81,15 @@ class CslaConv2d {
     return kernel;
   }
 
-  /// Whether backward() computes dL/dx; for all branches, those added later too.
+  /// Sets whether backward() computes dL/dx, for all branches including those that are added later.
   void set_requires_input_grad(bool required) {
     requires_input_grad_ = required;
     for (Branch& branch : branches_)
       if (branch.conv) branch.conv->requires_input_grad = required;
   }
 
-  /// `x` must live until backward(). Throws std::invalid_argument if there is no branch, or x does not fit.
+  /// Returns y. `x` must exist until backward(). Throws std::invalid_argument if there is no branch or the shape of x
+  /// does not fit.
   const Tensor<T>& forward(const Tensor<T>& x) {
     require(!branches_.empty(), "a CSLA layer needs a branch");
     bool first = true;
@@ -103,8 +107,8 @@ class CslaConv2d {
     return y_;
   }
 
-  /// Adds to the gradients of kernels and trained scales; replaces dL/dy in `grad` by dL/dx, empty if it is not wanted.
-  /// The convolutions' outputs are overwritten.
+  /// Adds to the gradients of kernels and trained scales, and replaces dL/dy in `grad` by dL/dx. dL/dx is empty if it
+  /// is not required. The convolutions' outputs are overwritten.
   void backward(Tensor<T>& grad, GradScratch<T>& scratch) {
     Tensor<T>& sum = scratch[0];  // no structured binding: Clang's OpenMP cannot capture one
     Tensor<T>& part = scratch[1];
@@ -121,7 +125,7 @@ class CslaConv2d {
     std::swap(grad, sum);
   }
 
-  /// The same, in memory of its own.
+  /// The same, in memory of this layer.
   Tensor<T>& backward(const Tensor<T>& grad_y) {
     grad_ = grad_y;
     backward(grad_, scratch_);

@@ -7,8 +7,8 @@
 
 namespace repopt::nn {
 
-/// Two tensors for the gradients of a block's branches. All blocks of a network share them, since one backward pass is
-/// over before the next begins.
+/// Two tensors for the gradients of a block's branches. All blocks of a network share them, because one block's
+/// backward pass ends before the next one begins.
 template <class T>
 using GradScratch = std::array<Tensor<T>, 2>;
 

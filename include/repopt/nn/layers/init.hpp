@@ -1,4 +1,4 @@
-// init_uniform: how kernels and linear layers start.
+// init_uniform: draws the initial numbers of kernels and linear layers.
 #pragma once
 
 #include <cmath>
@@ -13,8 +13,9 @@
 
 namespace repopt::nn {
 
-/// Fills a parameter (a Parameter or a ParameterView) as PyTorch's Conv2d and Linear start: uniform in +-1 /
-/// sqrt(fan_in). The numbers belong to the places in PyTorch's order, so they do not depend on the layout in memory.
+/// Fills a parameter (a Parameter or a ParameterView) like PyTorch's Conv2d and Linear: uniform in +-1 / sqrt(fan_in).
+/// Each number depends on `seed`, `name` and the place in PyTorch's order, so it does not depend on the layout in
+/// memory.
 void init_uniform(auto& parameter, std::size_t fan_in, std::uint64_t seed, std::string_view name) {
   using T = std::remove_reference_t<decltype(parameter.value[0])>;
   const double bound = 1 / std::sqrt(double(fan_in));

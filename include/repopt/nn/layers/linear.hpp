@@ -19,7 +19,7 @@ class Linear {
   Parameter<T> weight;  ///< (out_features, in_features); decays
   Parameter<T> bias;    ///< (out_features)
 
-  /// Both are zero at first; see init.hpp.
+  /// Both parameters are zero initially; see init.hpp.
   Linear(std::size_t in_features, std::size_t out_features)
       : weight{.dims = {out_features, in_features},
                .conv = std::nullopt,
@@ -28,7 +28,7 @@ class Linear {
                .grad = std::vector<T>(out_features * in_features)},
         bias(Parameter<T>::vector(out_features, T(0))) {}
 
-  /// (batch, 1, 1, in_features) -> (batch, 1, 1, out_features). `x` must live until backward().
+  /// Returns y. Shapes are (batch, 1, 1, in_features) -> (batch, 1, 1, out_features). `x` must exist until backward().
   /// Throws std::invalid_argument if x has another number of features.
   const Tensor<T>& forward(const Tensor<T>& x) {
     require(x.shape().channels == weight.dims[1], "the input has ", x.shape().channels, " features, in_features is ",
@@ -53,7 +53,7 @@ class Linear {
     return grad_x_;
   }
 
-  /// Visits `prefix`.weight and .bias.
+  /// Visits `prefix`.weight and `prefix`.bias.
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) {
     visit(prefix + ".weight", weight);
     visit(prefix + ".bias", bias);

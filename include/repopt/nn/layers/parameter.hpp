@@ -1,4 +1,4 @@
-// Parameter: the numbers that a layer owns, and how a model shows them by name.
+// Parameter: numbers that a layer owns, and the function type with which a model shows them by name.
 #pragma once
 
 #include <cstddef>
@@ -12,24 +12,26 @@
 
 namespace repopt::nn {
 
-/// A kernel's dimensions as PyTorch has them: (out_channels, in_channels / groups, kh, kw).
+/// A kernel's dimensions in PyTorch: (out_channels, in_channels / groups, kh, kw).
 inline std::vector<std::size_t> kernel_dims(const ConvShape& shape) {
   return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
 }
 
-/// Numbers that a layer owns, under a name that its model gives: weights with their gradient, or constants and running
-/// statistics (requires_grad is false and grad empty).
+/// Numbers that a layer owns: weights with their gradient, or constants and running statistics, whose requires_grad is
+/// false and whose grad is empty. The model gives them their name.
 template <class T>
 struct Parameter {
-  std::vector<std::size_t> dims;  ///< as PyTorch's; a kernel's are (out_channels, in_channels / groups, kh, kw)
-  std::optional<ConvShape> conv;  ///< of a kernel: its layout in memory. Everything else lies as `dims` says
-  bool requires_grad = true;      ///< whether it is trained
-  bool decays = false;            ///< whether weight decay applies
-  bool is_branch = false;         ///< of a kernel: whether it is one of the branches that CslaConv2d adds up
-  std::vector<T> value;           ///< as many as `dims` says
-  std::vector<T> grad;            ///< dL/dvalue, which backward passes add to
+  std::vector<std::size_t>
+      dims;  ///< dimensions in PyTorch; a kernel's are (out_channels, in_channels / groups, kh, kw)
+  std::optional<ConvShape>
+      conv;  ///< a kernel's shape and layout in memory; other parameters have none and are row-major in `dims`
+  bool requires_grad = true;  ///< whether it is trained
+  bool decays = false;        ///< whether weight decay applies
+  bool is_branch = false;     ///< whether it is the kernel of one of the branches that CslaConv2d adds
+  std::vector<T> value;       ///< the numbers; their count is the product of `dims`
+  std::vector<T> grad;        ///< dL/dvalue; backward passes add to it
 
-  /// A kernel; it decays.
+  /// Makes a kernel of zeros, which decays.
   static Parameter kernel(const ConvShape& shape) {
     return {.dims = kernel_dims(shape),
             .conv = shape,
@@ -38,7 +40,7 @@ struct Parameter {
             .grad = std::vector<T>(shape.size())};
   }
 
-  /// One number for each channel; it does not decay.
+  /// Makes one number for each channel, which does not decay.
   static Parameter vector(std::size_t channels, T initial) {
     return {.dims = {channels},
             .conv = std::nullopt,
@@ -46,7 +48,7 @@ struct Parameter {
             .grad = std::vector<T>(channels)};
   }
 
-  /// One number for each channel that no gradient trains.
+  /// Makes one number for each channel, which is not trained.
   static Parameter constant(std::size_t channels, T initial) {
     return {.dims = {channels},
             .conv = std::nullopt,
@@ -56,34 +58,34 @@ struct Parameter {
   }
 };
 
-/// The same numbers wherever they lie: a view of a Parameter, or of a folded branch's weights.
+/// A view of the numbers of a Parameter or of a folded branch's weights.
 template <class T>
 struct ParameterView {
-  std::vector<std::size_t> dims;    ///< as Parameter's
-  std::optional<ConvShape> conv{};  ///< likewise
-  bool requires_grad = true;        ///< likewise
-  bool decays = false;              ///< likewise
-  std::span<T> value;               ///< as many as `dims` says
-  std::span<T> grad;                ///< dL/dvalue; empty if nothing trains it
+  std::vector<std::size_t> dims;    ///< same as Parameter's
+  std::optional<ConvShape> conv{};  ///< same as Parameter's
+  bool requires_grad = true;        ///< same as Parameter's
+  bool decays = false;              ///< same as Parameter's
+  std::span<T> value;               ///< the numbers; their count is the product of `dims`
+  std::span<T> grad;                ///< dL/dvalue; empty if it is not trained
 };
 
-/// A parameter, seen as a view.
+/// Returns a view of a parameter.
 template <class T>
 ParameterView<T> view_of(Parameter<T>& parameter) {
   return {parameter.dims, parameter.conv, parameter.requires_grad, parameter.decays, parameter.value, parameter.grad};
 }
 
-/// The same for what is a view already, so that a visitor may take either.
+/// Returns the view itself, so that a visitor can take parameters and views.
 template <class T>
 ParameterView<T> view_of(const ParameterView<T>& view) {
   return view;
 }
 
-/// visit(name, parameter); names as PyTorch's, e.g. "stage1.0.bn.running_mean".
+/// A function that is called as visit(name, parameter). Names are PyTorch's, e.g. "stage1.0.bn.running_mean".
 template <class T>
 using ParameterVisitor = std::function<void(const std::string& name, Parameter<T>& parameter)>;
 
-/// Whether a forward pass belongs to training (batch statistics) or evaluation (running statistics).
+/// Says whether a forward pass belongs to training (batch statistics) or to evaluation (running statistics).
 enum class Phase { train, eval };
 
 }  // namespace repopt::nn

@@ -10,11 +10,11 @@
 
 namespace repopt::nn {
 
-/// torch.nn.AdaptiveAvgPool2d(1).
+/// Global average pooling: torch.nn.AdaptiveAvgPool2d(1).
 template <class T>
 class GlobalAveragePooling {
  public:
-  /// (batch, height, width, channels) -> (batch, 1, 1, channels).
+  /// Returns the means. Shapes are (batch, height, width, channels) -> (batch, 1, 1, channels).
   const Tensor<T>& forward(const LazyTensor<T>& lazy_x) {
     const Tensor<T>& x = lazy_x.evaluate(x_);
     x_shape_ = x.shape();
@@ -28,7 +28,7 @@ class GlobalAveragePooling {
     return y_;
   }
 
-  /// dL/dx, in `grad_x`. Throws std::invalid_argument if grad_y has another shape than the output.
+  /// Computes dL/dx in `grad_x`. Throws std::invalid_argument if grad_y has another shape than the output.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) const {
     require(grad_y.shape() == y_.shape(), "grad_y is ", describe(grad_y.shape()), ", the output was ",
             describe(y_.shape()));

@@ -8,11 +8,11 @@
 
 namespace repopt::nn {
 
-/// torch.nn.ReLU(inplace=True).
+/// ReLU in place: torch.nn.ReLU(inplace=True).
 template <class T>
 class Relu {
  public:
-  /// Overwrites `x` by max(x, 0) and returns it; it must live, unchanged, until backward(). A NaN stays one.
+  /// Overwrites `x` by max(x, 0) and returns it. `x` must exist unchanged until backward(). NaN stays NaN.
   const Tensor<T>& forward(Tensor<T>& x) {
     y_ = &x;
     for_each_pixel(x, [&](std::size_t p) {
@@ -22,7 +22,7 @@ class Relu {
     return x;
   }
 
-  /// dL/dx, in the memory of `grad_y`.
+  /// Computes dL/dx in the memory of `grad_y`.
   Tensor<T>& backward(Tensor<T>& grad_y) const {
     require(y_ != nullptr, "backward() needs a forward() before it");
     for_each_pixel(grad_y, [&](std::size_t p) {

@@ -15,21 +15,21 @@
 
 namespace repopt::nn {
 
-/// y[c] = weight[c] * x[c]: the constant scale that ends a branch of a CSLA block, the trained one of Hyper-Search, or,
-/// trained and alone in its branch, the block's identity.
+/// Computes y[c] = weight[c] * x[c]. It is the constant scale at the end of a CSLA block's branch, the trained scale of
+/// Hyper-Search, or, trained and without a convolution, the block's identity.
 template <class T>
 class Scale {
  public:
   Parameter<T> weight;  ///< (channels)
 
-  /// `trained` scales get a gradient, constant ones do not.
+  /// A `trained` scale has a gradient, a constant one has none.
   Scale(std::vector<T> scale, bool trained) : weight(Parameter<T>::vector(scale.size(), T(1))) {
     weight.value = std::move(scale);
     weight.requires_grad = trained;
     if (!trained) weight.grad.clear();
   }
 
-  /// `x` must live until backward(). Throws std::invalid_argument if its channels do not match.
+  /// Returns y. `x` must exist until backward(). Throws std::invalid_argument if the number of channels does not match.
   const Tensor<T>& forward(const Tensor<T>& x) {
     require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels, " channels, scale has ",
             weight.value.size(), " elements");
@@ -38,7 +38,7 @@ class Scale {
     return y_;
   }
 
-  /// Adds to weight.grad if it is trained; returns dL/dx in `grad_x`.
+  /// Adds to weight.grad if it is trained. Computes dL/dx in `grad_x`.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
     if (weight.requires_grad) {
@@ -53,7 +53,7 @@ class Scale {
     return grad_x;
   }
 
-  /// The same, in memory of its own.
+  /// The same, in memory of this layer.
   Tensor<T>& backward(const Tensor<T>& grad_y) { return backward(grad_y, grad_x_); }
 
   /// Visits `prefix`.weight.
