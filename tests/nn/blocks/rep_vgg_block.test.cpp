@@ -17,7 +17,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// As if trained: kernels, batch norms and running statistics of both signs.
+/// Gives kernels, batch norms and running statistics random values of both signs, as if the block had been trained.
 void randomize_parameters(Random& random, RepVggBlock<double>& block) {
   block.visit_parameters("block", [&](const std::string& name, Parameter<double>& parameter) {
     const bool variance = name.ends_with("running_var");
@@ -27,7 +27,7 @@ void randomize_parameters(Random& random, RepVggBlock<double>& block) {
 
 }  // namespace
 
-TEST_CASE("The fused convolution computes what the RepVGG block does in evaluation") {
+TEST_CASE("The fused convolution computes the same as the RepVGG block in evaluation") {
   Random random(1);
   for (const ConvShape& shape : {square(5, 5, 3), square(3, 6, 3), strided(square(4, 4, 3), {2, 2})}) {
     CAPTURE(describe(shape));
@@ -47,7 +47,7 @@ TEST_CASE("The fused convolution computes what the RepVGG block does in evaluati
   }
 }
 
-TEST_CASE("A RepVGG block of one shape has an identity's batch norm, another has none") {
+TEST_CASE("A RepVGG block has a batch norm for the identity only if input and output have the same shape") {
   RepVggBlock<float> with(square(4, 4, 3), square(4, 4, 1), true), without(square(4, 6, 3), square(4, 6, 1), false);
   std::string names;
   with.visit_parameters("stage1.1", [&](const std::string& name, Parameter<float>& parameter) {

@@ -19,7 +19,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// One channel: 1, 2, 3, 4, of mean 2.5, biased variance 5/4, unbiased 5/3.
+/// One channel with the values 1, 2, 3, 4: mean 2.5, biased variance 5/4, unbiased variance 5/3.
 Tensor<double> one_to_four() {
   Tensor<double> x({1, 2, 2, 1});
   for (std::size_t k = 0; k < 4; ++k) x.data()[k] = double(k + 1);
@@ -30,7 +30,7 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
-TEST_CASE("Training normalises by the biased variance, the running variance gathers the unbiased one") {
+TEST_CASE("Training normalises by the biased variance, and the running variance averages the unbiased one") {
   BatchNorm2d<double> bn(1);
   bn.weight.value = {3};
   bn.bias.value = {-1};
@@ -44,7 +44,7 @@ TEST_CASE("Training normalises by the biased variance, the running variance gath
   CHECK(bn.running_mean.value[0] == doctest::Approx(0.9 * 0.25 + 0.1 * 2.5).epsilon(1e-14));
 }
 
-TEST_CASE("Evaluation uses the running statistics and leaves them alone") {
+TEST_CASE("Evaluation uses the running statistics and does not change them") {
   BatchNorm2d<double> bn(1);
   bn.weight.value = {2};
   bn.bias.value = {0.5};
@@ -61,7 +61,7 @@ TEST_CASE("Evaluation uses the running statistics and leaves them alone") {
   CHECK(bn.forward(lone, Phase::eval).data()[0] == doctest::Approx(0.5));
 }
 
-TEST_CASE("affine() is the map that the last forward pass applied, eval_affine() that of evaluation") {
+TEST_CASE("affine() is the map of the last forward pass, and eval_affine() the map in evaluation") {
   Random random(1);
   const Tensor<double> x = random_tensor<double>(random, {2, 3, 3, 4});
   BatchNorm2d<double> bn(4);
@@ -99,11 +99,11 @@ TEST_CASE("One value per channel is an error in training, and changes nothing") 
                        "the images have 4 channels, the batch norm has 3", std::invalid_argument);
 }
 
-TEST_CASE("ReLU's gradient passes exactly where its output is not 0, however scale * x + shift was rounded") {
+TEST_CASE("The gradient passes ReLU exactly if its output is not 0, for any rounding of scale * x + shift") {
   constexpr std::size_t channels = 1027;
   Tensor<float> x({2, 1, 1, channels}), memory;
   Random random(5);
-  for (std::size_t c = 0; c < channels; ++c)  // constant channels: what is left of x - mean is rounding alone
+  for (std::size_t c = 0; c < channels; ++c)  // in constant channels x - mean consists of rounding errors only
     x.data()[c] = x.data()[channels + c] = float(random.real(-1, 1));
   Tensor<float> grad(x.shape());
   std::ranges::fill(grad.values(), 1.0F);
@@ -116,7 +116,7 @@ TEST_CASE("ReLU's gradient passes exactly where its output is not 0, however sca
   }
 }
 
-TEST_CASE("A NaN passes through ReLU, in its layer and in the batch norm's") {
+TEST_CASE("NaN passes through ReLU, in its own layer and in the batch norm") {
   Tensor<double> x = one_to_four();
   x.data()[0] = -1;
   x.data()[1] = not_a_number;

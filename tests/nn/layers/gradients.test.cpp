@@ -1,4 +1,5 @@
-// Every layer and block, and the whole network in its four modes, against central differences in double.
+// Compares the gradients of every layer and block, and of the whole network in its four modes, with central differences
+// in double.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -35,13 +36,13 @@ using namespace repopt::testing;
 
 namespace {
 
-constexpr double numeric_tolerance = 1e-7;  ///< what central differences with a step of 1e-6 can tell
+constexpr double numeric_tolerance = 1e-7;  ///< the accuracy of central differences with a step of 1e-6
 
 void randomize(Random& random, auto& layer) {
   for (Parameter<double>* parameter : trained_parameters(layer)) fill_random<double>(random, parameter->value);
 }
 
-/// gradient_error() of a layer with forward(x) and parameters.
+/// gradient_error() for a layer with forward(x) and parameters.
 double layer_error(Random& random, auto& layer, const ImageShape& image) {
   Tensor<double> x = random_tensor<double>(random, image);
   randomize(random, layer);
@@ -50,7 +51,7 @@ double layer_error(Random& random, auto& layer, const ImageShape& image) {
       [&](Tensor<double> & grad_y) -> auto& { return layer.backward(grad_y); }, trained_parameters(layer));
 }
 
-/// The same in training, of a batch norm.
+/// The same for a batch norm in training.
 double training_error(Random& random, BatchNorm2d<double>& layer, const ImageShape& image) {
   Tensor<double> x = random_tensor<double>(random, image);
   randomize(random, layer);
@@ -59,7 +60,7 @@ double training_error(Random& random, BatchNorm2d<double>& layer, const ImageSha
       [&](Tensor<double> & grad_y) -> auto& { return layer.backward(grad_y); }, trained_parameters(layer));
 }
 
-/// The same of a block, for a tensor or, if `lazy`, for the batch norm with ReLU of one.
+/// The same for a block. Its input is a tensor or, if `lazy`, the lazy output of a batch norm with ReLU.
 double training_error(Random& random, Block<double>& block, const ImageShape& image, bool lazy = false) {
   Tensor<double> x = random_tensor<double>(random, image), y;
   GradScratch<double> scratch;
@@ -79,7 +80,7 @@ double training_error(Random& random, Block<double>& block, const ImageShape& im
       trained_parameters(block));
 }
 
-/// 3x3, 1x1 and identity, mixed-sign scales.
+/// A layer with 3x3, 1x1 and identity branches and scales of both signs.
 CslaConv2d<double> csla_conv(Random& random, bool trained) {
   CslaConv2d<double> conv(square(4, 4, 3));
   conv.add_branch("conv", "scale_conv", square(4, 4, 3), random.numbers<double>(4), trained);
@@ -119,7 +120,7 @@ TEST_CASE("Relu has the gradient of its input") {
             random, x, forward, [&](Tensor<double> & g) -> auto& { return relu.backward(g); }) < numeric_tolerance);
 }
 
-TEST_CASE("Scale has the gradients of its weight and of its input, a constant one of its input alone") {
+TEST_CASE("Scale has the gradients of its weight and of its input, and a constant scale only of its input") {
   Random random(4);
   Scale<double> trained(random.numbers<double>(5), true), constant(random.numbers<double>(5), false);
   CHECK(layer_error(random, trained, {2, 3, 4, 5}) < numeric_tolerance);
@@ -215,7 +216,7 @@ TEST_CASE("A block without input gradient has the same gradients of its paramete
         gradients(RepVggBlock<double>(shape, shape_1x1, false, false)));
 }
 
-TEST_CASE("A CSLA layer with an identity does without input gradient, and not without a branch") {
+TEST_CASE("A CSLA layer with an identity works without input gradient, and a layer without a branch is refused") {
   Random random(13);
   const Tensor<double> x = random_tensor<double>(random, {1, 4, 4, 3});
   CslaConv2d<double> layer(square(3, 3, 3));

@@ -18,7 +18,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// A kernel of `shape` as initialized, in OIHW.
+/// An initialized kernel of `shape`, in OIHW.
 std::vector<double> initialized(ConvShape shape, WeightLayout layout, std::uint64_t seed, std::string_view name) {
   shape.layout = layout;
   Parameter<double> parameter = Parameter<double>::kernel(shape);
@@ -28,7 +28,7 @@ std::vector<double> initialized(ConvShape shape, WeightLayout layout, std::uint6
 
 }  // namespace
 
-TEST_CASE("A kernel starts with the same numbers in every layout, and again for the same seed and name") {
+TEST_CASE("A kernel starts with the same numbers in every layout and for the same seed and name") {
   const ConvShape shape = square(6, 4, 3, 1, 2);
   const std::vector<double> oihw = initialized(shape, WeightLayout::oihw, 5, "conv.weight");
   CHECK(initialized(shape, WeightLayout::hwio, 5, "conv.weight") == oihw);

@@ -1,4 +1,4 @@
-// A training step after the first allocates nothing.
+// Tests that training steps after the first one allocate nothing.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -20,7 +20,8 @@ using namespace repopt::testing;
 
 namespace {
 
-/// Calls of malloc() in each of some training steps, but in zero_grad(), which makes the parameters' names.
+/// The number of calls of malloc() in each of some training steps. zero_grad() is not counted, because it makes the
+/// parameters' names.
 template <class Optimizer, class T>
 std::vector<long> allocations_by_step(Mode mode, const typename Optimizer::Options& options) {
   const VggConfig config = vgg_preset("cifar-small");

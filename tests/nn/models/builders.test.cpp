@@ -40,7 +40,7 @@ std::set<std::string> names_in(Mode mode) {
   return names;
 }
 
-/// As if trained: batch norms, running statistics and biases of both signs.
+/// Gives batch norms, running statistics and biases random values of both signs, as if the network had been trained.
 template <class T>
 void randomize_norms(Random& random, Vgg<T>& model) {
   model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {
@@ -51,7 +51,7 @@ void randomize_norms(Random& random, Vgg<T>& model) {
 
 }  // namespace
 
-TEST_CASE("The network of a mode is what the structure's own function builds") {
+TEST_CASE("The network of a mode equals the network that the structure's own function builds") {
   const VggConfig config = tiny_config();
   const auto scales = mixed_sign_scales<float>(config, 2);
   CHECK(values_of(tiny_model<float>(Mode::target, 3)) == values_of(plain_vgg<float>(config, 3)));
@@ -74,7 +74,7 @@ TEST_CASE("Parameters carry the published names in every mode") {
   CHECK(!csla.contains("stage2.0.scale_identity.weight"));
 }
 
-TEST_CASE("Hyper-Search trains all scales, a CSLA network the identities' alone") {
+TEST_CASE("Hyper-Search trains all scales, and a CSLA network only the identities' scales") {
   for (const Mode mode : {Mode::csla, Mode::hyper_search}) {
     Vgg<float> model = tiny_model<float>(mode);
     std::set<std::string> trained;
@@ -87,7 +87,7 @@ TEST_CASE("Hyper-Search trains all scales, a CSLA network the identities' alone"
   }
 }
 
-TEST_CASE("Every builder hands on the convolutions' algorithm, and no input gradient to the first block alone") {
+TEST_CASE("Every builder passes on the convolutions' algorithm, and only the first block gets no input gradient") {
   VggConfig config = tiny_config();
   const auto scales = mixed_sign_scales<float>(config, 2);
   for (const ConvAlgorithm algorithm : {ConvAlgorithm::plain, ConvAlgorithm::fastest}) {
@@ -110,7 +110,7 @@ TEST_CASE("Every builder hands on the convolutions' algorithm, and no input grad
   }
 }
 
-TEST_CASE("Without input gradient the first block of every mode leaves an empty one") {
+TEST_CASE("Without input gradient the first block of every mode returns an empty gradient") {
   Random random(5);
   const Tensor<float> x = random_tensor<float>(random, {2, 8, 8, 3});
   for (const Mode mode : all_modes) {
@@ -125,7 +125,7 @@ TEST_CASE("Without input gradient the first block of every mode leaves an empty 
   }
 }
 
-TEST_CASE("The same seed makes the same network, in csla and hyper_search alike") {
+TEST_CASE("The same seed makes the same network in csla and hyper_search") {
   Random random(3);
   const Tensor<double> x = random_tensor<double>(random, {2, 8, 8, 3});
   const auto logits = [&](Mode mode, std::uint64_t seed) {
@@ -167,7 +167,7 @@ TEST_CASE("A network of a user's own blocks is deployed with the same outputs") 
   CHECK(relative_error(plain.forward(x, Phase::eval).values(), model.forward(x, Phase::eval).values()) < 1e-12);
 }
 
-TEST_CASE("A network whose batch norm is no number is not deployed") {
+TEST_CASE("A network whose batch norm has a scale that is not finite is refused by deployed()") {
   Vgg<float> model = plain_vgg<float>(tiny_config(), 1);
   model.visit_parameters([](const std::string& name, Parameter<float>& parameter) {
     if (name == "stage2.1.bn.weight") parameter.value[3] = std::numeric_limits<float>::quiet_NaN();
@@ -175,7 +175,7 @@ TEST_CASE("A network whose batch norm is no number is not deployed") {
   CHECK_THROWS_AS(deployed(model), std::invalid_argument);
 }
 
-TEST_CASE("Scales that are missing, too long or not wanted are refused") {
+TEST_CASE("Scales that are missing, too long or superfluous are refused") {
   const VggConfig config = tiny_config();
   const auto build = [&](Mode mode, const Scales<float>& scales) { build_vgg<float>(config, mode, 1, scales); };
   Scales<float> scales = mixed_sign_scales<float>(config, 1);

@@ -20,7 +20,7 @@ using namespace repopt;
 using namespace repopt::nn;
 using namespace repopt::testing;
 
-TEST_CASE("ones_scales are 1, for every scale that the network has") {
+TEST_CASE("ones_scales are 1 for every scale of the network") {
   const VggConfig config = tiny_config();
   const Scales<float> scales = ones_scales<float>(config);
   const auto lengths = scale_lengths(config);
@@ -46,7 +46,7 @@ TEST_CASE("sqrt_scales are 1, sqrt(2), sqrt(2/2), sqrt(2/3), ... within a stage,
   CHECK(scales.at("stage3.15.scale_conv.weight").size() == 512);
 }
 
-TEST_CASE("searched_scales are the trained scales, and fit a network of constant ones") {
+TEST_CASE("searched_scales are the trained scales, and fit a network with constant scales") {
   const VggConfig config = tiny_config();
   const Scales<double> start = sqrt_scales<double>(config);
   Vgg<double> model = hyper_search_vgg(config, 1, start);
@@ -77,7 +77,7 @@ TEST_CASE("searched_scales are the trained scales, and fit a network of constant
                        std::invalid_argument);
 }
 
-TEST_CASE("with_identity_one resets the identities alone") {
+TEST_CASE("with_identity_one resets only the identities") {
   const VggConfig config = tiny_config();
   const Scales<double> scales = mixed_sign_scales<double>(config, 1), reset = with_identity_one(config, scales);
   REQUIRE(reset.size() == scales.size());
@@ -86,12 +86,12 @@ TEST_CASE("with_identity_one resets the identities alone") {
           (name.ends_with("scale_identity.weight") ? std::vector<double>(values.size(), 1) : scales.at(name)));
 }
 
-TEST_CASE("averaged_over_channels keeps each scale's mean and no other difference between channels") {
+TEST_CASE("averaged_over_channels replaces each number by the mean of its scale") {
   const Scales<float> averaged = averaged_over_channels(Scales<float>{{"a", {1, 2, 6}}, {"b", {-1, 0.5f}}});
   CHECK(averaged == Scales<float>{{"a", {3, 3, 3}}, {"b", {-0.25f, -0.25f}}});
 }
 
-TEST_CASE("diagnose counts signs and near zeros and measures the movement") {
+TEST_CASE("diagnose counts negative and nearly zero scales and measures the movement") {
   const Scales<double> start{{"a.scale_conv.weight", {1, 1}}, {"a.scale_identity.weight", {1, -0.5}}},
       scales{{"a.scale_conv.weight", {-1, 0.0005}}, {"a.scale_identity.weight", {1, -0.75}}};
   const ScaleDiagnostics found = diagnose(scales, start);

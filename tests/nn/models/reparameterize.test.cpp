@@ -25,7 +25,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// Names in a group without "stageN.M.", e.g. "conv.weight".
+/// The names in a group without "stageN.M.", e.g. "conv.weight".
 std::set<std::string> kinds(const ParamGroup<Sgd, double>& group) {
   std::set<std::string> result;
   for (const auto& param : group.params()) {
@@ -53,7 +53,7 @@ TEST_CASE("The equivalent target has the CSLA network's outputs, in training and
   }
 }
 
-TEST_CASE("target_from_prior starts as the CSLA network of the same seed and scales") {
+TEST_CASE("target_from_prior starts like the CSLA network of the same seed and scales") {
   Random random(2);
   const Tensor<double> x = random_tensor<double>(random, {3, 8, 8, 3});
   Vgg<double> csla = tiny_model<double>(Mode::csla, 5);
@@ -87,7 +87,7 @@ TEST_CASE("The equivalent target of a user's own branches has their network's ou
   CHECK(relative_error(target.forward(x, Phase::train).values(), csla.forward(x, Phase::train).values()) < 1e-12);
 }
 
-TEST_CASE("Blocks whose kernel or layers the target does not have are refused") {
+TEST_CASE("equivalent_target refuses blocks whose kernel or layers do not fit the target") {
   const auto network = [](std::size_t weights_too_many) {
     return Vgg<double>(tiny_config(), [=](const BlockSpec& spec) {
       auto block = std::make_unique<OwnBlock<double>>(spec);
@@ -103,7 +103,7 @@ TEST_CASE("Blocks whose kernel or layers the target does not have are refused") 
                        "the CSLA network has no 'stage0.bn.weight' of the target's shape", std::invalid_argument);
 }
 
-TEST_CASE("prior_block is the block whose branches the CSLA network has") {
+TEST_CASE("prior_block has the same branches as the CSLA network's block") {
   const auto all_scales = mixed_sign_scales<double>(tiny_config(), 2);
   const auto blocks = prior_blocks(tiny_config(), all_scales);
   const std::vector<BlockSpec> specs = tiny_config().block_specs();
@@ -122,7 +122,7 @@ TEST_CASE("prior_block is the block whose branches the CSLA network has") {
                        std::invalid_argument);
 }
 
-TEST_CASE("Kernels, the linear weight and the identity's scale decay, batch norms, biases and trained scales do not") {
+TEST_CASE("Kernels, the linear weight and identity scales decay. Batch norms, biases and trained scales do not") {
   const Sgd::Options options{.lr = 0.1, .momentum = 0.9, .weight_decay = 4e-5, .nesterov = true};
   using Kinds = std::set<std::string>;
   const auto check = [&](Mode mode, const Kinds& decayed, const Kinds& not_decayed) {
@@ -151,7 +151,7 @@ TEST_CASE("Kernels, the linear weight and the identity's scale decay, batch norm
          "linear.bias"});
 }
 
-TEST_CASE("A kernel gets the block under its name, the others stand for themselves") {
+TEST_CASE("A kernel gets the block under its name, and other kernels get none") {
   Vgg<double> model = tiny_model<double>(Mode::target);
   auto blocks = prior_blocks(tiny_config(), mixed_sign_scales<double>(tiny_config(), 2));
   blocks.erase("stage1.0.conv.weight");
@@ -164,7 +164,7 @@ TEST_CASE("A kernel gets the block under its name, the others stand for themselv
   }
 }
 
-TEST_CASE("A block for a kernel that the network lacks is refused, and the optimizer is left as it was") {
+TEST_CASE("A block for a kernel that the network lacks is refused, and the optimizer is unchanged") {
   Vgg<double> model = tiny_model<double>(Mode::target);
   RepSgd<double> optimizer;
   auto blocks = prior_blocks(tiny_config(), mixed_sign_scales<double>(tiny_config(), 2));

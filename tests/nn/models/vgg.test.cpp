@@ -27,7 +27,7 @@ using namespace repopt::testing;
 
 namespace {
 
-/// The number of trained numbers by arithmetic: the largest presets need not be built for it.
+/// The number of trained numbers, computed from the config, so that the largest presets need not be built.
 std::size_t expected_count(const VggConfig& config, Mode mode) {
   std::size_t count = config.classes * (config.widths[3] + 1);
   for (const BlockSpec& spec : config.block_specs()) {
@@ -38,7 +38,7 @@ std::size_t expected_count(const VggConfig& config, Mode mode) {
   return count;
 }
 
-/// In millions, cut off after one decimal, as the articles print it (131,056,296 is 131.0).
+/// The number in millions, cut off after one decimal as the articles print it: 131,056,296 is 131.0.
 double millions(std::size_t count) { return double(count / 100000) / 10; }
 
 std::set<std::string> parameter_names(Vgg<double>& model) {
@@ -71,7 +71,7 @@ TEST_CASE("A built network has as many parameters as its dimensions say") {
     }
 }
 
-TEST_CASE("Blocks are named by stage, and have an identity where input and output have one shape") {
+TEST_CASE("Blocks are named by stage, and have an identity if input and output have the same shape") {
   const VggConfig config{
       .name = "six", .stem = 8, .widths = {8, 8, 16, 16}, .blocks = {1, 2, 1, 1}, .strides = {1, 1, 2, 1, 2}};
   std::string blocks;
@@ -87,7 +87,7 @@ TEST_CASE("Blocks are named by stage, and have an identity where input and outpu
   CHECK(b1[27].shape.out_channels == 2048);
 }
 
-TEST_CASE("A network is built of the blocks that a builder makes, one for each place, in order") {
+TEST_CASE("A network consists of the blocks that a builder makes, one for each place, in order") {
   VggConfig config = tiny_config();
   config.bn_eps = 0.25;
   config.bn_momentum = 0.5;
@@ -139,7 +139,7 @@ TEST_CASE("A place without a block is refused") {
                        std::invalid_argument);
 }
 
-TEST_CASE("A new network is zero until its weights are drawn, by seed and name alone") {
+TEST_CASE("A new network is zero, and its drawn weights depend only on seed and name") {
   const auto scales = mixed_sign_scales<float>(tiny_config(), 2);
   Vgg<float> csla(tiny_config(), [&](const BlockSpec& spec) { return csla_block(spec, scales); });
   Vgg<float> plain(tiny_config(), plain_block<float>);
@@ -164,7 +164,7 @@ TEST_CASE("A new network is zero until its weights are drawn, by seed and name a
   CHECK(value_of(csla, "stage2.1.bn.weight") == std::vector<float>(5, 1));
 }
 
-TEST_CASE("What is no network is refused, with the name and both values") {
+TEST_CASE("An impossible network is refused, with its name and both values") {
   CHECK_THROWS_WITH_AS(vgg_preset("B7"),
                        "there is no model 'B7'; the models are cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1, L2",
                        std::invalid_argument);

@@ -20,7 +20,7 @@ Scales<float> ones(const char* preset) {
 
 }  // namespace
 
-TEST_CASE("LayerOrder is the order of the layers, whatever their numbers") {
+TEST_CASE("LayerOrder is the order of the layers for numbers of any length") {
   const std::vector<std::string> ordered{"",    "a",   "a.1",      "a.b",       "a1",       "a1.0",
                                          "a2",  "a10", "a10.9",    "a10.10",    "ab",       "b",
                                          "b01", "b10", "stage1.2", "stage1.2x", "stage1.9", "stage1.10"};
@@ -55,7 +55,7 @@ TEST_CASE("A scale's name has a layer and a kind") {
   CHECK(parts("") == "|");
 }
 
-TEST_CASE("Scales fit the presets that have just their names and lengths") {
+TEST_CASE("Scales fit the presets that have exactly their names and lengths") {
   using Names = std::vector<std::string>;
   for (const VggConfig& preset : vgg_presets()) CHECK(fitting_presets(ones(preset.name.c_str())) == Names{preset.name});
   Scales<float> scales = ones("B1");

@@ -1,4 +1,4 @@
-// Builders: the blocks of each structure, and whole networks of them.
+// Builders: functions that make the blocks of each structure and whole networks of these blocks.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@
 
 namespace repopt::nn {
 
-/// The target structure's block: one convolution, batch norm, ReLU.
+/// Makes the target structure's block: one convolution, batch norm and ReLU.
 template <class T>
 std::unique_ptr<ConvBnRelu<T>> plain_block(const BlockSpec& spec) {
   auto block = std::make_unique<ConvBnRelu<T>>(spec.shape, spec.requires_input_grad());
@@ -30,7 +30,7 @@ std::unique_ptr<ConvBnRelu<T>> plain_block(const BlockSpec& spec) {
   return block;
 }
 
-/// RepVGG's block: the branches of prior_branches(), each with a batch norm in place of its scale.
+/// Makes RepVGG's block: the branches of prior_branches(), each with a batch norm in place of its scale.
 template <class T>
 std::unique_ptr<RepVggBlock<T>> rep_vgg_block(const BlockSpec& spec) {
   auto block =
@@ -39,7 +39,8 @@ std::unique_ptr<RepVggBlock<T>> rep_vgg_block(const BlockSpec& spec) {
   return block;
 }
 
-/// A deployed block, batch norm folded: one convolution with a bias, ReLU. Both are zero, to be filled from a file.
+/// Makes a deployed block: one convolution with a bias, and ReLU. Kernel and bias are zero and can be filled from a
+/// file.
 template <class T>
 std::unique_ptr<ConvBiasRelu<T>> deployed_block(const BlockSpec& spec) {
   auto block = std::make_unique<ConvBiasRelu<T>>(spec.shape, spec.requires_input_grad());
@@ -67,20 +68,21 @@ std::unique_ptr<CslaBnRelu<T>> csla_block(const BlockSpec& spec, const Scales<T>
 
 }  // namespace detail
 
-/// The CSLA block of prior_branches(): `scales`, the whole network's, hold its constants and its identity's initial
-/// weight. Throws std::invalid_argument if a scale is missing or its length is wrong.
+/// Makes the CSLA block of prior_branches(). `scales` holds the scales of the whole network: the block's constants and
+/// its identity's initial weight. Throws std::invalid_argument if a scale is missing or its length is wrong.
 template <class T>
 std::unique_ptr<CslaBnRelu<T>> csla_block(const BlockSpec& spec, const Scales<T>& scales) {
   return detail::csla_block(spec, scales, false);
 }
 
-/// The block of Hyper-Search: a CSLA block whose scales are trained, starting at `scales`. Throws as csla_block().
+/// Makes the block of Hyper-Search: a CSLA block whose scales are trained and start at `scales`. Throws in the same
+/// cases as csla_block().
 template <class T>
 std::unique_ptr<CslaBnRelu<T>> hyper_search_block(const BlockSpec& spec, const Scales<T>& scales) {
   return detail::csla_block(spec, scales, true);
 }
 
-/// A network of the blocks that `make_block` builds, its weights drawn from `seed` by init_weights().
+/// Builds a network of the blocks that `make_block` makes. init_weights() draws its weights from `seed`.
 template <class T>
 Vgg<T> build_vgg(const VggConfig& config, const BlockBuilder<T>& make_block, std::uint64_t seed) {
   Vgg<T> model(config, make_block);
@@ -88,34 +90,35 @@ Vgg<T> build_vgg(const VggConfig& config, const BlockBuilder<T>& make_block, std
   return model;
 }
 
-/// The target structure: plain convolutions with batch norm and ReLU.
+/// Builds the target structure: plain convolutions with batch norm and ReLU.
 template <class T>
 Vgg<T> plain_vgg(const VggConfig& config, std::uint64_t seed) {
   return build_vgg<T>(config, plain_block<T>, seed);
 }
 
-/// The network of CSLA blocks with constant scales. Throws as csla_block().
+/// Builds the network of CSLA blocks with constant scales. Throws in the same cases as csla_block().
 template <class T>
 Vgg<T> csla_vgg(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
   return build_vgg<T>(
       config, [&](const BlockSpec& spec) { return csla_block(spec, scales); }, seed);
 }
 
-/// Hyper-Search's network: CSLA blocks whose scales are trained, starting at `scales`. Throws as csla_block().
+/// Builds Hyper-Search's network: CSLA blocks whose scales are trained and start at `scales`. Throws in the same cases
+/// as csla_block().
 template <class T>
 Vgg<T> hyper_search_vgg(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
   return build_vgg<T>(
       config, [&](const BlockSpec& spec) { return hyper_search_block(spec, scales); }, seed);
 }
 
-/// RepVGG's network.
+/// Builds RepVGG's network.
 template <class T>
 Vgg<T> rep_vgg(const VggConfig& config, std::uint64_t seed) {
   return build_vgg<T>(config, rep_vgg_block<T>, seed);
 }
 
-/// `model` with each block replaced by make_block(spec, fused), where `fused` is the convolution that the block
-/// computes in evaluation; the linear layer stays as it is. Throws std::invalid_argument if a scale of a block is not
+/// Returns `model` with each block replaced by make_block(spec, fused). `fused` is the convolution that the block
+/// computes in evaluation. The linear layer is copied. Throws std::invalid_argument if a scale of a block is not
 /// finite.
 template <class T>
 Vgg<T> with_fused_blocks(const Vgg<T>& model, auto make_block) {
@@ -126,8 +129,8 @@ Vgg<T> with_fused_blocks(const Vgg<T>& model, auto make_block) {
   return fused;
 }
 
-/// The network as it is deployed: convolutions with a bias and ReLU, with the outputs that `model`, of whatever blocks,
-/// has in evaluation. Throws std::invalid_argument if a scale of a block is not finite.
+/// Returns the deployed network: convolutions with a bias, and ReLU. Its outputs equal those of `model` in evaluation,
+/// whatever blocks `model` has. Throws std::invalid_argument if a scale of a block is not finite.
 template <class T>
 Vgg<T> deployed(const Vgg<T>& model) {
   return with_fused_blocks(model, [](const BlockSpec& spec, const FusedConv<T>& fused) {
@@ -137,9 +140,9 @@ Vgg<T> deployed(const Vgg<T>& model) {
   });
 }
 
-/// The structures above by name, for programs and files that must say which one a network has: plain convolutions
-/// (target), CSLA blocks with constant scales (csla) or trained ones (hyper_search), RepVGG's blocks (repvgg), or what
-/// deployed() gives (deploy).
+/// The names of the structures above, for programs and files that must say which structure a network has: plain
+/// convolutions (target), CSLA blocks with constant scales (csla) or trained scales (hyper_search), RepVGG's blocks
+/// (repvgg), or the result of deployed() (deploy).
 enum class Mode { target, csla, hyper_search, repvgg, deploy };
 
 /// The mode's name, e.g. "hyper_search".
@@ -148,11 +151,11 @@ constexpr std::string_view to_string(Mode mode) {
   return names[std::size_t(mode)];
 }
 
-/// Whether networks of that mode are built from scales.
+/// Whether networks of that mode need scales.
 constexpr bool has_scales(Mode mode) { return mode == Mode::csla || mode == Mode::hyper_search; }
 
-/// The builder of a mode's blocks. `scales` are as csla_block() takes them; the modes without take none. Throws
-/// std::invalid_argument if they are given to such a mode; the builder throws as csla_block().
+/// Returns the builder of a mode's blocks. `scales` are the argument of csla_block(); other modes take none. Throws
+/// std::invalid_argument if such a mode gets scales. The builder throws in the same cases as csla_block().
 template <class T>
 BlockBuilder<T> block_builder(Mode mode, const Scales<T>& scales = {}) {
   require(scales.empty() || has_scales(mode), "mode ", to_string(mode), " takes no scales");
@@ -166,7 +169,8 @@ BlockBuilder<T> block_builder(Mode mode, const Scales<T>& scales = {}) {
   return [=](const BlockSpec& spec) { return hyper_search_block(spec, scales); };
 }
 
-/// A network of that mode, its weights drawn from `seed`. Throws as block_builder() and its builder.
+/// Builds a network of that mode. Its weights are drawn from `seed`. Throws in the same cases as block_builder() and
+/// its builder.
 template <class T>
 Vgg<T> build_vgg(const VggConfig& config, Mode mode, std::uint64_t seed, const Scales<T>& scales = {}) {
   return build_vgg<T>(config, block_builder<T>(mode, scales), seed);

@@ -1,4 +1,4 @@
-// Hyper-Search: constant scales for an architecture, by hand or from a training run with trained scales.
+// Hyper-Search: constant scales for an architecture, from formulas or from a training run with trained scales.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 
 namespace repopt::nn {
 
-/// All scales, and the identities' initial weights, 1.
+/// Returns scales that are all 1, and the identities' initial weights, also 1.
 template <class T>
 Scales<T> ones_scales(const VggConfig& config) {
   Scales<T> scales;
@@ -24,8 +24,8 @@ Scales<T> ones_scales(const VggConfig& config) {
   return scales;
 }
 
-/// Where Hyper-Search starts (arXiv 2205.15242, section 4): sqrt(2 / l) for block l of a stage, 1 for its first block,
-/// l = 0, and for the identities.
+/// Returns the scales with which Hyper-Search starts (arXiv 2205.15242, section 4): sqrt(2 / l) for block l of a stage;
+/// 1 for the stage's first block, l = 0, and for the identities.
 template <class T>
 Scales<T> sqrt_scales(const VggConfig& config) {
   Scales<T> scales = ones_scales<T>(config);
@@ -36,7 +36,7 @@ Scales<T> sqrt_scales(const VggConfig& config) {
   return scales;
 }
 
-/// The identities' initial weights set to 1, instead of what the search found.
+/// Returns `scales` with the identities' initial weights set to 1, in place of the weights that the search found.
 template <class T>
 Scales<T> with_identity_one(const VggConfig& config, Scales<T> scales) {
   for (const BlockSpec& spec : config.block_specs())
@@ -45,7 +45,8 @@ Scales<T> with_identity_one(const VggConfig& config, Scales<T> scales) {
   return scales;
 }
 
-/// In each scale the mean over its channels, in place of every channel's own; the identities' initial weights too.
+/// Returns `scales` with each number replaced by the mean over its scale's channels. This includes the identities'
+/// initial weights.
 template <class T>
 Scales<T> averaged_over_channels(Scales<T> scales) {
   for (auto& [name, values] : scales) {
@@ -55,8 +56,8 @@ Scales<T> averaged_over_channels(Scales<T> scales) {
   return scales;
 }
 
-/// The scales of a model by these names, as they are now. The model is a Vgg of real branches or a FoldedTraining.
-/// Throws std::invalid_argument, naming the first scale that it lacks.
+/// Returns a model's current scales of these names. The model is a Vgg of real branches or a FoldedTraining. Throws
+/// std::invalid_argument if it lacks a scale; the message names the first one.
 template <template <class> class Model, class T>
 Scales<T> searched_scales(Model<T>& model, const ScaleLengths& lengths) {
   Scales<T> scales;
@@ -67,27 +68,28 @@ Scales<T> searched_scales(Model<T>& model, const ScaleLengths& lengths) {
   return scales;
 }
 
-/// The scales of a network of CSLA blocks, trained or constant, and the identities' weights, as they are now. Throws
-/// as above.
+/// Returns the current scales of a network of CSLA blocks, trained or constant, and the identities' weights. Throws in
+/// the same case.
 template <template <class> class Model, class T>
 Scales<T> searched_scales(Model<T>& model) {
   return searched_scales(model, scale_lengths(model.config()));
 }
 
-/// What a search did to the scales, the identities' weights among them.
+/// Statistics of a search's effect on the scales, including the identities' weights.
 struct ScaleDiagnostics {
-  std::size_t count = 0;      ///< of all scales
-  std::size_t negative = 0;   ///< how many are below zero
-  std::size_t near_zero = 0;  ///< below 1e-3 in size: a constant scale that small hardly lets its branch train
-  double mean = 0;            ///< of all scales
-  /// Mean |scale - start| over mean |start|: of the scales that the convolutions' branches end with, which is what a
-  /// search is for, and of the identities' weights, which weight decay draws to zero besides.
+  std::size_t count = 0;      ///< number of all scales
+  std::size_t negative = 0;   ///< number of scales below zero
+  std::size_t near_zero = 0;  ///< number of scales of magnitude below 1e-3, whose branches would hardly train
+  double mean = 0;            ///< mean of all scales
+  /// Mean |scale - start| divided by mean |start|. `movement` is that of the scales after the convolutions, which are
+  /// the purpose of a search. `identity_movement` is that of the identities' weights, which weight decay also draws to
+  /// zero.
   /// @{
   double movement = 0, identity_movement = 0;
   /// @}
 };
 
-/// Compares scales with those that the search started from. Throws std::invalid_argument if their names or lengths
+/// Compares scales with the scales at the start of the search. Throws std::invalid_argument if their names or lengths
 /// differ.
 template <class T>
 ScaleDiagnostics diagnose(const Scales<T>& scales, const Scales<T>& start) {

@@ -1,5 +1,5 @@
-// The two rules for a whole network: its initial kernels from a CSLA network's, and its parameters with their blocks to
-// an optimizer.
+// Both rules for a whole network. The Rule of Initialization computes its initial kernels from a CSLA network; for the
+// Rule of Iteration its parameters are added to an optimizer with their blocks.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@
 
 namespace repopt::nn {
 
-/// The CSLA block of prior_branches(spec) that the block's one kernel stands for. Throws std::invalid_argument if a
-/// scale is missing or its length is wrong.
+/// Returns the CSLA block of prior_branches(spec), for which the one kernel of a block stands. Throws
+/// std::invalid_argument if a scale is missing or its length is wrong.
 template <class T>
 CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
   std::vector<Branch<T>> branches;
@@ -35,9 +35,9 @@ CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
   return {spec.shape, std::move(branches)};
 }
 
-/// The target network that computes what `csla`, a network of CSLA blocks, computes now: each kernel is its block's
-/// equivalent kernel, everything else is copied. Throws std::invalid_argument, naming the first block or parameter, if
-/// a block has no CSLA branches or lacks a parameter that the target has.
+/// Returns the target network that computes the same as `csla`, a network of CSLA blocks. Each kernel is the equivalent
+/// kernel of its block; everything else is copied. Throws std::invalid_argument if a block has no CSLA branches or
+/// lacks a parameter that the target has. The message names the first such block or parameter.
 template <class T>
 Vgg<T> equivalent_target(Vgg<T>& csla) {
   Vgg<T> target(csla.config(), [&](const BlockSpec& spec) {
@@ -61,14 +61,14 @@ Vgg<T> equivalent_target(Vgg<T>& csla) {
   return target;
 }
 
-/// A target network that starts as the CSLA network of the same seed and scales would: the Rule of Initialization.
+/// Returns a target network that starts like the CSLA network of the same seed and scales: the Rule of Initialization.
 template <class T>
 Vgg<T> target_from_prior(const VggConfig& config, std::uint64_t seed, const Scales<T>& scales) {
   Vgg<T> csla = csla_vgg<T>(config, seed, scales);
   return equivalent_target(csla);
 }
 
-/// The CSLA blocks of a target network's kernels, by parameter name.
+/// Returns the CSLA blocks of a target network's kernels, by parameter name.
 template <class T>
 std::map<std::string, CslaBlock<T>> prior_blocks(const VggConfig& config, const Scales<T>& scales) {
   std::map<std::string, CslaBlock<T>> blocks;
@@ -77,10 +77,11 @@ std::map<std::string, CslaBlock<T>> prior_blocks(const VggConfig& config, const 
   return blocks;
 }
 
-/// The CSLA blocks of the kernels of deployed(target), where one batch norm follows each of `target`'s kernels. With it
-/// folded, a kernel is a * W with a constant a for each output channel, and the constants of its branches are a * s_i:
-/// trained with these blocks, it follows the network of frozen batch norms that is trained with prior_blocks(). Throws
-/// std::invalid_argument if a block has no batch norm or several, or if a scale is missing or its length is wrong.
+/// Returns the CSLA blocks of the kernels of deployed(target). In `target` one batch norm must follow each kernel.
+/// After folding it, a kernel is a * W with a constant a for each output channel, so the constants of its branches are
+/// a * s_i. Trained with these blocks, the deployed network follows the network with frozen batch norms that is trained
+/// with prior_blocks(). Throws std::invalid_argument if a block does not have exactly one batch norm, a scale is
+/// missing, or its length is wrong.
 template <class T>
 std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const Scales<T>& scales) {
   std::map<std::string, CslaBlock<T>> blocks;
@@ -98,11 +99,11 @@ std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const 
   return blocks;
 }
 
-/// Adds every trained parameter of `model` to `optimizer`, in two groups: with options.weight_decay what decays,
-/// without it the rest. `blocks` gives kernels the CSLA blocks that they stand for; without any, training is the plain
-/// network's. The model must outlive the optimizer. Throws std::invalid_argument if a block names no kernel of the
-/// model, names a branch's kernel or is for another shape, if the rule has no form on such a kernel, or if the
-/// optimizer has one of the names already; then the optimizer is as before.
+/// Adds every trained parameter of `model` to `optimizer`, in two groups: parameters that decay with
+/// options.weight_decay, and all others without weight decay. `blocks` gives CSLA blocks to kernels, by name; without
+/// blocks, training is the plain network's. The model must outlive the optimizer. Throws std::invalid_argument, and
+/// leaves the optimizer unchanged, if a block names no kernel of the model, names a branch's kernel or has another
+/// shape, if the rule has no form on such a kernel, or if the optimizer already has one of the names.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {

@@ -1,4 +1,4 @@
-// Vgg: a network of blocks, whatever they are.
+// Vgg: a network of blocks of any kind.
 #pragma once
 
 #include <algorithm>
@@ -24,21 +24,22 @@
 
 namespace repopt::nn {
 
-/// make_block(spec): a block for that place of a network. It takes images of spec.shape.in_channels channels and gives
-/// spec.shape.out_channels, with the stride of spec.shape.
+/// A function make_block(spec) that makes the block for one place of a network. The block takes images of
+/// spec.shape.in_channels channels and returns images of spec.shape.out_channels channels, with the stride of
+/// spec.shape.
 template <class T>
 using BlockBuilder = std::function<std::unique_ptr<Block<T>>(const BlockSpec& spec)>;
 
-/// Blocks, global average pooling, a linear layer. The blocks may be of any kind: builders.hpp has those of the
-/// articles.
+/// A network of blocks, global average pooling and a linear layer. builders.hpp makes the blocks of the articles; you
+/// can also write your own.
 template <class T>
 class Vgg {
  public:
-  Linear<T> linear;  ///< from the pooled features to the logits, zero at first
+  Linear<T> linear;  ///< from the pooled features to the logits; zero initially
 
-  /// Calls `make_block` for each of config.block_specs(). The blocks' batch norms get the config's eps and momentum;
-  /// parameters are as the builder gives them, see init_weights(). Throws std::invalid_argument if a dimension is zero
-  /// or a place gets no block.
+  /// Calls `make_block` for each of config.block_specs(). The blocks' batch norms get the config's eps and momentum.
+  /// Parameters keep the values from the builder: see init_weights(). Throws std::invalid_argument if a dimension is
+  /// zero or the builder returns no block for a place.
   Vgg(VggConfig config, const BlockBuilder<T>& make_block)
       : linear(config.widths.back(), config.classes), config_(std::move(config)) {
     for (const BlockSpec& spec : config_.block_specs()) {
@@ -51,14 +52,14 @@ class Vgg {
     }
   }
 
-  /// As given to the constructor.
+  /// The config that was given to the constructor.
   const VggConfig& config() const { return config_; }
 
   /// The blocks, in the order of config().block_specs().
   const std::vector<std::unique_ptr<Block<T>>>& blocks() const { return blocks_; }
 
-  /// Logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels), which must live until backward().
-  /// Throws std::invalid_argument if the images do not fit.
+  /// Returns the logits, (batch, 1, 1, classes), of images (batch, height, width, in_channels). The images must exist
+  /// until backward(). Throws std::invalid_argument if their shape does not fit.
   const Tensor<T>& forward(const Tensor<T>& images, Phase phase) {
     LazyTensor<T> x = images;
     for (const auto& block : blocks_) {
@@ -68,9 +69,9 @@ class Vgg {
     return linear.forward(pooling_.forward(x));
   }
 
-  /// Adds to the gradients of all parameters, after a forward pass in training.
+  /// Adds to the gradients of all parameters. Needs a forward pass in training before it.
   void backward(const Tensor<T>& grad_logits) {
-    grad_.reserve(largest_output_);  // at once: memory that grows leaves holes
+    grad_.reserve(largest_output_);  // reserved at once, because memory that grows step by step leaves holes
     pooling_.backward(linear.backward(grad_logits), grad_);
     for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
       (*block)->backward(grad_, grad_scratch_);
@@ -89,7 +90,7 @@ class Vgg {
     linear.visit_parameters("linear", visit);
   }
 
-  /// Number of trained numbers.
+  /// Returns the number of trained numbers.
   std::size_t parameter_count() {
     std::size_t count = 0;
     visit_parameters([&](const std::string&, Parameter<T>& p) { count += p.requires_grad ? p.value.size() : 0; });
@@ -100,14 +101,14 @@ class Vgg {
   VggConfig config_;
   std::vector<std::unique_ptr<Block<T>>> blocks_;
   GlobalAveragePooling<T> pooling_;
-  std::size_t largest_output_ = 0;  ///< of a block, in values
-  Tensor<T> grad_;                  ///< dL/dy, then dL/dx of the block that backward() is at
+  std::size_t largest_output_ = 0;  ///< number of elements of the largest output of a block
+  Tensor<T> grad_;                  ///< dL/dy and then dL/dx of the current block of backward()
   GradScratch<T> grad_scratch_;
 };
 
-/// Draws all kernels and the linear layer as PyTorch's layers start. The numbers depend on `seed` and a parameter's
-/// name alone, so that networks of different blocks start alike where they have the same layers. What else the blocks
-/// hold (scales, batch norms, biases) stays as it is.
+/// Draws the initial numbers of all kernels and the linear layer, like PyTorch's layers. The numbers depend only on
+/// `seed` and a parameter's name, so networks of different blocks start with the same numbers in the layers that they
+/// share. Scales, batch norms and biases of blocks are not changed.
 template <class T>
 void init_weights(Vgg<T>& model, std::uint64_t seed) {
   model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) {

@@ -1,4 +1,4 @@
-// VggConfig: the architectures, as data.
+// VggConfig: the dimensions of a network's architecture.
 #pragma once
 
 #include <algorithm>
@@ -16,19 +16,20 @@
 
 namespace repopt::nn {
 
-/// What a network asks of one of its blocks: a 3x3 convolution, or another block of the same input and output.
+/// The requirements of a network on one of its blocks: a 3x3 convolution, or another block with the same input and
+/// output shapes.
 struct BlockSpec {
   std::string name;                                  ///< "stage0", "stage1.0", ...
-  ConvShape shape;                                   ///< of the 3x3 convolution, HWIO
-  std::size_t index = 0;                             ///< in the network
-  std::size_t index_in_stage = 0;                    ///< 0 for the block that has the stage's stride
-  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< of the block's convolutions
+  ConvShape shape;                                   ///< shape of the 3x3 convolution, HWIO
+  std::size_t index = 0;                             ///< index in the network
+  std::size_t index_in_stage = 0;                    ///< index in its stage; block 0 has the stage's stride
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;  ///< algorithm of the block's convolutions
 
-  /// Whether backward() must compute the gradient of the block's input. The first block's input are the images, which
-  /// nothing trains.
+  /// Whether backward() must compute the gradient of the block's input. The first block does not need it: its input is
+  /// the images, which are not trained.
   bool requires_input_grad() const { return index > 0; }
 
-  /// The 1x1 branch beside it.
+  /// The shape of the 1x1 branch beside the 3x3 convolution.
   ConvShape shape_1x1() const {
     ConvShape shape_1x1 = shape;
     shape_1x1.kernel_size = {1, 1};
@@ -36,27 +37,27 @@ struct BlockSpec {
     return shape_1x1;
   }
 
-  /// Whether input and output have one shape, so that the block has an identity branch.
+  /// Whether input and output have the same shape. The block then has an identity branch.
   bool has_identity() const {
     return shape.in_channels == shape.out_channels && shape.stride == std::array<std::size_t, 2>{1, 1};
   }
 };
 
-/// RepOpt-VGG's dimensions: stage 0 is one block, each of four stages starts with its stride, then global average
-/// pooling and a linear layer.
+/// The dimensions of RepOpt-VGG: stage 0 is one block; four stages follow, each of which starts with its stride; then
+/// come global average pooling and a linear layer.
 struct VggConfig {
-  std::string name = "custom";                        ///< the preset's, e.g. "B1"
+  std::string name = "custom";                        ///< name of the preset, e.g. "B1"
   std::size_t stem = 64;                              ///< channels of stage 0
   std::array<std::size_t, 4> widths{};                ///< channels of stages 1 to 4
   std::array<std::size_t, 4> blocks{};                ///< number of blocks of stages 1 to 4
-  std::array<std::size_t, 5> strides{1, 1, 2, 2, 2};  ///< of the first block of stages 0 to 4
+  std::array<std::size_t, 5> strides{1, 1, 2, 2, 2};  ///< strides of the first blocks of stages 0 to 4
   std::size_t classes = 10;                           ///< out_features of the linear layer
-  std::size_t in_channels = 3;                        ///< of the images
-  double bn_eps = 1e-5;                               ///< of every batch norm
-  double bn_momentum = 0.1;                           ///< of every batch norm
-  ConvAlgorithm algorithm = ConvAlgorithm::fastest;   ///< of every convolution
+  std::size_t in_channels = 3;                        ///< channels of the images
+  double bn_eps = 1e-5;                               ///< eps of every batch norm
+  double bn_momentum = 0.1;                           ///< momentum of every batch norm
+  ConvAlgorithm algorithm = ConvAlgorithm::fastest;   ///< algorithm of every convolution
 
-  /// The blocks from input to output. Throws std::invalid_argument if a dimension is zero.
+  /// Returns the blocks from input to output. Throws std::invalid_argument if a dimension is zero.
   std::vector<BlockSpec> block_specs() const {
     std::vector<BlockSpec> specs;
     std::size_t channels = in_channels;
@@ -78,7 +79,7 @@ struct VggConfig {
   }
 };
 
-/// The presets: CIFAR's for 32x32 images and 10 classes, the published ones for ImageNet's 1000 classes.
+/// Returns the presets: CIFAR's for 32x32 images and 10 classes, and the published ones for ImageNet's 1000 classes.
 inline std::span<const VggConfig> vgg_presets() {
   constexpr std::array<std::size_t, 5> cifar{1, 1, 2, 2, 2}, imagenet{2, 2, 2, 2, 2};
   static const std::array<VggConfig, 8> presets{{
@@ -94,7 +95,7 @@ inline std::span<const VggConfig> vgg_presets() {
   return presets;
 }
 
-/// The preset of that name. Throws std::invalid_argument that lists the names.
+/// Returns the preset of that name. Throws std::invalid_argument if there is none; the message lists the names.
 inline VggConfig vgg_preset(std::string_view name) {
   const auto presets = vgg_presets();
   const auto found = std::ranges::find(presets, name, &VggConfig::name);

@@ -1,4 +1,4 @@
-// The branches of a Vgg's CSLA blocks, and their scales: names, shapes and lengths.
+// The branches of a Vgg's CSLA blocks, and the names and lengths of their scales.
 #pragma once
 
 #include <algorithm>
@@ -13,18 +13,19 @@
 
 namespace repopt::nn {
 
-/// One branch of the prior structure, with the published models' names for its layers.
+/// One branch of the prior structure. Its layers have the names in the published models.
 struct PriorBranch {
-  ConvShape shape;         ///< of the branch's operator
-  std::string conv_name;   ///< of its convolution, "conv" or "conv_1x1"; empty for the identity, which has none
-  std::string scale_name;  ///< of its scale, "scale_conv", "scale_1x1" or "scale_identity"
+  ConvShape shape;  ///< shape of the branch's operator
+  std::string
+      conv_name;  ///< name of its convolution, "conv" or "conv_1x1"; empty for the identity, which has no convolution
+  std::string scale_name;  ///< name of its scale, "scale_conv", "scale_1x1" or "scale_identity"
 
-  /// Whether the branch is the identity: its scale is the one operator that it has, and is trained.
+  /// Whether the branch is the identity, whose one operator is a trained scale.
   bool is_identity() const { return conv_name.empty(); }
 };
 
-/// RepVGG's structure, which RepOpt-VGG takes as its prior: 3x3, 1x1 and, where input and output have one shape, the
-/// identity.
+/// Returns the branches of RepVGG's structure, which is RepOpt-VGG's prior: 3x3, 1x1 and, if input and output have the
+/// same shape, the identity.
 inline std::vector<PriorBranch> prior_branches(const BlockSpec& spec) {
   std::vector<PriorBranch> branches{{spec.shape, "conv", "scale_conv"}, {spec.shape_1x1(), "conv_1x1", "scale_1x1"}};
   if (spec.has_identity())
@@ -32,12 +33,12 @@ inline std::vector<PriorBranch> prior_branches(const BlockSpec& spec) {
   return branches;
 }
 
-/// "stage1.1.scale_conv.weight" for kind "scale_conv" of block "stage1.1".
+/// Returns a scale's name: "stage1.1.scale_conv.weight" for kind "scale_conv" of block "stage1.1".
 inline std::string scale_name(const BlockSpec& spec, std::string_view kind) {
   return concat(spec.name, ".", kind, ".weight");
 }
 
-/// Names and lengths of the scales that a network of this architecture has.
+/// Returns the names and lengths of all scales of a network with this architecture.
 inline ScaleLengths scale_lengths(const VggConfig& config) {
   ScaleLengths lengths;
   for (const BlockSpec& spec : config.block_specs())
@@ -46,7 +47,7 @@ inline ScaleLengths scale_lengths(const VggConfig& config) {
   return lengths;
 }
 
-/// Names of the presets whose scales have just these names and lengths.
+/// Returns the names of the presets whose scales have exactly these names and lengths.
 template <class T>
 std::vector<std::string> fitting_presets(const Scales<T>& scales) {
   std::vector<std::string> names;
@@ -58,7 +59,7 @@ std::vector<std::string> fitting_presets(const Scales<T>& scales) {
   return names;
 }
 
-/// One scale of a block. Throws std::invalid_argument if it is missing or not of out_channels elements.
+/// Returns one scale of a block. Throws std::invalid_argument if it is missing or does not have out_channels elements.
 template <class T>
 const std::vector<T>& scale_of(const Scales<T>& scales, const BlockSpec& spec, std::string_view kind) {
   const std::string name = scale_name(spec, kind);
