@@ -1,5 +1,5 @@
-// The claim of the library: the target kernel, trained with Gradient Re-parameterization, is the CSLA block. Outputs,
-// kernels and an ordinary bias are compared at every iteration with branches that a stock optimizer trains.
+// Tests the claim of the library: the target kernel, trained with Gradient Re-parameterization, follows the CSLA block.
+// At every iteration outputs, kernels and an ordinary bias are compared with branches that a stock optimizer trains.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -22,8 +22,8 @@ namespace {
 using namespace repopt;
 using namespace repopt::testing;
 
-/// Double: the project's promise; measured are 6e-15 at most. Float: twice to three times the rounding that 50 to 80
-/// iterations were seen to gather, 5e-6 with SGD and 3e-5 with AdamW.
+/// The bound in double is the project's promise; the largest measured error is 6e-15. The bound in float is two to
+/// three times the rounding error that accumulated in 50 to 80 iterations: 5e-6 with SGD and 3e-5 with AdamW.
 template <class Rule, class T>
 constexpr double tolerance = std::same_as<T, double>   ? 1e-12
                              : std::same_as<Rule, Sgd> ? 1e-5
@@ -60,7 +60,7 @@ void follow_every_kind(const Training<Rule>& training) {
     }
 }
 
-/// A RepVGG block with one scale of every sort: positive, negative, zero.
+/// A RepVGG block with positive, negative and zero scales.
 template <class T>
 CslaBlock<T> repvgg_block(std::size_t first_layout) {
   Random random(2);
@@ -152,7 +152,7 @@ TEST_CASE("Lion follows the CSLA block with every option") {
   });
 }
 
-TEST_CASE_TEMPLATE("Any random block is followed", Rule, Sgd, AdamW, Lion) {
+TEST_CASE_TEMPLATE("The target kernel follows random CSLA blocks", Rule, Sgd, AdamW, Lion) {
   Random random(3);
   for (std::size_t trial = 0; trial < 40; ++trial) {
     const auto block = random_block<double>(random);

@@ -1,5 +1,5 @@
-// Rules that are wrong on purpose. Each must miss, by more than 1e-4, the comparison that the right rule passes with
-// less than 1e-12: else the equivalence tests would prove nothing.
+// Rules that are wrong on purpose. Each must fail, by more than 1e-4, the comparison that the right rule passes with
+// less than 1e-12. Otherwise the equivalence tests would prove nothing.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -28,7 +28,7 @@ std::vector<T> multiplier(const CslaBlock<T>& block, auto of_scale) {
   return result;
 }
 
-/// SGD whose gradient is multiplied with sum_i embed_i(s_i).
+/// SGD whose gradient is multiplied by sum_i embed_i(s_i).
 struct SgdWithS : Sgd {
   using Sgd::update;
   template <class T>
@@ -40,7 +40,7 @@ struct SgdWithS : Sgd {
   }
 };
 
-/// SGD whose weight decay is multiplied with GradMult too.
+/// SGD whose weight decay is also multiplied by GradMult.
 struct SgdWithMultipliedDecay : Sgd {
   using Sgd::update;
   template <class T>
@@ -55,7 +55,7 @@ struct SgdWithMultipliedDecay : Sgd {
   }
 };
 
-/// AdamW whose update is multiplied with sum_i embed_i(of_scale(s_i)), as if it were linear in the gradient.
+/// AdamW whose update is multiplied by sum_i embed_i(of_scale(s_i)), as if it were linear in the gradient.
 template <class OfScale>
 struct AdamWTimes : AdamW {
   using AdamW::update;
@@ -82,7 +82,7 @@ struct Absolute {
   double operator()(double s) const { return std::abs(s); }
 };
 
-/// AdamW given the gradient times GradMult, which its moments do not see.
+/// AdamW on GradMult * gradient. The multiplier cancels in its update.
 struct AdamWOnMultipliedGrad : AdamW {
   using AdamW::update;
   template <class T>
@@ -94,7 +94,7 @@ struct AdamWOnMultipliedGrad : AdamW {
   }
 };
 
-/// Lion given the gradient times GradMult, whose sign is the gradient's.
+/// Lion on GradMult * gradient. The multiplier does not change the gradient's sign.
 struct LionOnMultipliedGrad : Lion {
   using Lion::update;
   template <class T>
@@ -106,7 +106,7 @@ struct LionOnMultipliedGrad : Lion {
   }
 };
 
-/// RepVGG's block; scales of magnitude 0.3 to 1.2.
+/// RepVGG's block with scales of magnitude 0.3 to 1.2.
 CslaBlock<double> repvgg_block(bool mixed_sign) {
   Random random(4);
   return make_block<double>(block_kinds()[2], 0, [&] {
@@ -142,11 +142,11 @@ TEST_CASE("s instead of s^2 misses") {
 
 TEST_CASE("Multiplying the weight decay misses") { must_miss<SgdWithMultipliedDecay>(repvgg_block(false), sgd); }
 
-TEST_CASE("AdamW with the signed s misses where a scale is negative") {
+TEST_CASE("AdamW with the signed s misses if a scale is negative") {
   must_miss<AdamWTimes<Signed>>(repvgg_block(true), adamw);
 }
 
-TEST_CASE("AdamW given s^2 misses, on the update and on the gradient") {
+TEST_CASE("AdamW with s^2 misses, on the update and on the gradient") {
   must_miss<AdamWTimes<Squared>>(repvgg_block(false), adamw);
   must_miss<AdamWOnMultipliedGrad>(repvgg_block(false), adamw);
 }
@@ -155,7 +155,7 @@ TEST_CASE("Lion on the multiplied gradient misses") {
   must_miss<LionOnMultipliedGrad>(repvgg_block(true), Training<Lion>{.options = {.lr = 0.003, .weight_decay = 0.1}});
 }
 
-TEST_CASE("AdamW with an eps that no branch divides misses where eps is large") {
+TEST_CASE("AdamW with the same eps for all branches misses if eps is large") {
   Training<AdamW> training = adamw;
   training.options.eps = 1e-2;
   must_miss<AdamWTimes<Absolute>>(repvgg_block(true), training);
@@ -170,7 +170,7 @@ TEST_CASE("Clipping by the raw gradient norm misses") {
   must_miss<AdamW>(repvgg_block(true), adamw_training, {.clip_by_raw_norm = true});
 }
 
-TEST_CASE("One forgotten branch misses, whichever it is") {
+TEST_CASE("Any forgotten branch misses") {
   const CslaBlock<double> block = repvgg_block(true);
   for (std::size_t i = 0; i < block.branches().size(); ++i) {
     must_miss<Sgd>(block, sgd, {.optimized_as = without(block, i)});

@@ -1,6 +1,6 @@
-// The claim of the whole library: a plain network with a RepOptimizer is trained as the network of real CSLA branches
-// is with the stock optimizer, batch norms, schedule, weight decay and clipping included. On real pictures where
-// REPOPT_CIFAR_DIR names them.
+// Tests the claim for a whole network: a plain network with a RepOptimizer is trained like the network of real CSLA
+// branches with the stock optimizer, including batch norms, schedule, weight decay and clipping. The pictures are real
+// if REPOPT_CIFAR_DIR names them.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -34,7 +34,7 @@ namespace {
 #ifdef __OPTIMIZE__
 constexpr std::size_t many_iterations = 50;
 #else
-constexpr std::size_t many_iterations = 3;  // an unoptimized Eigen is some hundred times slower
+constexpr std::size_t many_iterations = 3;  // without optimization Eigen is about a hundred times slower
 #endif
 
 template <class T>
@@ -43,7 +43,7 @@ struct Batch {
   std::vector<int> labels;
 };
 
-/// Real pictures, or noise on a pattern for each label.
+/// Real pictures, or noise on one pattern for each label.
 io::ImageDataset pictures(std::size_t count) {
   if (const char* directory = std::getenv("REPOPT_CIFAR_DIR")) return io::load_cifar_test(directory);
   Random random(10);
@@ -81,7 +81,7 @@ struct Recipe {
   typename Rule::Options options;
   std::size_t iterations = many_iterations, batch_size = 8;
   std::function<double(std::size_t step)> schedule;
-  double max_norm = 0;  ///< of clip_grad_norm; 0: no clipping
+  double max_norm = 0;  ///< argument of clip_grad_norm; 0 for no clipping
 };
 
 /// A network and its optimizer, taking one step after another.
@@ -96,7 +96,7 @@ class Trainer {
   Vgg<T>& model() { return model_; }
   double norm() const { return norm_; }
 
-  /// Returns the loss.
+  /// Takes one step and returns the loss.
   double step(const Batch<T>& batch, std::size_t iteration) {
     if (recipe_.schedule) optimizer_.set_lr(recipe_.schedule(iteration));
     model_.zero_grad();
@@ -115,14 +115,15 @@ class Trainer {
   double norm_ = 0;
 };
 
-/// The largest relative errors: of losses and gradient norms over all iterations, of parameters and running statistics
-/// at the end.
+/// The largest relative errors of losses and gradient norms over all iterations, and of parameters and running
+/// statistics at the end.
 struct NetworkDistance {
   double loss = 0, norm = 0, kernel = 0, other = 0;
-  std::size_t clipped = 0;  ///< iterations
+  std::size_t clipped = 0;  ///< number of iterations that were clipped
 };
 
-/// Trains the network of CSLA branches with plain optimizer steps, and the target with `blocks`.
+/// Trains the network of CSLA branches with plain optimizer steps and the target network with `blocks`, and compares
+/// them.
 template <class Rule, class T>
 NetworkDistance follow_csla_network(const Recipe<Rule>& recipe, const Scales<T>& scales,
                                     std::map<std::string, CslaBlock<T>> blocks) {
@@ -151,8 +152,8 @@ NetworkDistance follow_csla_network(const Recipe<Rule>& recipe, const Scales<T>&
 
 const VggConfig cifar_small = vgg_preset("cifar-small");
 
-/// Nesterov momentum, weight decay, warm-up and cosine, clipping. A larger lr makes the training itself chaotic: at 0.1
-/// on real pictures rounding has grown to 4e-12 after 50 iterations.
+/// Options with Nesterov momentum, weight decay, warm-up, cosine and clipping. A larger lr makes the training itself
+/// chaotic: with lr 0.1 on real pictures, rounding errors have grown to 4e-12 after 50 iterations.
 Recipe<Sgd> sgd_recipe() {
   return {.options = {.lr = 0.02, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true},
           .schedule = WarmupCosineLr{.lr = 0.02, .warmup_steps = 10, .total_steps = 60},
@@ -183,20 +184,21 @@ TEST_CASE("AdamW follows the network of CSLA branches for 10 iterations") {
   const NetworkDistance distance = follow_csla_network(adamw_recipe(), scales, prior_blocks(cifar_small, scales));
   CHECK(distance.loss < 1e-12);
   CHECK(distance.norm < 1e-12);
-  CHECK(distance.kernel < 1e-11);  // where a gradient is nearly 0 AdamW divides rounding by rounding
+  CHECK(distance.kernel < 1e-11);  // if a gradient is nearly 0, AdamW divides one rounding error by another
   CHECK(distance.other < 1e-11);
   CHECK(distance.clipped > 0);
 }
 
-// Rounding alone leaves 1e-7 in the losses and 1e-6 in the kernels. Of the million activations of each iteration, now
-// and then one lies within rounding of ReLU's corner and is taken for positive by one network alone: then it is 1e-4
-// and 5e-3. The mutation below, in double, shows how far a wrong rule lies from either.
-TEST_CASE("In float SGD follows the network of CSLA branches for 5 iterations, to what ReLU's corner allows") {
+// Rounding alone causes errors of 1e-7 in the losses and 1e-6 in the kernels. Each iteration computes a million
+// activations, and now and then one of them is so close to 0 that only one of the two networks rounds it to a positive
+// number. ReLU then makes the errors grow to 1e-4 and 5e-3. The mutation below, in double, shows that a wrong rule
+// causes far larger errors.
+TEST_CASE("In float SGD follows the network of CSLA branches for 5 iterations, within the errors that ReLU causes") {
   const auto scales = mixed_sign_scales<float>(cifar_small, 3);
   Recipe<Sgd> recipe = sgd_recipe();
   recipe.iterations = std::min<std::size_t>(many_iterations, 5);
   const NetworkDistance distance = follow_csla_network(recipe, scales, prior_blocks(cifar_small, scales));
-  // One value that rounding puts on the other side of a ReLU's corner has been seen to move them by 2e-4, 3e-3, 1e-3.
+  // One activation that is rounded to different sides of 0 has been seen to cause errors of 2e-4, 3e-3 and 1e-3.
   CHECK(distance.loss < 1e-3);
   CHECK(distance.norm < 1e-2);
   CHECK(distance.kernel < 1e-2);

@@ -1,4 +1,4 @@
-// check_block: a CSLA block that stock PyTorch trained, against the target kernel that RepOptimizer trains.
+// check_block: compares a CSLA block that stock PyTorch trained with the target kernel that RepOptimizer trains.
 #pragma once
 
 #include <array>
@@ -17,13 +17,13 @@
 
 namespace repopt::testing {
 
-/// What the metadata of a block tells: the rest, numbers, is in the tensors.
+/// The metadata of a block. Its numbers are in the tensors.
 struct BlockShapes {
   ConvShape target;
   std::vector<ConvShape> branches;
 };
 
-/// padding = dilation * (kernel_size - 1) / 2, which golden files imply.
+/// Returns a shape with padding = dilation * (kernel_size - 1) / 2, which golden files imply.
 inline std::array<std::size_t, 2> centred_padding(const ConvShape& shape, const std::string& name) {
   std::array<std::size_t, 2> padding{};
   for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -37,7 +37,7 @@ inline std::array<std::size_t, 2> centred_padding(const ConvShape& shape, const 
 inline ConvShape read_target(const GoldenFile& file) {
   Members recorded(file.json("target"), "target");
   auto dimensions = recorded.take<std::vector<std::size_t>>("shape");
-  if (dimensions.size() == 2) dimensions.insert(dimensions.end(), {1, 1});  // fully connected
+  if (dimensions.size() == 2) dimensions.insert(dimensions.end(), {1, 1});  // a fully connected layer
   if (dimensions.size() != 4) throw std::runtime_error("target's shape has not 4 dimensions");
   ConvShape target;
   target.groups = recorded.take<std::size_t>("groups", 1);
@@ -77,14 +77,15 @@ inline BlockShapes read_shapes(const GoldenFile& file) {
 inline Images<double> read_images(const GoldenFile& file, const std::string& name, std::size_t channels) {
   const GoldenTensor& x = file.tensor(name);
   auto dimensions = x.shape;
-  if (dimensions.size() == 2) dimensions.insert(dimensions.end(), {1, 1});  // what a fully connected layer reads
+  if (dimensions.size() == 2) dimensions.insert(dimensions.end(), {1, 1});  // the input of a fully connected layer
   if (dimensions.size() != 4 || dimensions[1] != channels)
     throw std::runtime_error("tensor '" + name + "' is no batch of images with " + std::to_string(channels) +
                              " channels");
   return {dimensions[0], dimensions[1], dimensions[2], dimensions[3], x.data};
 }
 
-/// Trains the target kernel in the layouts of `shapes` on gradients of our own and compares all that was recorded.
+/// Trains the target kernel in the layouts of `shapes`, on gradients that this library computes, and compares it with
+/// everything that was recorded.
 template <class Rule>
 Largest train_block(const GoldenFile& file, const BlockShapes& shapes, const typename Rule::Options& options,
                     double max_norm) {

@@ -1,4 +1,4 @@
-// GoldenFile: a file recorded from stock PyTorch, and the book-keeping that nothing in it is silently ignored.
+// GoldenFile: a file that was recorded from stock PyTorch. It makes sure that nothing in the file is silently ignored.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 
 namespace repopt::testing {
 
-/// The largest relative error so far, and where it was.
+/// The largest relative error so far, and its place.
 struct Largest {
   double error = 0;
   std::string where{};
@@ -35,8 +35,8 @@ struct Largest {
   }
 };
 
-/// A JSON value as V. Throws std::runtime_error, which names `what`, if it is no V or loses something on the way:
-/// nlohmann takes 2.7 for the integer 2, and the first four of five elements for an array of four.
+/// Converts a JSON value to V. Throws std::runtime_error, which names `what`, if the value is not a V or the conversion
+/// loses something: nlohmann converts 2.7 to the integer 2, and an array of five elements to an array of four.
 template <class V>
 V exactly(const nlohmann::json& value, const std::string& what) {
   try {
@@ -54,14 +54,14 @@ struct GoldenTensor {
 
 class GoldenFile {
  public:
-  /// Throws std::runtime_error if the file is broken.
+  /// Reads the file. Throws std::runtime_error if it is broken.
   explicit GoldenFile(const std::filesystem::path& path) {
     const auto file = formats::Safetensors::load(path);
     metadata_ = file.metadata();
     for (const std::string& name : file.names()) {
       GoldenTensor& tensor = tensors_[name];
       tensor.shape = file.info(name).shape;
-      if (file.info(name).dtype == formats::dtype_of<std::int64_t>) {  // labels, as PyTorch has them
+      if (file.info(name).dtype == formats::dtype_of<std::int64_t>) {  // PyTorch's labels
         const auto integers = file.tensor<std::int64_t>(name);
         tensor.data.assign(integers.begin(), integers.end());
       } else {
@@ -73,14 +73,14 @@ class GoldenFile {
   bool has(const std::string& key) const { return metadata_.contains(key); }
   bool has_tensor(const std::string& name) const { return tensors_.contains(name); }
 
-  /// Metadata as text. Throws std::runtime_error if there is no such key.
+  /// The metadata of a key, as text. Throws std::runtime_error if there is no such key.
   const std::string& text(const std::string& key) const {
     const auto found = metadata_.find(key);
     if (found == metadata_.end()) throw std::runtime_error("metadata lacks '" + key + "'");
     return found->second;
   }
 
-  /// Metadata that is JSON.
+  /// The metadata of a key, parsed as JSON.
   nlohmann::json json(const std::string& key) const {
     try {
       return nlohmann::json::parse(text(key));
@@ -102,7 +102,7 @@ class GoldenFile {
 
   const std::vector<double>& data(const std::string& name) const { return tensor(name).data; }
 
-  /// Throws std::runtime_error unless the tensor has `size` elements.
+  /// The elements of a tensor. Throws std::runtime_error unless it has `size` elements.
   const std::vector<double>& data(const std::string& name, std::size_t size) const {
     const auto& found = data(name);
     if (found.size() != size)
@@ -112,7 +112,7 @@ class GoldenFile {
 
   const std::map<std::string, GoldenTensor>& tensors() const { return tensors_; }
 
-  /// Throws std::runtime_error if the metadata holds a key that is not among `known`.
+  /// Throws std::runtime_error if the metadata have a key that is not in `known`.
   void require_known_metadata(std::initializer_list<const char*> known) const {
     for (const auto& [key, value] : metadata_)
       if (std::find(known.begin(), known.end(), key) == known.end())
@@ -124,7 +124,7 @@ class GoldenFile {
   std::map<std::string, GoldenTensor> tensors_;
 };
 
-/// A JSON object whose members are taken one by one; finish() throws std::runtime_error if one was not.
+/// A JSON object whose members are read one by one. finish() throws std::runtime_error if a member was not read.
 class Members {
  public:
   Members(nlohmann::json object, std::string name) : object_(std::move(object)), name_(std::move(name)) {
@@ -146,7 +146,7 @@ class Members {
     return has(key) ? take<V>(key) : otherwise;
   }
 
-  /// One number for both axes, or a pair.
+  /// Reads one number for both axes, or a pair of numbers.
   std::array<std::size_t, 2> take_pair(const char* key, std::array<std::size_t, 2> otherwise) {
     if (!has(key)) return otherwise;
     if (object_[key].is_array()) return take<std::array<std::size_t, 2>>(key);
@@ -179,8 +179,8 @@ void take_options(Members& recorded, auto& options) {
   options.amsgrad = recorded.take("amsgrad", options.amsgrad);
 }
 
-/// Calls check(Rule(), options, max_norm) for the recorded optimizer, which is one of `Rules`; max_norm is 0 if it does
-/// not clip. Throws std::runtime_error if it is another.
+/// Calls check(Rule(), options, max_norm) for the recorded optimizer; max_norm is 0 if it does not clip. Throws
+/// std::runtime_error if the optimizer is not one of `Rules`.
 template <class... Rules>
 auto with_rule_of(const GoldenFile& file, auto check) {
   Members recorded(file.json("optimizer"), "optimizer");
@@ -201,7 +201,7 @@ auto with_rule_of(const GoldenFile& file, auto check) {
 /// The same for any rule.
 auto with_rule(const GoldenFile& file, auto check) { return with_rule_of<Sgd, AdamW, Adam>(file, check); }
 
-/// The same for rules that have a form on the kernel of a block.
+/// The same for the rules that have a form on the kernel of a block.
 auto with_reparameterizable_rule(const GoldenFile& file, auto check) { return with_rule_of<Sgd, AdamW>(file, check); }
 
 }  // namespace repopt::testing

@@ -1,4 +1,4 @@
-// check_folded: a block of real branches that stock PyTorch trained, against its one kernel, folded.
+// check_folded: compares a block of real branches that stock PyTorch trained with its one kernel, trained folded.
 #pragma once
 
 #include <array>
@@ -17,13 +17,13 @@
 
 namespace repopt::testing {
 
-/// A recorded branch, and the layouts of its weights.
+/// A recorded branch and the shapes of its weights, with their layouts.
 class RecordedBranch {
  public:
   RecordedBranch(const GoldenFile& file, const nlohmann::json& entry, std::size_t index, const ConvShape& target)
       : file_(file), name_(concat("branch.", index)), index_(index), target_(target), entry_(entry, name_) {}
 
-  /// The branch with its initial weights and scale, its weights in `layout`.
+  /// Returns the branch with its initial weights, in `layout`, and its initial scale.
   FoldedBranch<double> read(WeightLayout layout) {
     const auto type = entry_.take<std::string>("type");
     FoldedBranch<double> branch = type == "conv"       ? read_conv(layout)
@@ -42,7 +42,7 @@ class RecordedBranch {
   }
 
  private:
-  /// The target with another kernel size, dilation and groups, around the same centre.
+  /// Returns the target's shape with another kernel size, dilation and number of groups, around the same centre.
   ConvShape shape(Members& entry, const char* kernel_size, WeightLayout layout) const {
     ConvShape result = target_;
     result.kernel_size = entry.take_pair(kernel_size, {0, 0});
@@ -87,7 +87,7 @@ class RecordedBranch {
   Members entry_;
 };
 
-/// Trains the folded kernel on gradients of our own and compares all that was recorded.
+/// Trains the folded kernel on gradients that this library computes, and compares it with everything that was recorded.
 template <class Rule>
 Largest train_folded(const GoldenFile& file, const ConvShape& target, std::vector<FoldedBranch<double>> branches,
                      const typename Rule::Options& options, double max_norm) {

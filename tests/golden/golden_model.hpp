@@ -1,5 +1,5 @@
-// check_model: a whole RepOpt-VGG that stock PyTorch trained, against the same network of repopt::nn; in mode csla also
-// against the target network that RepOptimizer trains.
+// check_model: compares a whole RepOpt-VGG that stock PyTorch trained with the same network of repopt::nn. In mode csla
+// it also compares it with the target network that RepOptimizer trains.
 #pragma once
 
 #include <array>
@@ -26,10 +26,10 @@
 
 namespace repopt::testing {
 
-/// The name in the file of a parameter of the model.
+/// Returns the file's name for a parameter of the model.
 using NameInFile = std::function<std::string(const std::string& parameter)>;
 
-/// "init.stage0.bn.bias" for prefix "init.".
+/// Returns the file's name with a prefix, e.g. "init.stage0.bn.bias" for prefix "init.".
 inline NameInFile with_prefix(const std::string& prefix) {
   return [prefix](const std::string& parameter) { return prefix + parameter; };
 }
@@ -53,7 +53,7 @@ inline nn::Mode read_mode(const GoldenFile& file) {
   throw std::runtime_error("unknown mode '" + file.text("mode") + "'");
 }
 
-/// A tensor of the file, in the memory order of `parameter`.
+/// Returns a tensor of the file in the memory order of `parameter`.
 template <class T>
 std::vector<T> read_parameter(const GoldenFile& file, const std::string& name, const nn::Parameter<T>& parameter) {
   const GoldenTensor& tensor = file.tensor(name);
@@ -77,7 +77,7 @@ void compare(nn::Vgg<T>& model, const GoldenFile& file, const NameInFile& name_i
   });
 }
 
-/// Scales and initial identity weights, as csla and hyper_search models are built from.
+/// Returns the scales and initial identity weights from which csla and hyper_search models are built.
 template <class T>
 Scales<T> read_scales(const GoldenFile& file, const nn::VggConfig& config) {
   Scales<T> scales;
@@ -88,7 +88,7 @@ Scales<T> read_scales(const GoldenFile& file, const nn::VggConfig& config) {
   return scales;
 }
 
-/// NCHW images of the file as NHWC.
+/// Returns the file's NCHW images as NHWC.
 template <class T>
 nn::Tensor<T> read_nhwc(const GoldenFile& file, const std::string& name) {
   const GoldenTensor& x = file.tensor(name);
@@ -102,7 +102,7 @@ nn::Tensor<T> read_nhwc(const GoldenFile& file, const std::string& name) {
   return images;
 }
 
-/// Trains as recorded and compares losses and, at the end, the logits in evaluation.
+/// Trains as recorded. Compares the losses and, at the end, the logits in evaluation.
 template <class Rule, class T>
 void train_model(nn::Vgg<T>& model, RepOptimizer<Rule, T>& optimizer, const GoldenFile& file, double max_norm,
                  const std::string& what, Largest& largest) {
@@ -125,7 +125,7 @@ void train_model(nn::Vgg<T>& model, RepOptimizer<Rule, T>& optimizer, const Gold
   largest.add("logits.eval of " + what, model.forward(x, nn::Phase::eval).values(), file.data("logits.eval"));
 }
 
-/// The target network that stands for the recorded CSLA network, both rules included.
+/// Returns the target network that stands for the recorded CSLA network, by both rules.
 template <class Rule, class T>
 void check_target(const GoldenFile& file, const nn::VggConfig& config, const Scales<T>& scales,
                   const typename Rule::Options& options, double max_norm, Largest& largest) {
@@ -148,7 +148,7 @@ void check_target(const GoldenFile& file, const nn::VggConfig& config, const Sca
   compare<T>(target, file, named("final."), largest);
 }
 
-/// Throws std::runtime_error if the file holds parameters that the model lacks.
+/// Throws std::runtime_error if the file has parameters that the model lacks.
 template <class T>
 void require_same_parameters(nn::Vgg<T>& model, const GoldenFile& file) {
   std::set<std::string> names;
@@ -181,7 +181,7 @@ Largest check_model_in(const GoldenFile& file) {
                                      });
 }
 
-/// Largest errors in double and in float.
+/// The largest errors in double and in float.
 struct ModelErrors {
   Largest in_double, in_float;
 };

@@ -1,6 +1,7 @@
-// golden_test: checks every *.safetensors in $REPOPT_GOLDEN_DIR, by default the project's own, by each file's metadata
-// alone. One line a file, with its largest error as max|a - b| / max|b| per tensor. Whole models are trained in float
-// too, to a wide bound: rounding alone drives float models apart from step to step.
+// golden_test: checks every *.safetensors file in $REPOPT_GOLDEN_DIR, by default this project's own files. A file's
+// metadata say how to check it. The program prints one line for each file, with its largest error: max|a - b| / max|b|
+// per tensor. Whole models are also trained in float, with a wide bound, because rounding alone drives float models
+// apart from step to step.
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -63,7 +64,7 @@ bool report(const std::filesystem::path& path) {
 
 int main() {
 #ifdef _OPENMP
-  omp_set_num_threads(1);  // the networks are too small: on a busy machine threads would only wait for each other
+  omp_set_num_threads(1);  // the networks are so small that on a busy machine threads would only wait for each other
 #endif
   const char* const chosen = std::getenv("REPOPT_GOLDEN_DIR");
   const std::filesystem::path folder = chosen ? chosen : REPOPT_GOLDEN_DEFAULT_DIR;

@@ -29,7 +29,7 @@ Histogram histogram_of(const std::vector<double>& values) {
   return histogram;
 }
 
-/// Exponentially distributed numbers, which have a long tail as activations do.
+/// Exponentially distributed numbers. They have a long tail, like activations.
 std::vector<double> exponential(std::size_t count) {
   Random random(1);
   std::vector<double> values(count);
@@ -101,7 +101,8 @@ TEST_CASE("A quantization covers its range, has zero as a level, and errs by at 
   CHECK_THROWS_AS(Quantization::of_range(0, infinity), std::invalid_argument);
 }
 
-TEST_CASE("A scale for each channel gives no weight a larger error bound than one scale, and a smaller total error") {
+TEST_CASE(
+    "A scale for each channel gives no weight a larger error bound than one scale does, and a smaller total error") {
   Random random(3);
   for (int k = 0; k < 20; ++k) {
     const nn::FusedConv<float> conv = uneven_kernel(random);

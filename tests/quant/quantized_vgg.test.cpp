@@ -291,7 +291,7 @@ TEST_CASE("Gradients pass through rounding unchanged, and are 0 where an input w
   const Tensor<double> r = random_tensor<double>(random, {2, 5, 4, 4});
   FakeQuantConvRelu<double> block(conv, Scheme::per_channel, input, true, ConvAlgorithm::plain);
 
-  // The function whose gradient the estimator is: the rounding errors are constants, the clipping is not.
+  // The estimator is the gradient of this function: rounding errors are constants, and clipping is not.
   const auto clipped = [&](double value) { return std::clamp(value, double(input.low()), double(input.high())); };
   std::vector<double> x_offset, weight_offset(shape.size());
   for (const double value : x.values())

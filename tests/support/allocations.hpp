@@ -1,6 +1,6 @@
-// allocation_count: calls of malloc() and posix_memalign() so far, which glibc lets a program count. Sanitizers do so
-// themselves: with them, or without glibc, REPOPT_COUNTS_ALLOCATIONS is not defined. To be included by one source file
-// of a program.
+// allocation_count: the number of calls of malloc() and posix_memalign() so far. glibc lets a program replace these
+// functions in order to count. Sanitizers replace them too: with sanitizers, or without glibc,
+// REPOPT_COUNTS_ALLOCATIONS is not defined. Include this header in only one source file of a program.
 #pragma once
 
 #include <cstdlib>

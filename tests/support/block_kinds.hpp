@@ -1,4 +1,4 @@
-// The kinds of CSLA blocks that the project promises, small enough to train in a test.
+// The kinds of CSLA blocks that the project supports, small enough to train in a test.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ struct BlockKind {
   std::vector<ConvShape> branches;
 };
 
-/// kernel_size x kernel_size around the centre, padded so that the size of the image is kept at stride 1.
+/// Returns a square convolution that is padded so that it keeps the image's size at stride 1.
 constexpr ConvShape square(std::size_t in_channels, std::size_t out_channels, std::size_t kernel_size,
                            std::size_t dilation = 1, std::size_t groups = 1) {
   const std::size_t padding = dilation * (kernel_size - 1) / 2;
@@ -70,7 +70,7 @@ inline std::vector<BlockKind> block_kinds() {
   };
 }
 
-/// The block with the layouts of target and branches taken in turn, starting at the `first`.
+/// Makes a block of that kind. Target and branches get the three layouts in turn, beginning with layout number `first`.
 template <std::floating_point T>
 CslaBlock<T> make_block(const BlockKind& kind, std::size_t first, const std::function<double()>& scale) {
   constexpr std::array layouts{WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio};

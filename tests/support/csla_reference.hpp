@@ -1,5 +1,5 @@
-// CslaReference: the multi-branch block itself, each branch a convolution of its own that a stock optimizer trains.
-// Independent of the rules it is the judge of: no embed, no GradMult, no equivalent kernel in its training.
+// CslaReference: the multi-branch block itself. Each branch is a separate convolution that a stock optimizer trains. It
+// is the reference for the rules, so its training uses neither embed, GradMult nor the equivalent kernel.
 #pragma once
 
 #include <algorithm>
@@ -12,14 +12,15 @@
 
 namespace repopt::testing {
 
-/// sum_i s_i * W_i placed by coordinates: two taps are one if they read the same pixel of the image, two channels if
-/// they are the same channel of the image. Result and kernels in OIHW. A branch adds nothing where s = 0.
+/// Returns sum_i s_i * W_i with each weight placed by its coordinates: two taps are the same if they read the same
+/// pixel of the image, and two channels if they are the same channel of the image. The result and the kernels are OIHW.
+/// A branch adds nothing to an output channel with s = 0.
 template <class T>
 std::vector<T> kernel_by_coordinates(const ConvShape& target, const std::vector<Branch<T>>& branches,
                                      const std::vector<TorchParam<T>>& kernels) {
   struct Weight {
     std::size_t out, in;
-    std::ptrdiff_t row, column;  // from the output's first pixel
+    std::ptrdiff_t row, column;  // relative to the first pixel of the output
     bool operator==(const Weight&) const = default;
   };
   const auto weights = [](const ConvShape& shape) {
@@ -46,13 +47,13 @@ std::vector<T> kernel_by_coordinates(const ConvShape& target, const std::vector<
   return result;
 }
 
-/// y = sum_i s_i * conv(x, W_i) + bias, trained as PyTorch trains it.
+/// The block y = sum_i s_i * conv(x, W_i) + bias, trained as PyTorch trains it.
 template <class Rule, class T>
 class CslaReference {
  public:
   using Options = typename Rule::Options;
 
-  /// `kernels` and `bias` are the initial weights, kernels in OIHW.
+  /// `kernels` (OIHW) and `bias` are the initial weights.
   CslaReference(const std::vector<Branch<T>>& branches, const std::vector<std::vector<T>>& kernels,
                 const std::vector<T>& bias)
       : branches_(branches), bias_{bias} {

@@ -1,4 +1,4 @@
-// Blocks to fold: branches of every kind, beside each the layers that it stands for.
+// Random blocks for the tests of folding: branches of every kind, and for each branch the layers that it stands for.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace repopt::testing {
 
-/// Branches of one target, and the same branches as layers with weights of their own.
+/// Branches of one target, and the same branches as layers with their own weights.
 template <std::floating_point T>
 struct FoldedBlock {
   ConvShape target;
@@ -25,7 +25,8 @@ struct FoldedBlock {
 
   FoldedKernel<T> folded() const { return {target, branches}; }
 
-  /// Adds a branch with random weights. `filter_kind` says what computes the filter of a filtered branch.
+  /// Adds a branch with random weights. `filter_kind` is the kind of layer that computes the filter of a filtered
+  /// branch.
   void add(Random& random, FoldedBranch<T> branch, bool trains_scale,
            typename RealLayer<T>::Kind filter_kind = RealLayer<T>::Kind::fixed) {
     branch.trains_scale = trains_scale;
@@ -45,13 +46,14 @@ struct FoldedBlock {
     real.branches.push_back(std::move(layers));
   }
 
-  /// Adds a 1x1 convolution with average pooling behind it.
+  /// Adds a 1x1 convolution that is followed by average pooling.
   void add_average(Random& random, const Branch<T>& branch, bool trains_scale) {
     add(random, FoldedBranch<T>::average(branch), trains_scale, RealLayer<T>::Kind::average);
   }
 };
 
-/// A convolution with the window of `window`, and as many groups as may be, in any layout.
+/// Returns a convolution with the kernel size, padding, stride and dilation of `window`, and a random layout and number
+/// of groups.
 inline ConvShape random_operator(Random& random, ConvShape window, std::size_t in, std::size_t out,
                                  std::size_t target_groups) {
   window.in_channels = in;
@@ -99,7 +101,7 @@ void add_random_branch(Random& random, FoldedBlock<T>& block, std::size_t kind, 
   }
 }
 
-/// A target of random_target() with up to four branches of any kind.
+/// Returns a block with a random target and up to four branches of any kind, plus an identity if it embeds.
 template <std::floating_point T>
 FoldedBlock<T> random_folded_block(Random& random) {
   FoldedBlock<T> block{random_target(random)};
@@ -111,7 +113,7 @@ FoldedBlock<T> random_folded_block(Random& random) {
   return block;
 }
 
-/// W' in the target's layout.
+/// Returns W' in the target's layout.
 template <std::floating_point T>
 std::vector<T> kernel_of(const FoldedKernel<T>& folded) {
   std::vector<T> kernel(folded.target().size(), T(99));
@@ -119,13 +121,13 @@ std::vector<T> kernel_of(const FoldedKernel<T>& folded) {
   return kernel;
 }
 
-/// The output of the folded convolution.
+/// Returns the output of the folded convolution.
 template <std::floating_point T>
 Images<T> folded_output(const FoldedKernel<T>& folded, const Images<T>& x) {
   return conv(folded.target(), x, to_oihw(folded.target(), kernel_of(folded)));
 }
 
-/// A parameter's numbers as PyTorch orders them: weights in OIHW.
+/// Returns a parameter's numbers in PyTorch's order: weights in OIHW.
 template <std::floating_point T>
 std::vector<T> in_torch_order(const FoldedParameter<T>& parameter, std::span<const T> numbers) {
   const std::vector<T> copy(numbers.begin(), numbers.end());

@@ -1,5 +1,5 @@
-// follow_csla: trains the CSLA block and the target kernel side by side on the same pictures and measures how far the
-// target strays. The one comparison of all equivalence tests, and of the mutations that must fail it.
+// follow_csla: trains the CSLA block and the target kernel side by side on the same pictures and measures the
+// difference. All equivalence tests use it, and so do the mutations, which must fail it.
 #pragma once
 
 #include <algorithm>
@@ -24,12 +24,12 @@ template <class Rule>
 struct Training {
   typename Rule::Options options;
   std::size_t iterations = 50, micro_batches = 1;
-  double max_norm = 0;                            ///< of clip_grad_norm; 0: no clipping
-  std::function<double(std::size_t)> schedule{};  ///< of lr, if any
+  double max_norm = 0;                            ///< argument of clip_grad_norm; 0 for no clipping
+  std::function<double(std::size_t)> schedule{};  ///< schedule of lr; may be empty
   std::size_t height = 6, width = 5;
 };
 
-/// What a mutation does wrong on the target's side.
+/// The mistake of a mutation in training the target.
 template <class T>
 struct Mutation {
   std::optional<CslaBlock<T>> optimized_as{};  ///< the optimizer gets this block instead of the true one
@@ -39,12 +39,12 @@ struct Mutation {
 /// The largest relative errors over all iterations.
 struct Strayed {
   double output = 0, kernel = 0, bias = 0, norm = 0;
-  double average = 0;  ///< of the kernel, by Ema, against the averages of the branches' kernels
+  double average = 0;  ///< error of the kernel's Ema, compared with the averages of the branches' kernels
 
   double largest() const { return std::max({output, kernel, bias, norm, average}); }
 };
 
-/// The target structure with Gradient Re-parameterization: one kernel, a bias, gradients of its own.
+/// The target structure with Gradient Re-parameterization: one kernel, one bias and their gradients.
 template <class Rule, class T>
 struct TargetModel {
   ConvShape shape;
@@ -76,8 +76,8 @@ struct TargetModel {
   }
 };
 
-/// The loss is var(y - r, unbiased) + mean(y - r)^2 with fresh random pictures x and targets r for each micro-batch, so
-/// that outputs never die away. `TargetRule` is `Rule` but for mutations.
+/// Runs the comparison. The loss is var(y - r, unbiased) + mean(y - r)^2 with new random pictures x and targets r for
+/// each micro-batch, so that the outputs do not decay to 0. `TargetRule` equals `Rule` except in mutations.
 template <class Rule, class T, class TargetRule = Rule>
 Strayed follow_csla(const CslaBlock<T>& block, const Training<Rule>& training, const Mutation<T>& mutation = {}) {
   Random random(2205);

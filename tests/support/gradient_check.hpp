@@ -1,4 +1,4 @@
-// Gradients against central differences.
+// Compares gradients with central differences.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace repopt::testing {
 
-/// What visit_parameters() of `layer` visits and a gradient trains.
+/// Returns the trained parameters of `layer`.
 template <class Layer>
 std::vector<nn::Parameter<double>*> trained_parameters(Layer& layer) {
   std::vector<nn::Parameter<double>*> trained;
@@ -25,8 +25,9 @@ std::vector<nn::Parameter<double>*> trained_parameters(Layer& layer) {
   return trained;
 }
 
-/// Largest relative error of what backward() says of L = sum r * forward(), r random, over the gradients of `x` and of
-/// each of `parameters`. The gradients start at 0.5, so that one which is not added to shows.
+/// Returns the largest relative error of the gradients that backward() computes for L = sum r * forward() with random
+/// r: the gradient of `x` and those of `parameters`. All parameters' gradients start at 0.5, which reveals a gradient
+/// that is not added to.
 inline double gradient_error(Random& random, nn::Tensor<double>& x,
                              const std::function<const nn::Tensor<double>&()>& forward,
                              const std::function<const nn::Tensor<double>&(nn::Tensor<double>& grad_y)>& backward,

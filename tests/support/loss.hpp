@@ -1,4 +1,4 @@
-// The loss that the golden files are trained on.
+// The loss with which the golden files were trained.
 #pragma once
 
 #include <numeric>
@@ -13,7 +13,7 @@ struct Loss {
   std::vector<T> grad;  ///< dL/dy
 };
 
-/// var(y, unbiased) + mean(y)^2 over all elements of y.
+/// Returns var(y, unbiased) + mean(y)^2 over all elements of y, and its gradient.
 template <class T>
 Loss<T> loss(const std::vector<T>& y) {
   const T n = T(y.size()), mean = std::accumulate(y.begin(), y.end(), T(0)) / n;

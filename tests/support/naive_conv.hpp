@@ -1,5 +1,5 @@
-// A convolution as its definition reads, one product at a time: the tests' own, with NCHW images and OIHW kernels. Of
-// the library it uses the numbers in ConvShape, and none of its arithmetic.
+// The tests' own convolution, written like the definition: one product at a time, with NCHW images and OIHW kernels. It
+// uses the numbers in the library's ConvShape, but none of the library's arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ struct Images {
   std::size_t channel_of(std::size_t element) const { return element / (height * width) % channels; }
 };
 
-/// Visits every product of a convolution: visit(element of x, weight in OIHW, element of y).
+/// Calls visit(element of x, weight in OIHW, element of y) for every product of a convolution.
 template <class T>
 void for_each_product(const ConvShape& shape, const Images<T>& x, const Images<T>& y, auto visit) {
   const std::size_t kernel_h = shape.kernel_size[0], kernel_w = shape.kernel_size[1];
@@ -43,7 +43,7 @@ void for_each_product(const ConvShape& shape, const Images<T>& x, const Images<T
               }
 }
 
-/// torch.nn.functional.conv2d without bias; `weight` in OIHW whatever the shape's layout.
+/// torch.nn.functional.conv2d without bias. `weight` is OIHW for any layout of `shape`.
 template <class T>
 Images<T> conv(const ConvShape& shape, const Images<T>& x, const std::vector<T>& weight) {
   const auto out = [&](std::size_t axis, std::size_t size) {
@@ -56,7 +56,7 @@ Images<T> conv(const ConvShape& shape, const Images<T>& x, const std::vector<T>&
   return y;
 }
 
-/// dL/dweight in OIHW, from x and dL/dy.
+/// Returns dL/dweight in OIHW, from x and dL/dy.
 template <class T>
 std::vector<T> conv_weight_grad(const ConvShape& shape, const Images<T>& x, const Images<T>& grad_y) {
   std::vector<T> grad(shape.out_channels * (shape.in_channels / shape.groups) * shape.kernel_size[0] *
@@ -66,7 +66,7 @@ std::vector<T> conv_weight_grad(const ConvShape& shape, const Images<T>& x, cons
   return grad;
 }
 
-/// An OIHW kernel, or the gradient of one, in the layout of `shape`.
+/// Converts an OIHW kernel, or its gradient, to the layout of `shape`.
 template <class T>
 std::vector<T> from_oihw(const ConvShape& shape, const std::vector<T>& oihw) {
   const std::size_t outs = shape.out_channels, ins = shape.in_channels / shape.groups;

@@ -1,4 +1,4 @@
-// Central differences.
+// numeric_gradient: gradients by central differences.
 #pragma once
 
 #include <functional>
@@ -7,8 +7,8 @@
 
 namespace repopt::testing {
 
-/// dL/dvalue for every value by central differences. The step balances truncation (step^2) with rounding (1e-16 / step)
-/// and is small enough that a ReLU seldom switches within it.
+/// Returns dL/dvalue for every value by central differences. The step balances the errors of truncation (step^2) and
+/// rounding (1e-16 / step). It is so small that a ReLU seldom switches within it.
 inline std::vector<double> numeric_gradient(std::span<double> values, const std::function<double()>& loss) {
   constexpr double step = 1e-6;
   std::vector<double> gradient;

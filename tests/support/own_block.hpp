@@ -1,4 +1,4 @@
-// OwnBlock: a block as a user of the library would write one.
+// OwnBlock: a block like one that a user of the library would write.
 #pragma once
 
 #include <functional>
@@ -18,13 +18,13 @@
 
 namespace repopt::testing {
 
-/// A 1x1 convolution, batch norm, ReLU.
+/// A 1x1 convolution, batch norm and ReLU.
 template <class T>
 class OwnBlock final : public nn::Block<T> {
  public:
   nn::Conv2d<T> pointwise;
   nn::BatchNorm2d<T> norm;
-  std::optional<std::vector<T>> kernel;  ///< of equivalent_kernel()
+  std::optional<std::vector<T>> kernel;  ///< the result of equivalent_kernel()
 
   explicit OwnBlock(const nn::BlockSpec& spec)
       : pointwise(spec.shape_1x1()), norm(spec.shape.out_channels, nn::Activation::relu) {

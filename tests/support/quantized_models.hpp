@@ -1,4 +1,4 @@
-// Networks as if trained, and images for them.
+// Networks that resemble trained ones, and images for them.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace repopt::testing {
 
-/// A tiny network of kernels as drawn and batch norms that keep its activations of one size.
+/// A tiny network with randomly drawn kernels. Its batch norms keep the activations of all blocks at a similar size.
 inline nn::Vgg<float> trained_model(nn::Mode mode) {
   Random random(5);
   nn::Vgg<float> model = tiny_model<float>(mode);

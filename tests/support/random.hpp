@@ -19,7 +19,8 @@ class Random {
  public:
   explicit Random(std::uint64_t seed) : engine_(seed) {}
 
-  /// Uniform in [low, high]; the same on every platform, unlike the distributions of <random>.
+  /// Returns a number that is uniform in [low, high]. It is the same on every platform, unlike the distributions of
+  /// <random>.
   std::size_t integer(std::size_t low, std::size_t high) { return low + std::size_t(engine_() % (high - low + 1)); }
 
   double real(double low, double high) { return low + (high - low) * double(engine_() >> 11) / 9007199254740992.0; }
@@ -29,7 +30,7 @@ class Random {
     return choices[integer(0, choices.size() - 1)];
   }
 
-  /// Numbers in [-1, 1].
+  /// Returns random numbers in [-1, 1].
   template <std::floating_point T>
   std::vector<T> numbers(std::size_t count) {
     std::vector<T> result(count);
@@ -45,7 +46,7 @@ inline WeightLayout random_layout(Random& random) {
   return random.one_of<WeightLayout>({WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio});
 }
 
-/// A divisor of `number` that is a multiple of `factor`.
+/// Returns a random divisor of `number` that is a multiple of `factor`.
 inline std::size_t random_divisor(Random& random, std::size_t number, std::size_t factor = 1) {
   std::vector<std::size_t> divisors;
   for (std::size_t d = factor; d <= number; d += factor)
@@ -53,7 +54,7 @@ inline std::size_t random_divisor(Random& random, std::size_t number, std::size_
   return random.one_of(divisors);
 }
 
-/// Kernels from 1 to 5 along each axis, up to 12 channels, any groups, stride, dilation and layout.
+/// Returns a random target: 1 to 5 taps along each axis, up to 12 channels, any groups, stride, dilation and layout.
 inline ConvShape random_target(Random& random) {
   const std::size_t unit = random.integer(1, 4);
   ConvShape shape{.in_channels = unit * random.integer(1, 3), .out_channels = unit * random.integer(1, 3)};
@@ -68,11 +69,12 @@ inline ConvShape random_target(Random& random) {
   return shape;
 }
 
-/// A shape that embeds in `target`: along each axis fewer taps, further apart, around the same centre; more groups.
+/// Returns a random shape that embeds in `target`: fewer taps along each axis, with larger distances, around the same
+/// centre, and more groups.
 inline ConvShape random_branch_shape(Random& random, const ConvShape& target) {
   ConvShape branch = target;
   for (std::size_t axis = 0; axis < 2; ++axis) {
-    std::vector<std::array<std::size_t, 2>> choices;  // taps, tap step in taps of the target
+    std::vector<std::array<std::size_t, 2>> choices;  // number of taps, and their distance in taps of the target
     const std::size_t span = target.kernel_size[axis] - 1;
     for (std::size_t taps = 1; taps <= span + 1; ++taps)
       for (std::size_t step = 1; (taps - 1) * step <= span && step <= span + 1; ++step)
@@ -90,8 +92,8 @@ inline ConvShape random_branch_shape(Random& random, const ConvShape& target) {
   return branch;
 }
 
-/// Scales in [-1.5, 1.5], about one in ten of them 0. They are multiples of 1/64, so that sums of their squares are
-/// exact and must agree bit by bit however they are computed, with fused multiply-adds or without.
+/// Returns random scales in [-1.5, 1.5]; about one in ten is 0. They are multiples of 1/64, so sums of their squares
+/// are exact. Such sums must agree bit by bit in any order of computing, with or without fused multiply-adds.
 template <std::floating_point T>
 std::vector<T> random_scale(Random& random, std::size_t out_channels) {
   std::vector<T> scale(out_channels);
@@ -108,7 +110,7 @@ CslaBlock<T> random_block(Random& random) {
   return {target, std::move(branches)};
 }
 
-/// One kernel for each branch, in the layouts of the branches.
+/// Returns one random kernel for each branch, in the branch's layout.
 template <std::floating_point T>
 std::vector<std::vector<T>> random_kernels(Random& random, const CslaBlock<T>& block) {
   std::vector<std::vector<T>> kernels;

@@ -1,5 +1,5 @@
-// RealBranches: a block of branches that may have several layers each, every layer computed and trained by itself. The
-// judge of folded training: no embed, no fold, no kernel of the whole.
+// RealBranches: a block of branches that may have several layers each. Every layer is computed and trained separately.
+// It is the reference for folded training, so it uses neither embed nor fold nor a kernel for the whole block.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace repopt::testing {
 
-/// dL/dx of a convolution, from its OIHW kernel and dL/dy.
+/// Returns dL/dx of a convolution, from its OIHW kernel and dL/dy.
 template <class T>
 Images<T> conv_data_grad(const ConvShape& shape, const Images<T>& x, const std::vector<T>& weight,
                          const Images<T>& grad_y) {
@@ -30,8 +30,8 @@ struct RealLayer {
   enum class Kind { trained, fixed, average };
 
   Kind kind = Kind::trained;
-  ConvShape shape;       ///< of a convolution, or of the windows of torch.nn.AvgPool2d(count_include_pad=True)
-  TorchParam<T> weight;  ///< OIHW; of a fixed convolution, whose grad is never used; empty for pooling
+  ConvShape shape;       ///< shape of a convolution, or of the windows of torch.nn.AvgPool2d(count_include_pad=True)
+  TorchParam<T> weight;  ///< OIHW; a fixed convolution never uses its grad, and pooling has no weight
 
   Images<T> forward(const Images<T>& x) const {
     if (kind != Kind::average) return conv(shape, x, weight.data);
@@ -61,7 +61,7 @@ struct RealLayer {
   }
 };
 
-/// scale * layers(x).
+/// A branch: scale * layers(x).
 template <class T>
 struct RealBranch {
   std::vector<RealLayer<T>> layers;
@@ -69,7 +69,7 @@ struct RealBranch {
   bool trains_scale = false;
 };
 
-/// y = sum of the branches.
+/// The block: y = sum of the branches.
 template <class T>
 struct RealBranches {
   std::vector<RealBranch<T>> branches;
@@ -86,7 +86,7 @@ struct RealBranches {
     return y;
   }
 
-  /// Adds to all gradients.
+  /// Adds to the gradients of all parameters.
   void backward(const Images<T>& x, const Images<T>& grad_y) {
     for (RealBranch<T>& branch : branches) {
       std::vector<Images<T>> inputs{x};
@@ -101,7 +101,7 @@ struct RealBranches {
     }
   }
 
-  /// visit(parameter, whether it decays) for everything that is trained.
+  /// Calls visit(parameter, decays) for every trained parameter. `decays` says whether weight decay applies.
   void visit_parameters(auto visit) {
     for (RealBranch<T>& branch : branches) {
       for (RealLayer<T>& layer : branch.layers)

@@ -1,4 +1,4 @@
-// The metric of all comparisons: max|a - b| / max|b|.
+// relative_error: the metric of all comparisons, max|a - b| / max|b|.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace repopt::testing {
 
-/// max|a - b| / max|b| over two ranges of numbers, b being the reference. Infinity if their lengths differ or anything
-/// is not finite, so that a NaN can never pass; 0 if both hold zeros only.
+/// Returns max|a - b| / max|b| over two ranges of numbers; b is the reference. Returns infinity if the lengths differ
+/// or a number is not finite, so NaN never passes. Returns 0 if all numbers are 0.
 double relative_error(const auto& a, const auto& b) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   if (a.size() != b.size()) return infinity;

@@ -1,4 +1,4 @@
-// Networks small enough for a test, and scales that leave no sign untested.
+// Networks that are small enough for a test, and scales of both signs.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace repopt::testing {
 
-/// Some two thousand weights, blocks with and without identity, for images of 8x8.
+/// A network of about two thousand weights, with and without identity branches, for images of 8x8 pixels.
 inline nn::VggConfig tiny_config() {
   return {.name = "tiny",
           .stem = 4,
@@ -23,7 +23,7 @@ inline nn::VggConfig tiny_config() {
           .classes = 5};
 }
 
-/// Sizes in [0.5, 1.5], every third or so negative.
+/// Scales of magnitude 0.5 to 1.5. About every third is negative.
 template <class T>
 Scales<T> mixed_sign_scales(const nn::VggConfig& config, std::uint64_t seed) {
   Random random(seed);
@@ -34,7 +34,7 @@ Scales<T> mixed_sign_scales(const nn::VggConfig& config, std::uint64_t seed) {
   return scales;
 }
 
-/// A network of tiny_config() and that mode, from scales of mixed signs if the mode has any.
+/// A network of tiny_config() in a mode. If the mode has scales, they have both signs.
 template <class T>
 nn::Vgg<T> tiny_model(nn::Mode mode, std::uint64_t seed = 1) {
   const nn::VggConfig config = tiny_config();

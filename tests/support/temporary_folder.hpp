@@ -1,4 +1,4 @@
-// TemporaryFolder: a folder of a test's own, gone at its end.
+// TemporaryFolder: a folder for one test, which is removed at the test's end.
 #pragma once
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ class TemporaryFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
-  /// Number of files and folders in it.
+  /// Returns the number of files and folders in it.
   std::size_t count() const {
     return std::size_t(
         std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));

@@ -1,4 +1,4 @@
-// Random tensors, and their way to the images of the naive convolution and back.
+// Random tensors, and conversions between tensors and the images of the naive convolution.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace repopt::testing {
 
-/// Numbers in [-1, 1].
+/// Returns a tensor of random numbers in [-1, 1].
 template <class T>
 nn::Tensor<T> random_tensor(Random& random, const nn::ImageShape& shape) {
   nn::Tensor<T> x(shape);
@@ -24,7 +24,7 @@ void fill_random(Random& random, std::span<T> values, double low = -1, double hi
   for (T& value : values) value = T(random.real(low, high));
 }
 
-/// visit(place in `x`, place in NCHW) for every element.
+/// Calls visit(place in `x`, place in NCHW) for every element.
 template <class T>
 void for_each_element(const nn::Tensor<T>& x, auto visit) {
   const nn::ImageShape& shape = x.shape();

@@ -15,7 +15,7 @@
 
 namespace repopt::testing {
 
-/// A torch.nn.Parameter with its grad and the optimizer's state for it.
+/// A torch.nn.Parameter with its grad and its optimizer state.
 template <class T>
 struct TorchParam {
   std::vector<T> data, grad = std::vector<T>(data.size());
@@ -24,7 +24,7 @@ struct TorchParam {
   std::size_t step = 0;
 };
 
-/// torch/optim/sgd.py, _single_tensor_sgd.
+/// SGD as in torch/optim/sgd.py, _single_tensor_sgd.
 template <class T>
 void torch_step(TorchParam<T>& param, const Sgd::Options& options) {
   const bool no_buffer = param.momentum_buffer.empty();
@@ -45,7 +45,7 @@ void torch_step(TorchParam<T>& param, const Sgd::Options& options) {
   }
 }
 
-/// torch/optim/adamw.py, _single_tensor_adamw.
+/// AdamW as in torch/optim/adamw.py, _single_tensor_adamw.
 template <class T>
 void torch_step(TorchParam<T>& param, const AdamW::Options& options) {
   for (auto* moment : {&param.exp_avg, &param.exp_avg_sq, &param.max_exp_avg_sq}) moment->resize(param.data.size());
@@ -116,7 +116,7 @@ void torch_step(TorchParam<T>& param, const Lion::Options& options) {
   }
 }
 
-/// Returns the norm of all gradients before they are clipped.
+/// Clips all gradients and returns their norm before clipping.
 template <class T>
 double torch_clip_grad_norm(const std::vector<TorchParam<T>*>& params, double max_norm) {
   double sum = 0;
