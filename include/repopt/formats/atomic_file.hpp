@@ -111,8 +111,8 @@ class AtomicFile {
     if (descriptor < 0) fail("sync the folder of", errno);
     const int error = ::fsync(descriptor) == 0 ? 0 : errno;
     ::close(descriptor);
-    if (error != 0 && error != EINVAL)
-      fail("sync the folder of", error);  // EINVAL: the file system cannot sync folders
+    // EINVAL: the file system cannot sync folders.
+    if (error != 0 && error != EINVAL) fail("sync the folder of", error);
   }
 
   [[noreturn]] void fail(std::string_view verb, int error_number) const {

@@ -73,8 +73,8 @@ class Crc32 {
 /// its own digits. The format itself has no checksum.
 struct Checksum {
   static constexpr std::string_view key = "repopt.crc32";  ///< its key in the metadata
-  static constexpr std::string_view blank =
-      "00000000";  ///< stands in place of its digits while the checksum is computed
+  /// Stands in place of its digits while the checksum is computed.
+  static constexpr std::string_view blank = "00000000";
 
   /// The place in the writer's header where the digits begin; npos if there are none. No name or value can contain the
   /// text that is searched for, because quotation marks are escaped there.

@@ -214,8 +214,8 @@ class RepOptimizer {
     return {};
   }
 
-  std::vector<WeightRegistry<T>>
-      registry_;  ///< at most one; it is on the heap, so the groups' pointers stay valid after a move
+  /// At most one; it is on the heap, so the groups' pointers stay valid after a move.
+  std::vector<WeightRegistry<T>> registry_;
   std::deque<ParamGroup> param_groups_;
   double grad_scale_ = 1;
   double clip_coef_ = 1;     ///< used by the next step()

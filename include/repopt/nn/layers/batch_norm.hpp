@@ -235,8 +235,8 @@ class BatchNorm2d {
   Activation activation_;
   const Tensor<T>* x_ = nullptr;
   Tensor<T> y_;
-  std::size_t count_ =
-      0;  ///< in training, the number of values of each channel from which mean_ and inv_std_ are computed
+  /// In training, the number of values of each channel from which mean_ and inv_std_ are computed.
+  std::size_t count_ = 0;
   Vector<double> mean_, inv_std_;
   ChannelAffine<T> affine_;
   ChannelMoments own_moments_;  ///< used if x comes without moments or is spread over processes

@@ -21,10 +21,10 @@ inline std::vector<std::size_t> kernel_dims(const ConvShape& shape) {
 /// false and whose grad is empty. The model gives them their name.
 template <class T>
 struct Parameter {
-  std::vector<std::size_t>
-      dims;  ///< dimensions in PyTorch; a kernel's are (out_channels, in_channels / groups, kh, kw)
-  std::optional<ConvShape>
-      conv;  ///< a kernel's shape and layout in memory; other parameters have none and are row-major in `dims`
+  /// Dimensions in PyTorch; a kernel's are (out_channels, in_channels / groups, kh, kw).
+  std::vector<std::size_t> dims;
+  /// A kernel's shape and layout in memory; other parameters have none and are row-major in `dims`.
+  std::optional<ConvShape> conv;
   bool requires_grad = true;  ///< whether it is trained
   bool decays = false;        ///< whether weight decay applies
   bool is_branch = false;     ///< whether it is the kernel of one of the branches that CslaConv2d adds

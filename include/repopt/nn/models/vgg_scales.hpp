@@ -16,8 +16,8 @@ namespace repopt::nn {
 /// One branch of the prior structure. Its layers have the names in the published models.
 struct PriorBranch {
   ConvShape shape;  ///< shape of the branch's operator
-  std::string
-      conv_name;  ///< name of its convolution, "conv" or "conv_1x1"; empty for the identity, which has no convolution
+  /// Name of its convolution, "conv" or "conv_1x1"; empty for the identity, which has no convolution.
+  std::string conv_name;
   std::string scale_name;  ///< name of its scale, "scale_conv", "scale_1x1" or "scale_identity"
 
   /// Whether the branch is the identity, whose one operator is a trained scale.

@@ -122,8 +122,8 @@ struct AdamW {
         });
       }
       stream.for_each_branch_scale(first, count, [=](T s, std::size_t k) {
-        const T still =
-            s == 0 ? T(1) : T(0);  // makes the divisor 1 for s = 0, so that such a branch adds 0 even if eps = 0
+        // Keeps the divisor above 0 for s = 0, so that such a branch adds 0 even if eps = 0.
+        const T still = s == 0 ? T(1) : T(0);
         w[k] -= step_size * (s * s * m[k] / (std::abs(s) * root[k] + eps + still));
       });
     };

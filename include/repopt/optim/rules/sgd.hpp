@@ -77,8 +77,8 @@ struct Sgd {
   template <class T>
   static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
                     const Options& options) {
-    const bool first_step =
-        state.momentum_buffer.empty();  // as in torch, the buffer starts as the gradient, undampened
+    // As in torch, the buffer starts as the gradient, undampened.
+    const bool first_step = state.momentum_buffer.empty();
     if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
     const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
     const T new_part = T(1 - (first_step ? 0 : options.dampening));
