@@ -1,4 +1,4 @@
-// The loops of folding: where a branch's weights lie in the rows of a target kernel.
+// The loops of folding: they find where a branch's weights lie in the rows of a target kernel.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +21,8 @@ struct WeightRun {
   std::size_t index_step;  ///< from weight to weight
 };
 
-/// Calls visit(k, place, index) for each weight of the run. The calls must not depend on each other; they become vector
-/// code if `visit` captures by value.
+/// Calls visit(k, place, index) for each weight of the run. The calls must not depend on each other. The loop becomes
+/// vector code if `visit` captures by value.
 void for_each_in_run(const WeightRun& run, auto visit) {
   if (run.place_step == 1 && run.index_step == 1)
     for_each_independent(run.count, [=](std::size_t k) { visit(k, run.place + k, run.index + k); });
@@ -31,27 +31,27 @@ void for_each_in_run(const WeightRun& run, auto visit) {
         run.count, [=](std::size_t k) { visit(k, run.place + k * run.place_step, run.index + k * run.index_step); });
 }
 
-/// A part of the target kernel that is contiguous in memory: all weights of one output channel or, in HWIO, one tap's
-/// weights of a range of input channels (of each group).
+/// A part of the target kernel that is contiguous in memory: all weights of one output channel or, in HWIO, the weights
+/// of one tap for a range of input channels (of each group).
 struct FoldSlab {
   const ConvShape& target;
-  WeightIndex first;    ///< of its weights
+  WeightIndex first;    ///< its first weight
   std::size_t ins = 0;  ///< in HWIO, the number of input channels from first.in on
 
-  /// Where the slab begins in memory, and how long it is.
+  /// The slab's first index in memory and its number of weights.
   /// @{
   std::size_t begin() const { return target.offset(first); }
   std::size_t size() const { return is_hwio() ? ins * target.out_channels : target.in_per_group() * target.taps(); }
   /// @}
 
-  /// Whether the runs in it go along the output channels.
+  /// Whether the target is HWIO, so that runs go along the output channels.
   bool is_hwio() const { return target.layout == WeightLayout::hwio; }
 };
 
-/// The number of shares into which the target is cut for threads. It depends on the shape alone, so that sums over the
-/// shares, added in order, are the same for any number of threads. In HWIO a slab of a share has 32768 weights or more:
-/// shorter ones interrupt the processor's reading ahead (a step of gradients for 512 x 512 channels took 1.15 times as
-/// long with 32 shares as with 4 or 1).
+/// The number of shares into which the target is cut for threads. It depends only on the shape. Sums over the shares
+/// are added in order, so they are the same for any number of threads. In HWIO a slab of a share has at least 32768
+/// weights, because shorter slabs interrupt the processor's hardware prefetching: a step of gradients for 512 x 512
+/// channels took 1.15 times as long with 32 shares as with 4 or 1.
 constexpr std::size_t fold_shares(const ConvShape& target) {
   constexpr std::size_t most = 32, slab = 1 << 15;
   if (target.layout != WeightLayout::hwio) return std::min(target.out_channels, most);
@@ -59,8 +59,9 @@ constexpr std::size_t fold_shares(const ConvShape& target) {
                                  std::min(target.in_per_group(), most));
 }
 
-/// Visits the target share by share, in parallel, and each share slab by slab: visit(share, FoldSlab). In HWIO a share
-/// is a range of input channels with all their taps, so that all places of a 1x1 convolution's weight are in one share.
+/// Calls visit(share, FoldSlab) for all slabs of the target. The shares run in parallel, and the slabs of a share one
+/// after another. In HWIO a share is a range of input channels with all their taps, so all places of a 1x1
+/// convolution's weight are in one share.
 void for_each_fold_slab(const ConvShape& target, auto visit) {
   const bool is_hwio = target.layout == WeightLayout::hwio;
   const std::size_t rows = is_hwio ? target.in_per_group() : target.out_channels, shares = fold_shares(target);
@@ -76,7 +77,7 @@ void for_each_fold_slab(const ConvShape& target, auto visit) {
   });
 }
 
-/// Where a convolution's weights lie in the slabs of a target kernel.
+/// The places of a convolution's weights in the slabs of a target kernel.
 class SlabPlacement {
  public:
   /// `weights` must embed in `target`.
@@ -87,7 +88,8 @@ class SlabPlacement {
         is_contiguous_(weights.taps() == target.taps() && weights.layout == target.layout &&
                        (target.layout == WeightLayout::oihw || weights.groups == target.groups)) {}
 
-  /// The placement of a 1x1 convolution whose one tap lies on tap `tap` (row, column) of the target, wherever that is.
+  /// The placement of a 1x1 convolution whose one tap lies on tap `tap` (row, column) of the target. The tap may be
+  /// any, not only the centre.
   static SlabPlacement at_tap(const ConvShape& pointwise, const ConvShape& target, const WeightIndex& tap) {
     SlabPlacement placement(pointwise, target);
     placement.placed_.first_tap = {tap.row, tap.column};
@@ -95,7 +97,7 @@ class SlabPlacement {
     return placement;
   }
 
-  /// visit(WeightRun) for each run in the slab.
+  /// Calls visit(WeightRun) for each run in the slab.
   void for_each_run(const FoldSlab& slab, auto visit) const {
     if (slab.is_hwio())
       for_each_run_of_tap(slab, visit);
@@ -149,7 +151,7 @@ class SlabPlacement {
 
   ConvShape weights_, target_;
   Placement placed_;
-  bool is_contiguous_;  ///< whether all weights of an output channel are one run
+  bool is_contiguous_;  ///< whether all weights of an output channel form one run
 };
 
 }  // namespace repopt

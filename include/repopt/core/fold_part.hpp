@@ -1,4 +1,4 @@
-// FoldPart: weights that a scale carries into the target kernel, and the gradients that come back.
+// FoldPart: weights that are multiplied by a scale and added to the target kernel, and the gradients that they get.
 #pragma once
 
 #include <algorithm>
@@ -9,22 +9,23 @@
 
 namespace repopt {
 
-/// Weights that one scale for each output channel carries into the target: kernel[place] += factor[out] *
+/// Weights that are added to the target with one factor for each output channel: kernel[place] += factor[out] *
 /// weight[index].
 template <class T>
 struct FoldPart {
-  SlabPlacement placement;     ///< where the weights lie
+  SlabPlacement placement;     ///< places of the weights in the target
   const T* weight = nullptr;   ///< the weights
   T* weight_grad = nullptr;    ///< dL/dweight
-  const T* factor = nullptr;   ///< (out_channels), s or s * f
-  const T* filter = nullptr;   ///< (out_channels), f; null where the factor is s
-  T* scale_sums = nullptr;     ///< (shares, sums_step), where dL/ds is summed; null if s is constant
-  std::size_t sums_step = 0;   ///< elements from share to share
-  bool is_first = true;        ///< whether no earlier part has the same weights
-  bool covers_target = false;  ///< whether every place of the target has a weight
-  bool is_gathered = false;    ///< whether weight_grad gets G itself, without the factor
+  const T* factor = nullptr;   ///< (out_channels), the scale s, or s * f for a filtered branch
+  const T* filter = nullptr;   ///< (out_channels), the filter's f; null if the factor is s
+  T* scale_sums = nullptr;     ///< (shares, sums_step), receives the sums of dL/ds; null if s is constant
+  std::size_t sums_step = 0;   ///< distance in elements between two shares
+  bool is_first = true;        ///< whether this is the first part with these weights
+  bool covers_target = false;  ///< whether every place of the target belongs to one of the weights
+  bool is_gathered = false;    ///< whether weight_grad receives G itself, without the factor
 
-  /// Adds the weights of a slab to the kernel; with `writes`, which is for parts that cover the target, writes them.
+  /// Adds the weights in a slab to the kernel. With `writes` it overwrites the kernel instead; this is only for parts
+  /// that cover the target.
   void add_to(const FoldSlab& slab, T* kernel, bool writes) const {
     const bool along_out = slab.is_hwio();
     placement.for_each_run(slab, [=, this](const WeightRun& run) {
@@ -46,7 +47,8 @@ struct FoldPart {
     });
   }
 
-  /// Adds dL/dweight and dL/ds for `kernel_grad`, G, in a slab; with `overwrites`, dL/dweight is written instead.
+  /// Adds dL/dweight and dL/ds for `kernel_grad`, which is G, in a slab. With `overwrites`, dL/dweight is overwritten
+  /// instead.
   void add_gradients(const FoldSlab& slab, std::size_t share, const T* kernel_grad, bool overwrites) const {
     const bool along_out = slab.is_hwio(), writes = overwrites && is_first;
     placement.for_each_run(slab, [=, this](const WeightRun& run) {
@@ -66,10 +68,10 @@ struct FoldPart {
     for_each_in_run(run, [=](std::size_t, std::size_t place, std::size_t index) { to[index] = kernel_grad[place]; });
   }
 
-  /// Adds step(k, index, G[place]) to the gradient of each weight, or writes it.
+  /// Adds step(k, index, G[place]) to the gradient of each weight. With `writes` it overwrites the gradient instead.
   void move_gradient(const WeightRun& run, const T* kernel_grad, bool writes, auto step) const {
     T* const to = weight_grad;
-    if (writes)  // what is there may be NaN
+    if (writes)  // the old gradient may be NaN, so it must not be read
       for_each_in_run(run, [=](std::size_t k, std::size_t place, std::size_t index) {
         to[index] = step(k, index, kernel_grad[place]);
       });
@@ -79,7 +81,7 @@ struct FoldPart {
       });
   }
 
-  /// A run along the output channels, each with its own scale.
+  /// Handles a run along the output channels, each of which has its own scale.
   void add_along_out(const WeightRun& run, const T* kernel_grad, T* sums, bool writes) const {
     const T *const s = factor + run.out, *const f = filter ? filter + run.out : nullptr, *const w = weight;
     if (!sums)
@@ -96,12 +98,12 @@ struct FoldPart {
       });
   }
 
-  /// A run within one output channel.
+  /// Handles a run within one output channel.
   void add_in_channel(const WeightRun& run, const T* kernel_grad, T* sums, bool writes) const {
     const T s = factor[run.out];
     const auto gradient = [=](std::size_t, std::size_t, T g) { return s * g; };
     if (!sums) return move_gradient(run, kernel_grad, writes, gradient);
-    // In pieces that stay in the first-level cache for the second loop.
+    // Work in pieces that are still in the first-level cache when the second loop reads them.
     constexpr std::size_t piece = 512;
     T dot = 0;
     for (WeightRun part = run; part.count > 0;) {
@@ -115,7 +117,7 @@ struct FoldPart {
     *sums += (filter ? filter[run.out] : T(1)) * dot;
   }
 
-  /// The sum of weight * G over a run, in lanes that become vector code.
+  /// Returns the sum of weight * G over a run. Several partial sums let the compiler vectorise it.
   T dot_of_run(const WeightRun& run, const T* kernel_grad) const {
     constexpr std::size_t lanes = 128 / sizeof(T);
     std::array<T, lanes> sums{};

@@ -1,4 +1,4 @@
-// FoldedBranch: a branch that is linear in its input, and so amounts to one convolution that folds into the target's.
+// FoldedBranch: a branch that is linear in its input. It equals one convolution, which folds into the target's.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace repopt {
 
-/// A branch of a FoldedKernel: y = s * conv(x, B), where B is made of the branch's trained weights:
+/// A branch of a FoldedKernel: y = s * conv(x, B). The kernel B is computed from the branch's trained weights:
 ///
 /// | made by    | trained weights                                 | B                                      |
 /// |------------|-------------------------------------------------|----------------------------------------|
@@ -27,34 +27,34 @@ namespace repopt {
 /// | sequence() | 1x1 V, then W                                   | B[o,i,p] = sum over m: W[o,m,p] V[m,i] |
 /// |            | V, then 1x1 W                                   | B[o,i,p] = sum over m: W[o,m] V[m,i,p] |
 ///
-/// What is not linear in its input, or not a function of the weights alone, cannot be written as a branch: batch norm,
-/// dropout, an activation, a bias before zero padding, pooling that leaves the padding out of its mean.
+/// A branch must be linear in its input, and B must depend only on its weights. Therefore it cannot contain batch norm,
+/// dropout, an activation, a bias before zero padding, or pooling that leaves the padding out of its mean.
 template <std::floating_point T>
 struct FoldedBranch {
-  Branch<T> convolution;             ///< the shape of B, with the scale s; places B in the target
-  std::vector<ConvShape> operators;  ///< of the trained weights: W, or V and W
-  std::vector<T> filter{};           ///< f of filtered(), (out_channels, kh, kw); else empty
+  Branch<T> convolution;             ///< the shape of B and the scale s; it places B in the target
+  std::vector<ConvShape> operators;  ///< shapes of the trained weights: W, or V and W
+  std::vector<T> filter{};           ///< the filter f of filtered(), (out_channels, kh, kw); otherwise empty
   bool trains_scale = false;         ///< whether s is trained; a trained scale does not decay
-  /// Names of the weights, one for each operator, and of the scale. FoldedKernel numbers the branches that have none:
-  /// "2.weight", or for a sequence "2.0.weight" and "2.1.weight", and "2.scale".
+  /// The names of the weights, one for each operator, and the name of the scale. If they are empty, FoldedKernel makes
+  /// names from the branch's number: "2.weight", or "2.0.weight" and "2.1.weight" for a sequence, and "2.scale".
   /// @{
   std::vector<std::string> weight_names{};
   std::string scale_name{};
   /// @}
-  /// Initial weights, one vector for each operator, in the layout of its shape. Without any an identity starts at 1 and
-  /// all others at 0.
+  /// The initial weights, one vector for each operator, in the layout of its shape. If there are none, an identity
+  /// starts at 1 and all others at 0.
   std::vector<std::vector<T>> initial_weights{};
 
-  /// Any branch of a CSLA block.
+  /// A branch of a CSLA block, of any kind.
   static FoldedBranch conv(Branch<T> branch) {
     const ConvShape shape = branch.shape;
     return {std::move(branch), {shape}};
   }
 
-  /// A trained 1x1 convolution W, (out_channels, in_channels / groups), then a fixed filter for each output channel,
-  /// (out_channels, kh, kw): Sobel, Laplacian, a frequency. `branch` has the shape of both together: the filter's
-  /// kernel size, padding, stride and dilation. Throws std::invalid_argument if that is impossible or the filter has
-  /// another length.
+  /// A trained 1x1 convolution W, (out_channels, in_channels / groups), followed by a fixed filter for each output
+  /// channel, (out_channels, kh, kw), such as Sobel, Laplacian or a frequency. `branch` has the shape of both together,
+  /// with the filter's kernel size, padding, stride and dilation. Throws std::invalid_argument if this shape is
+  /// impossible or the filter has another length.
   static FoldedBranch filtered(Branch<T> branch, std::vector<T> filter) {
     branch.shape.validate();
     require_filter_size(branch.shape, filter.size(), "branch");
@@ -62,9 +62,9 @@ struct FoldedBranch {
     return {std::move(branch), {weight}, std::move(filter)};
   }
 
-  /// A trained 1x1 convolution, then average pooling over windows of the branch's kernel size, as
-  /// torch.nn.AvgPool2d(count_include_pad=True): zeros of the padding count in the mean. Throws std::invalid_argument
-  /// if the shape is impossible.
+  /// A trained 1x1 convolution, followed by average pooling over windows of the branch's kernel size. As in
+  /// torch.nn.AvgPool2d(count_include_pad=True), the zeros of the padding count in the mean. Throws
+  /// std::invalid_argument if the shape is impossible.
   static FoldedBranch average(Branch<T> branch) {
     branch.shape.validate();
     const std::size_t taps = branch.shape.taps();
@@ -72,10 +72,10 @@ struct FoldedBranch {
     return filtered(std::move(branch), std::move(filter));
   }
 
-  /// Two trained convolutions without biases, one of which is 1x1: 1x1 then KxK, KxK then 1x1, depthwise then
-  /// pointwise. Stride, padding and dilation are those of the KxK. `groups` are the target's; they must divide those of
-  /// both convolutions. `scale` is a number or a range, as Branch takes it. Throws std::invalid_argument if a shape is
-  /// impossible.
+  /// Two trained convolutions without biases, one of which is 1x1: 1x1 then KxK, KxK then 1x1, or depthwise then
+  /// pointwise. Stride, padding and dilation are those of the KxK. `groups` are the target's; they must divide the
+  /// groups of both convolutions. `scale` is a number or a range, as in Branch's constructors. Throws
+  /// std::invalid_argument if a shape is impossible.
   static FoldedBranch sequence(const ConvShape& first, const ConvShape& second, auto&& scale, std::size_t groups = 1) {
     first.validate();
     second.validate();
@@ -84,9 +84,9 @@ struct FoldedBranch {
     return {Branch<T>(both, std::forward<decltype(scale)>(scale)), {first, second}};
   }
 
-  /// Throws std::invalid_argument, whose message says `name`, unless the branch folds into `target`: a shape is
-  /// impossible, B does not embed or is not made of the operators as above, a scale or filter is not finite or of the
-  /// wrong length, or there is not one name and one initial weight for each operator where there are any.
+  /// Throws std::invalid_argument if the branch does not fold into `target`: a shape is impossible, B does not embed or
+  /// does not agree with the operators, a scale or filter is not finite or has the wrong length, or names or initial
+  /// weights are given but not one for each operator. The message contains `name`.
   void validate(const ConvShape& target, std::string_view name) const;
 
  private:
@@ -101,7 +101,7 @@ struct FoldedBranch {
     return both;
   }
 
-  /// The shape of B, which a FoldedSequence keeps in HWIO.
+  /// Returns the shape of a sequence's B, which a FoldedSequence keeps in HWIO.
   static ConvShape shape_of_sequence(const ConvShape& first, const ConvShape& second, std::size_t groups) {
     ConvShape both = is_pointwise(first) ? second : first;
     both.in_channels = first.in_channels;

@@ -22,10 +22,11 @@
 
 namespace repopt {
 
-/// Folded training. A block that is linear in its input computes conv(x, W') with W' = F(theta), theta being all its
-/// weights and scales. So a network need only compute that one convolution: with G = dL/dW' of its backward pass, the
-/// adjoint of F's derivative gives dL/dtheta, the gradients that the real branches would have got. Any optimizer trains
-/// theta by them, and the training is the multi-branch block's, for one kernel's cost in the network:
+/// Folded training of a block's branches. A block that is linear in its input computes conv(x, W') with W' = F(theta),
+/// where theta is all its weights and scales. So a network only needs to compute that one convolution. Its backward
+/// pass gives G = dL/dW'. The adjoint of F's derivative turns G into dL/dtheta, the gradients that the real branches
+/// would get. Any optimizer can train theta with them. The training is the multi-branch block's, and the network pays
+/// for one kernel:
 ///
 ///     FoldedKernel<float> folded(block, {.train_scales = true});  // Hyper-Search
 ///     folded.visit_parameters([&](const std::string& name, auto value, auto grad, bool decays) {
@@ -38,15 +39,16 @@ namespace repopt {
 ///     folded.add_gradients(grad);
 ///     optimizer.step();
 ///
-/// Owns the weights and scales of the branches and their gradients. Movable, not copyable; spans stay valid when it is
-/// moved. Calls of one object must not run at the same time; within a call, loops are parallel as parallel_for() says.
-/// Nothing is allocated after construction.
+/// The object owns the weights and scales of the branches and their gradients. It can be moved but not copied, and
+/// spans stay valid when it is moved. Calls of one object must not run at the same time. Within a call, loops run in
+/// parallel as in parallel_for(). Nothing is allocated after construction.
 template <std::floating_point T>
 class FoldedKernel {
  public:
-  /// What the constructor from a block may be told.
+  /// Options of the constructor that takes a block.
   struct Options {
-    /// Whether the scales are trained, but for those of identities, whose weight is their one trained number.
+    /// Whether the scales are trained. An identity's scale is never trained, because its weight is already one trained
+    /// number for each channel.
     bool train_scales = false;
   };
 
@@ -56,8 +58,9 @@ class FoldedKernel {
   explicit FoldedKernel(const CslaBlock<T>& block, Options options = {})
       : FoldedKernel(block.target(), branches_of(block, options)) {}
 
-  /// Folds branches of any kind into a kernel of `target`. Throws std::invalid_argument, naming the branch, if there is
-  /// none, one does not fold into the target (see FoldedBranch::validate()), or two parameters have one name.
+  /// Folds branches of any kind into a kernel of `target`. Throws std::invalid_argument if there is no branch, a branch
+  /// does not fold into the target (see FoldedBranch::validate()), or two parameters have the same name. The message
+  /// names the branch or the parameter.
   FoldedKernel(const ConvShape& target, std::vector<FoldedBranch<T>> branches)
       : target_(target), branches_(validated(target, std::move(branches))), parameters_(branches_) {
     allocate_working_memory();
@@ -73,20 +76,21 @@ class FoldedKernel {
   FoldedKernel(FoldedKernel&&) noexcept = default;
   FoldedKernel& operator=(FoldedKernel&&) noexcept = default;
 
-  /// The kernel's shape, and all weights and scales in the order of the branches, weights before their scale.
+  /// The kernel's shape, and all weights and scales in the order of the branches; a branch's weights come before its
+  /// scale.
   /// @{
   const ConvShape& target() const { return target_; }
   const std::vector<Parameter>& parameters() const { return parameters_.all(); }
   /// @}
 
-  /// visit(name, value, grad, decays) for everything that is trained.
+  /// Calls visit(name, value, grad, decays) for every trained weight and scale.
   void visit_parameters(auto visit) {
     for (const Parameter& parameter : parameters_.all())
       if (parameter.is_trained()) visit(parameter.name, parameter.value, parameter.grad, parameter.decays);
   }
 
-  /// kernel = F(theta), (out_channels, in_channels / groups, kh, kw) in the target's layout: before the forward pass.
-  /// Throws std::invalid_argument if `kernel` has another size.
+  /// Computes kernel = F(theta), (out_channels, in_channels / groups, kh, kw) in the target's layout. Call it before
+  /// the forward pass. Throws std::invalid_argument if `kernel` has another size.
   void fold(std::span<T> kernel) const {
     require_size("the kernel", kernel.size());
     update_filter_factors();
@@ -99,11 +103,13 @@ class FoldedKernel {
     });
   }
 
-  /// Makes the next add_gradients() write the gradients instead of adding to them. Until then they are as they were.
+  /// Makes the next add_gradients() overwrite the gradients instead of adding to them. Until then the gradients keep
+  /// their values.
   void zero_grad() { overwrites_ = true; }
 
-  /// Adds dL/dtheta for `kernel_grad`, G = dL/dW' at the weights and scales of now. Linear in G: average over
-  /// micro-batches or processes before. Throws std::invalid_argument if `kernel_grad` has another size.
+  /// Adds dL/dtheta for `kernel_grad`, which is G = dL/dW', at the current weights and scales. The result is linear in
+  /// G, so average G over micro-batches or processes before the call. Throws std::invalid_argument if `kernel_grad` has
+  /// another size.
   void add_gradients(std::span<const T> kernel_grad) {
     require_size("the kernel's gradient", kernel_grad.size());
     update_filter_factors();
@@ -120,8 +126,9 @@ class FoldedKernel {
     overwrites_ = false;
   }
 
-  /// The CSLA block of the branches with their scales as they are: for the RepOptimizer that comes after a search.
-  /// Throws std::invalid_argument, naming the branch, if the weights of one have no places of their own in the kernel.
+  /// Returns the CSLA block of the branches with their current scales, for the RepOptimizer that trains after a search.
+  /// Throws std::invalid_argument if the weights of a branch do not have their own places in the kernel. The message
+  /// names the branch.
   CslaBlock<T> block() const {
     std::vector<Branch<T>> branches;
     for (std::size_t i = 0; i < branches_.size(); ++i) {
@@ -152,11 +159,11 @@ class FoldedKernel {
   }
 
   void require_size(const char* what, std::size_t size) const {
-    if (size == target_.size()) return;  // before describe(), which allocates
+    if (size == target_.size()) return;  // do not call describe(), which allocates
     require(false, what, " has ", size, " elements, target [", describe(target_), "] has ", target_.size());
   }
 
-  /// Whether dL/ds of branch i is summed share by share.
+  /// Whether dL/ds of branch i is summed in each share.
   bool sums_scale_gradient(std::size_t i) const {
     return branches_[i].trains_scale && branches_[i].operators.size() == 1;
   }
@@ -172,8 +179,8 @@ class FoldedKernel {
     scale_sums_.resize(fold_shares(target_) * sums_per_share_);
   }
 
-  /// Cuts branch i into parts: a filtered one into a 1x1 convolution for each tap of its filter. The pointers lead to
-  /// the branch's own share of the working memory.
+  /// Cuts branch i into parts. A filtered branch has one part for each tap of its filter, a 1x1 convolution; other
+  /// branches are one part. The pointers lead to the branch's own pieces of the working memory.
   void add_parts(std::size_t i, T* filters, const T* filter_factors, T* scale_sums) {
     const FoldedBranch<T>& branch = branches_[i];
     const ConvShape& shape = branch.convolution.shape;
@@ -210,7 +217,7 @@ class FoldedKernel {
     }
   }
 
-  /// The factors s * f of filtered branches, for the scales of now.
+  /// Computes the factors s * f of filtered branches from the current scales.
   void update_filter_factors() const {
     std::size_t next = 0;
     for (std::size_t i = 0; i < branches_.size(); ++i) {
@@ -225,7 +232,8 @@ class FoldedKernel {
     sequences_[i]->add_gradients(v.value, w.value, s.value, v.grad, w.grad, s.grad, overwrites_);
   }
 
-  /// Adds the shares' sums of dL/ds to the gradient of a trained scale, the sum_index-th that is summed so.
+  /// Adds the sums of dL/ds over all shares to the gradient of a trained scale. `sum_index` is the scale's index among
+  /// the scales that are summed in this way.
   void add_scale_gradient(std::span<T> grad, std::size_t sum_index) {
     for (std::size_t o = 0; o < grad.size(); ++o) {
       T sum = 0;
@@ -238,16 +246,16 @@ class FoldedKernel {
   ConvShape target_;
   std::vector<FoldedBranch<T>> branches_;
   FoldedParameters<T> parameters_;
-  std::vector<FoldPart<T>> parts_;  ///< of all branches
-  bool overwrites_ = true;          ///< whether the next add_gradients() writes: zero_grad() was called
+  std::vector<FoldPart<T>> parts_;  ///< the parts of all branches
+  bool overwrites_ = true;          ///< whether the next add_gradients() overwrites, because zero_grad() was called
 
   /// Working memory.
   /// @{
-  mutable std::vector<std::optional<FoldedSequence<T>>> sequences_;  ///< by branch
-  std::vector<T> filters_;                                           ///< (parts of filtered branches, out_channels), f
-  mutable std::vector<T> filter_factors_;                            ///< likewise, s * f
-  std::vector<T> scale_sums_;                                        ///< (shares, scales that are summed, out_channels)
-  std::size_t sums_per_share_ = 0;                                   ///< elements of scale_sums_ for each share
+  mutable std::vector<std::optional<FoldedSequence<T>>> sequences_;  ///< by branch; empty if it is no sequence
+  std::vector<T> filters_;                 ///< (parts of filtered branches, out_channels), the filters f
+  mutable std::vector<T> filter_factors_;  ///< the same shape, s * f
+  std::vector<T> scale_sums_;              ///< (shares, summed scales, out_channels)
+  std::size_t sums_per_share_ = 0;         ///< number of elements of scale_sums_ in each share
   /// @}
 };
 

@@ -1,4 +1,4 @@
-// FoldedParameters: the weights and scales of folded branches with their gradients, and the memory of all four.
+// FoldedParameters: the weights and scales of folded branches and their gradients. It owns the memory of all of them.
 #pragma once
 
 #include <algorithm>
@@ -19,22 +19,22 @@ namespace repopt {
 /// A weight or a scale of a folded branch.
 template <std::floating_point T>
 struct FoldedParameter {
-  std::string name;                  ///< e.g. "0.weight", "0.scale", or the branch's own
+  std::string name;                  ///< the branch's own name, or a default such as "0.weight" or "0.scale"
   std::span<T> value;                ///< the numbers
   std::span<T> grad;                 ///< dL/dvalue; empty for a constant scale
-  std::optional<ConvShape> shape{};  ///< of a weight, with its layout; none for a scale
-  bool decays = false;               ///< whether weight decay applies: to weights, not to scales
-  bool is_identity = false;          ///< whether the branch is an identity: Branch::identity()
+  std::optional<ConvShape> shape{};  ///< shape and layout of a weight; empty for a scale
+  bool decays = false;               ///< whether weight decay applies: true for weights, false for scales
+  bool is_identity = false;          ///< whether Branch::identity() made the branch
   /// Whether it is trained.
   bool is_trained() const { return !grad.empty(); }
 };
 
-/// The parameters of folded branches. Owns their memory; spans stay valid when it is moved.
+/// The parameters of folded branches. The object owns their memory. Spans stay valid when it is moved.
 template <std::floating_point T>
 class FoldedParameters {
  public:
   /// Takes names and initial values from `branches`, which must be valid. Gradients start at 0. Throws
-  /// std::invalid_argument if two parameters have one name.
+  /// std::invalid_argument if two parameters have the same name.
   explicit FoldedParameters(const std::vector<FoldedBranch<T>>& branches) {
     std::size_t values = 0, gradients = 0;
     for (const FoldedBranch<T>& branch : branches) {
@@ -53,10 +53,10 @@ class FoldedParameters {
   FoldedParameters(FoldedParameters&&) noexcept = default;
   FoldedParameters& operator=(FoldedParameters&&) noexcept = default;
 
-  /// All of them in the order of the branches, each branch's weights before its scale.
+  /// All parameters in the order of the branches; a branch's weights come before its scale.
   const std::vector<FoldedParameter<T>>& all() const { return parameters_; }
 
-  /// A branch's weight, by the index of its operator, and its scale.
+  /// A weight of a branch, by the index of its operator, and the scale of a branch.
   /// @{
   const FoldedParameter<T>& weight(std::size_t branch, std::size_t index = 0) const {
     return parameters_[first_of_branch_[branch] + index];
@@ -101,9 +101,9 @@ class FoldedParameters {
     parameters_.push_back(std::move(parameter));
   }
 
-  std::vector<T> values_, gradients_;  ///< what parameters_ are spans of
+  std::vector<T> values_, gradients_;  ///< the memory of all spans in parameters_
   std::vector<FoldedParameter<T>> parameters_;
-  std::vector<std::size_t> first_of_branch_;  ///< index in parameters_
+  std::vector<std::size_t> first_of_branch_;  ///< index in parameters_ of each branch's first parameter
 };
 
 }  // namespace repopt

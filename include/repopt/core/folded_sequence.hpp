@@ -1,4 +1,4 @@
-// FoldedSequence: a branch of two trained convolutions, in working memory of its own.
+// FoldedSequence: working memory and loops for a branch of two trained convolutions.
 #pragma once
 
 #include <algorithm>
@@ -14,11 +14,12 @@
 
 namespace repopt {
 
-/// The kernel B of a sequence and its gradient, both in HWIO, beside weights V and W in layouts of their own.
+/// The kernel B of a sequence and its gradient. Both are HWIO. The weights V and W of the two convolutions may have any
+/// layouts.
 template <std::floating_point T>
 class FoldedSequence {
  public:
-  /// `groups` are those of B.
+  /// `groups` are the groups of B.
   FoldedSequence(const ConvShape& first, const ConvShape& second, std::size_t groups)
       : shapes_{first, second},
         product_(first, second, groups),
@@ -32,23 +33,23 @@ class FoldedSequence {
     }
   }
 
-  /// B, and dL/dB without the scale, which the caller fills in before add_gradients().
+  /// B, and dL/dB without the scale. The caller fills in dL/dB before it calls add_gradients().
   /// @{
   std::span<const T> kernel() const { return kernel_; }
   std::span<T> kernel_grad() { return kernel_grad_; }
   /// @}
 
-  /// Computes B.
+  /// Computes B from V and W.
   void fold(std::span<const T> v, std::span<const T> w) { product_.fold(in_hwio(0, v), in_hwio(1, w), kernel_); }
 
-  /// Adds dL/dV, dL/dW and, unless `scale_grad` is empty, dL/ds for the scale s of B; with `overwrites`, writes them.
-  /// Multiplies kernel_grad() by s.
+  /// Adds dL/dV, dL/dW and, unless `scale_grad` is empty, dL/ds, where s is the scale of B. With `overwrites` it
+  /// overwrites these gradients instead. It also multiplies kernel_grad() by s.
   void add_gradients(std::span<const T> v, std::span<const T> w, std::span<const T> scale, std::span<T> v_grad,
                      std::span<T> w_grad, std::span<T> scale_grad, bool overwrites) {
     v = in_hwio(0, v);
     w = in_hwio(1, w);
     product_.gradient_of_second(v, kernel_grad_, raw_grad_[1]);
-    // sum B G = sum W (dL/dW without s): B itself is not needed.
+    // dL/ds needs sum B G, which equals sum W (dL/dW without s), so B itself is not needed.
     if (!scale_grad.empty()) add_scale_gradient(w, scale_grad, overwrites);
     for_each_row(in_hwio_[1], [&](std::size_t row, std::size_t channels) {
       for (std::size_t o = 0; o < channels; ++o) raw_grad_[1][row * channels + o] *= scale[o];
@@ -62,19 +63,19 @@ class FoldedSequence {
   }
 
  private:
-  /// visit(row, out_channels) for each row of a kernel in HWIO, in parallel.
+  /// Calls visit(row, out_channels) for each row of an HWIO kernel, in parallel.
   static void for_each_row(const ConvShape& shape, auto visit) {
     const std::size_t channels = shape.out_channels;
     parallel_for(shape.size() / channels, shape.size(), [&](std::size_t row) { visit(row, channels); });
   }
 
-  /// Where the weights of row `row` in HWIO begin in the layout of operator i.
+  /// The index at which the weights of HWIO row `row` begin in the layout of operator i.
   std::size_t first_of_row(std::size_t i, std::size_t row) const {
     const std::size_t in = shapes_[i].in_per_group(), tap = row / in, width = shapes_[i].kernel_size[1];
     return shapes_[i].offset({.in = row % in, .row = tap / width, .column = tap % width});
   }
 
-  /// The weights of operator i in HWIO: as they are, or copied.
+  /// Returns the weights of operator i in HWIO: the weights themselves if they are HWIO, otherwise a copy.
   std::span<const T> in_hwio(std::size_t i, std::span<const T> weight) {
     if (relaid_[i].empty()) return weight;
     const std::size_t step = shapes_[i].strides().out;
@@ -98,7 +99,7 @@ class FoldedSequence {
     });
   }
 
-  /// Adds raw_grad_[i], which is in HWIO, to `grad`, which is in the operator's layout.
+  /// Adds raw_grad_[i], which is HWIO, to `grad`, which has the operator's layout.
   void add(std::size_t i, std::span<T> grad, bool overwrites) {
     const std::size_t step = shapes_[i].strides().out;
     for_each_row(in_hwio_[i], [&](std::size_t row, std::size_t channels) {
@@ -111,8 +112,8 @@ class FoldedSequence {
   std::array<ConvShape, 2> shapes_, in_hwio_;
   SequenceProduct<T> product_;
   std::vector<T> kernel_, kernel_grad_;
-  std::array<std::vector<T>, 2> relaid_;    ///< the weights in HWIO, if they are in another layout
-  std::array<std::vector<T>, 2> raw_grad_;  ///< their gradients in HWIO
+  std::array<std::vector<T>, 2> relaid_;    ///< HWIO copies of the weights; empty if they are HWIO already
+  std::array<std::vector<T>, 2> raw_grad_;  ///< the weights' gradients in HWIO
 };
 
 }  // namespace repopt

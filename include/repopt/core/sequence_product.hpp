@@ -1,4 +1,4 @@
-// SequenceProduct: the kernel of two convolutions one after the other, and the gradients of both.
+// SequenceProduct: the kernel that equals two convolutions one after the other, and the gradients of both.
 #pragma once
 
 #include <algorithm>
@@ -24,8 +24,8 @@ struct Strided {
   const T& operator()(std::size_t row, std::size_t column) const { return data[row * row_step + column * column_step]; }
 };
 
-/// c (rows, columns) += a (rows, inner) * b (inner, columns), where rows of b and c are contiguous. Four rows of c at a
-/// time, in blocks of columns that stay in the first-level cache.
+/// Computes c (rows, columns) += a (rows, inner) * b (inner, columns). Rows of b and c are contiguous. The loop handles
+/// four rows of c at a time, in blocks of columns that stay in the first-level cache.
 template <class T>
 void add_product(const Strided<T>& a, const T* b, std::size_t b_step, T* c, std::size_t c_step, std::size_t rows,
                  std::size_t inner, std::size_t columns) {
@@ -58,7 +58,7 @@ void add_product(const Strided<T>& a, const T* b, std::size_t b_step, T* c, std:
   }
 }
 
-/// sum of a[k] * b[k], in lanes that become vector code.
+/// Returns the sum of a[k] * b[k]. Several partial sums let the compiler vectorise it.
 template <class T>
 T dot(const T* a, const T* b, std::size_t size) {
   constexpr std::size_t lanes = 128 / sizeof(T);
@@ -74,17 +74,20 @@ T dot(const T* a, const T* b, std::size_t size) {
 
 }  // namespace detail
 
-/// conv(conv(x, V), W) = conv(x, B), one of V and W being 1x1, as plain products over the output channels, which are
-/// contiguous: V, W and B are in HWIO here. With M channels between them, i, m and o counting channels and p taps:
+/// The kernel B with conv(conv(x, V), W) = conv(x, B), where V or W is 1x1. V, W and B are HWIO, so the output channels
+/// are contiguous, and each computation is a plain matrix product over them. There are M channels between the
+/// convolutions. i, m and o count channels, and p counts taps:
 ///
 ///     1x1, then KxK: B[p,i,o] = sum_m V[i,m] W[p,m,o]
 ///     KxK, then 1x1: B[p,i,o] = sum_m V[p,i,m] W[m,o]
 ///
-/// Each product takes 2 M K^2 operations for each pair of input and output channel, and a training step takes three.
+/// Each product takes 2 M K^2 operations for each pair of input and output channels. A training step takes three
+/// products.
 template <std::floating_point T>
 class SequenceProduct {
  public:
-  /// Any layout in the shapes is replaced by HWIO. `groups` are those of B; they divide the groups of both shapes.
+  /// The layouts of the shapes are replaced by HWIO. `groups` are the groups of B; they must divide the groups of both
+  /// shapes.
   SequenceProduct(ConvShape first, ConvShape second, std::size_t groups)
       : first_(first), second_(second), ins_per_group_(first.in_channels / groups) {
     first_.layout = second_.layout = WeightLayout::hwio;
@@ -99,7 +102,7 @@ class SequenceProduct {
   /// The number of elements of B.
   std::size_t size() const { return taps() * ins_per_group_ * second_.out_channels; }
 
-  /// b = B of V and W. Writes only the connections that the two convolutions have: zero `b` once before the first call.
+  /// Computes B from V and W. Elements of `b` that no pair of weights connects are not written: set them to 0 before.
   void fold(std::span<const T> v, std::span<const T> w, std::span<T> b) const {
     for_each_part(taps(), first_.in_per_group(),
                   [&](const Block& block, std::size_t tap, std::size_t begin, std::size_t end) {
@@ -111,7 +114,8 @@ class SequenceProduct {
                   });
   }
 
-  /// grad_w = dL/dW for G = dL/dB: [p,m,o] = sum_i G[p,i,o] V[i,m], or [m,o] = sum_{p,i} G[p,i,o] V[p,i,m].
+  /// Computes grad_w = dL/dW for G = dL/dB: dL/dW[p,m,o] = sum_i G[p,i,o] V[i,m], or dL/dW[m,o] = sum_{p,i} G[p,i,o]
+  /// V[p,i,m].
   void gradient_of_second(std::span<const T> v, std::span<const T> grad_b, std::span<T> grad_w) const {
     for_each_part(second_.taps(), 0, [&](const Block& block, std::size_t w_tap, std::size_t begin, std::size_t end) {
       T* const to = grad_w.data() + w_offset(w_tap, block, begin);
@@ -124,7 +128,8 @@ class SequenceProduct {
     });
   }
 
-  /// grad_v = dL/dV for G = dL/dB: [i,m] = sum_{p,o} G[p,i,o] W[p,m,o], or [p,i,m] = sum_o G[p,i,o] W[m,o].
+  /// Computes grad_v = dL/dV for G = dL/dB: dL/dV[i,m] = sum_{p,o} G[p,i,o] W[p,m,o], or dL/dV[p,i,m] = sum_o G[p,i,o]
+  /// W[m,o].
   void gradient_of_first(std::span<const T> w, std::span<const T> grad_b, std::span<T> grad_v) const {
     for_each_part(first_.taps(), first_.in_per_group(),
                   [&](const Block& block, std::size_t v_tap, std::size_t begin, std::size_t end) {
@@ -141,8 +146,9 @@ class SequenceProduct {
   }
 
  private:
-  /// Channels that are all connected with each other: the inputs of a group of V, middle channels that are of one group
-  /// of V and of one of W, the outputs of a group of W.
+  /// Channels that are all connected with each other: the input channels of a group of V, the middle channels that
+  /// belong to one group of V and one group of W, and the output channels of a group of W. The members are their first
+  /// input, middle and output channels, and the number of middle channels.
   struct Block {
     std::size_t in, mid, mids, out;
   };
@@ -151,8 +157,8 @@ class SequenceProduct {
   std::size_t outs() const { return second_.out_channels; }
   std::size_t columns() const { return second_.out_per_group(); }
 
-  /// Where the weights of row `row` of a block begin, for a tap of B: a row is an input channel of V and B, and a
-  /// middle channel of W.
+  /// The index at which the weights of row `row` of a block begin, for a tap of B. A row of V and B is an input
+  /// channel; a row of W is a middle channel.
   /// @{
   std::size_t v_offset(std::size_t tap, const Block& block, std::size_t row) const {
     const std::size_t v_tap = first_.taps() > 1 ? tap : 0;
@@ -167,14 +173,14 @@ class SequenceProduct {
   }
   /// @}
 
-  /// visit(tap) for each tap of B that tap `own_tap` of `convolution`, V or W, contributes to: all of them for a 1x1.
-  void for_each_tap_of_b(const ConvShape& convolution, std::size_t own_tap, auto visit) const {
-    if (convolution.taps() > 1) return visit(own_tap);
+  /// Calls visit(tap) for each tap of B to which tap `tap_of_it` of `convolution`, which is V or W, contributes.
+  void for_each_tap_of_b(const ConvShape& convolution, std::size_t tap_of_it, auto visit) const {
+    if (convolution.taps() > 1) return visit(tap_of_it);
     for (std::size_t tap = 0; tap < taps(); ++tap) visit(tap);
   }
 
-  /// visit(block, tap, begin, end) for parts of up to four rows of each block and each of `tap_count` taps, in
-  /// parallel. A block has `rows` rows or, if that is 0, one for each of its middle channels.
+  /// Calls visit(block, tap, begin, end) for parts of up to four rows of each block and each of `tap_count` taps, in
+  /// parallel. A block has `rows` rows; if `rows` is 0, it has one row for each of its middle channels.
   void for_each_part(std::size_t tap_count, std::size_t rows, auto visit) const {
     constexpr std::size_t height = 4;
     const std::size_t parts = ((rows ? rows : first_.out_per_group()) + height - 1) / height;
@@ -186,7 +192,7 @@ class SequenceProduct {
   }
 
   ConvShape first_, second_;
-  std::size_t ins_per_group_;  ///< of B
+  std::size_t ins_per_group_;  ///< input channels in each group of B
   std::vector<Block> blocks_;
 };
 

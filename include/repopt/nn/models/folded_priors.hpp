@@ -1,4 +1,4 @@
-// The priors that a Vgg may be trained with folded: which branches a block has, their names and initial scales.
+// The priors with which a Vgg can be trained folded: the branches of a block, their names and their initial scales.
 #pragma once
 
 #include <array>
@@ -19,15 +19,16 @@
 
 namespace repopt::nn {
 
-/// A prior structure; every branch is followed by a scale for each channel, and one batch norm follows their sum.
+/// A prior structure: the branches of each block. A scale for each channel follows every branch, and one batch norm
+/// follows their sum.
 ///
-/// - repvgg: 3x3, 1x1 and, where input and output have one shape, an identity (arXiv 2101.03697).
+/// - repvgg: 3x3, 1x1 and, if input and output have the same shape, an identity (arXiv 2101.03697).
 /// - average: 3x3, 1x1, 1x1 then average pooling.
 /// - dbb: Diverse Branch Block: 3x3, 1x1, 1x1 then 3x3, 1x1 then average pooling (arXiv 2103.13425).
 /// - edge: 3x3, 1x1 then Sobel's filters and Laplace's, 1x1 then 3x3 (ECBSR, ACM MM 2021).
 /// - asymmetric: 3x3, 1x3, 3x1 (ACNet, arXiv 1908.03930).
-/// - orepa: 3x3, 1x1, 1x1 then average pooling, 1x1 then frequencies, 1x1 then 3x3, with scales that start at 0.25, 1,
-///   0.25, 0 and 0.5 (arXiv 2204.00826).
+/// - orepa: 3x3, 1x1, 1x1 then average pooling, 1x1 then frequencies, 1x1 then 3x3 (arXiv 2204.00826). The scales start
+///   at 0.25, 1, 0.25, 0 and 0.5.
 enum class Prior { repvgg, average, dbb, edge, asymmetric, orepa };
 
 /// All priors, and their names in the same order.
@@ -41,7 +42,7 @@ inline constexpr std::array<std::string_view, priors.size()> prior_names{"repvgg
 /// The prior's name, e.g. "dbb".
 constexpr std::string_view to_string(Prior prior) { return prior_names[std::size_t(prior)]; }
 
-/// The prior of that name. Throws std::invalid_argument that lists the names.
+/// Returns the prior of that name. Throws std::invalid_argument if there is none; the message lists the names.
 inline Prior prior_of_name(std::string_view name) {
   std::string names;
   for (const Prior prior : priors) {
@@ -52,7 +53,7 @@ inline Prior prior_of_name(std::string_view name) {
   return {};
 }
 
-/// The branches of a block by kind: "conv" is the 3x3, "1x1_3x3" a sequence.
+/// Returns the kinds of a block's branches. "conv" is the 3x3 convolution, and "1x1_3x3" is a sequence.
 inline std::vector<std::string_view> branch_kinds(const BlockSpec& spec, Prior prior) {
   switch (prior) {
     case Prior::average: return {"conv", "1x1", "average"};
@@ -66,7 +67,7 @@ inline std::vector<std::string_view> branch_kinds(const BlockSpec& spec, Prior p
   return {"conv", "1x1"};
 }
 
-/// Names and lengths of the scales of a network with that prior, the identities' weights among them.
+/// Returns the names and lengths of the scales of a network with that prior, including the identities' weights.
 inline ScaleLengths scale_lengths(const VggConfig& config, Prior prior) {
   ScaleLengths lengths;
   for (const BlockSpec& spec : config.block_specs())
@@ -83,8 +84,8 @@ Scales<T> ones_scales(const VggConfig& config, Prior prior) {
   return scales;
 }
 
-/// Where the scales start: OREPA's constants for its prior, else initial_scale() as in Hyper-Search; identities'
-/// weights at 1.
+/// The initial scales: OREPA's constants for the prior orepa, otherwise initial_scale() as in Hyper-Search. Identities'
+/// weights start at 1.
 template <class T>
 Scales<T> initial_scales(const VggConfig& config, Prior prior) {
   const auto start = [&](const BlockSpec& spec, std::string_view kind) {
@@ -101,7 +102,7 @@ Scales<T> initial_scales(const VggConfig& config, Prior prior) {
 
 namespace detail {
 
-/// The fixed 3x3 filter of a kind of branch, (out_channels, 3, 3).
+/// Returns the fixed 3x3 filter of a kind of branch, (out_channels, 3, 3).
 template <class T>
 std::vector<T> fixed_filter(std::string_view kind, std::size_t out_channels) {
   constexpr std::array<double, 9> sobel_x{1, 0, -1, 2, 0, -2, 1, 0, -1}, sobel_y{1, 2, 1, 0, 0, 0, -1, -2, -1};
@@ -110,7 +111,7 @@ std::vector<T> fixed_filter(std::string_view kind, std::size_t out_channels) {
   std::vector<T> filter;
   for (std::size_t o = 0; o < out_channels; ++o)
     for (std::size_t tap = 0; tap < 9; ++tap) {
-      // OREPA's frequencies: vertical ones for the first half of the channels, horizontal ones for the second.
+      // OREPA's frequencies are vertical in the first half of the channels and horizontal in the second half.
       const std::size_t place = o < half ? tap / 3 : tap % 3, frequency = o < half ? o + 1 : o + 1 - half;
       filter.push_back(T(kind == "sobel_x"   ? sobel_x[tap]
                          : kind == "sobel_y" ? sobel_y[tap]
@@ -121,7 +122,7 @@ std::vector<T> fixed_filter(std::string_view kind, std::size_t out_channels) {
   return filter;
 }
 
-/// A branch of that kind with that scale, without names.
+/// Returns a branch of that kind with that scale, without names.
 template <class T>
 FoldedBranch<T> branch_of_kind(const BlockSpec& spec, std::string_view kind, const std::vector<T>& scale) {
   const auto with_kernel = [&](std::size_t height, std::size_t width) {
@@ -147,9 +148,9 @@ FoldedBranch<T> branch_of_kind(const BlockSpec& spec, std::string_view kind, con
 
 }  // namespace detail
 
-/// The block's branches with the real branches' names ("stage1.1.conv_1x1.weight", "stage1.1.scale_1x1.weight"), and
-/// their scales and identities' weights from `scales`, the whole network's. Throws std::invalid_argument if one is
-/// missing or its length is wrong.
+/// Returns the block's branches, named like the real branches ("stage1.1.conv_1x1.weight",
+/// "stage1.1.scale_1x1.weight"). `scales` holds the scales and identities' weights of the whole network. Throws
+/// std::invalid_argument if a scale is missing or its length is wrong.
 template <class T>
 std::vector<FoldedBranch<T>> folded_branches(const BlockSpec& spec, Prior prior, const Scales<T>& scales,
                                              bool train_scales) {

@@ -1,4 +1,4 @@
-// FoldedTraining: a network of plain convolutions whose branches are trained.
+// FoldedTraining: trains the branches of a network that computes plain convolutions.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@
 
 namespace repopt::nn {
 
-/// The folded kernels of a plain network, by the kernels' names: what is trained, saved and averaged are the branches'
-/// weights and scales, under the names that the real branches have; what is computed is the plain network.
+/// The folded kernels of a plain network, by the kernels' names. The plain network is computed. The branches' weights
+/// and scales are trained, saved and averaged, under the names of the real branches.
 ///
 ///     Vgg<float> model = plain_vgg<float>(config, seed);
 ///     FoldedTraining<float> folded(model, folded_kernels(config, Prior::repvgg, scales, true));
@@ -37,8 +37,8 @@ namespace repopt::nn {
 template <class T>
 class FoldedTraining {
  public:
-  /// `model` must outlive this and stay where it is. Throws std::invalid_argument if a name is no kernel of the model,
-  /// or the kernel has another shape.
+  /// `model` must outlive this object and must not be moved. Throws std::invalid_argument if a name is not a kernel of
+  /// the model or the kernel has another shape.
   FoldedTraining(Vgg<T>& model, std::map<std::string, FoldedKernel<T>> kernels)
       : model_(&model), kernels_(std::move(kernels)) {
     std::map<std::string, Parameter<T>*> parameters;
@@ -52,19 +52,19 @@ class FoldedTraining {
     }
   }
 
-  /// The network that is computed.
+  /// The plain network, and its config.
   /// @{
   Vgg<T>& model() { return *model_; }
   const VggConfig& config() const { return model_->config(); }
   /// @}
 
-  /// Writes the network's kernels, for the weights and scales of now: before a forward pass.
+  /// Writes the network's kernels from the current weights and scales. Call it before a forward pass.
   void fold() {
     for (const auto& [folded, kernel] : folded_) folded->fold(kernel->value);
   }
 
-  /// Turns the gradients of the network's kernels, summed over all micro-batches, into those of the branches: once
-  /// before each step of the optimizer.
+  /// Turns the gradients of the network's kernels, summed over all micro-batches, into gradients of the branches. Call
+  /// it once before each step of the optimizer.
   void add_gradients() {
     for (const auto& [folded, kernel] : folded_) {
       folded->zero_grad();
@@ -72,8 +72,8 @@ class FoldedTraining {
     }
   }
 
-  /// visit(name, ParameterView<T>) for the branches' weights and scales, constant ones too, and for all else that the
-  /// network has besides the folded kernels, from input to output.
+  /// Calls visit(name, ParameterView<T>) for the branches' weights and scales, including constant scales, and for all
+  /// other parameters of the network except the folded kernels, from input to output.
   void visit_parameters(auto visit) {
     model_->visit_parameters([&](const std::string& name, Parameter<T>& own) {
       const auto found = kernels_.find(name);
@@ -83,7 +83,7 @@ class FoldedTraining {
     });
   }
 
-  /// Number of trained numbers.
+  /// Returns the number of trained numbers.
   std::size_t parameter_count() {
     std::size_t count = 0;
     visit_parameters([&](const std::string&, const ParameterView<T>& p) { count += p.grad.size(); });
@@ -99,7 +99,7 @@ class FoldedTraining {
                             .value = parameter.value,
                             .grad = parameter.grad};
     if (parameter.is_identity)
-      result.conv.reset();  // to a network it is one number for each channel
+      result.conv.reset();  // in a network an identity is one number for each channel
     else if (parameter.shape)
       result.dims = kernel_dims(*parameter.shape);
     return result;
@@ -110,8 +110,8 @@ class FoldedTraining {
   std::vector<std::pair<FoldedKernel<T>*, Parameter<T>*>> folded_;
 };
 
-/// The folded kernels of a plain network with that prior, by the kernels' names. Throws std::invalid_argument if a
-/// scale is missing or its length is wrong.
+/// Returns the folded kernels of a plain network with that prior, by the kernels' names. Throws std::invalid_argument
+/// if a scale is missing or its length is wrong.
 template <class T>
 std::map<std::string, FoldedKernel<T>> folded_kernels(const VggConfig& config, Prior prior, const Scales<T>& scales,
                                                       bool train_scales) {
@@ -122,8 +122,8 @@ std::map<std::string, FoldedKernel<T>> folded_kernels(const VggConfig& config, P
   return kernels;
 }
 
-/// Draws the branches' kernels as init_weights() draws those of real branches with the same names. Identities and
-/// scales stay as they are.
+/// Draws the branches' kernels like init_weights() draws the kernels of real branches with the same names. Identities
+/// and scales are not changed.
 template <class T>
 void init_branches(FoldedTraining<T>& folded, std::uint64_t seed) {
   folded.visit_parameters([&](const std::string& name, const ParameterView<T>& p) {
@@ -131,9 +131,9 @@ void init_branches(FoldedTraining<T>& folded, std::uint64_t seed) {
   });
 }
 
-/// Adds everything that is trained to `optimizer`, in two groups: with options.weight_decay what decays, without it the
-/// rest. Any rule will do. `folded` must outlive the optimizer. Throws std::invalid_argument if the optimizer has one
-/// of the names already.
+/// Adds every trained parameter to `optimizer`, in two groups: parameters that decay with options.weight_decay, and all
+/// others without weight decay. Any rule can train them. `folded` must outlive the optimizer. Throws
+/// std::invalid_argument if the optimizer already has one of the names.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, FoldedTraining<T>& folded,
                     const typename Rule::Options& options) {
