@@ -136,32 +136,34 @@ CslaBlock<double> without(const CslaBlock<double>& block, std::size_t i) {
 
 }  // namespace
 
-TEST_CASE("s instead of s^2 misses") {
+TEST_CASE("SGD with s in place of s^2 fails the comparison") {
   for (const bool mixed_sign : {false, true}) must_miss<SgdWithS>(repvgg_block(mixed_sign), sgd);
 }
 
-TEST_CASE("Multiplying the weight decay misses") { must_miss<SgdWithMultipliedDecay>(repvgg_block(false), sgd); }
+TEST_CASE("SGD with multiplied weight decay fails the comparison") {
+  must_miss<SgdWithMultipliedDecay>(repvgg_block(false), sgd);
+}
 
-TEST_CASE("AdamW with the signed s misses if a scale is negative") {
+TEST_CASE("AdamW with the signed s fails the comparison if a scale is negative") {
   must_miss<AdamWTimes<Signed>>(repvgg_block(true), adamw);
 }
 
-TEST_CASE("AdamW with s^2 misses, on the update and on the gradient") {
+TEST_CASE("AdamW with s^2 on the update or on the gradient fails the comparison") {
   must_miss<AdamWTimes<Squared>>(repvgg_block(false), adamw);
   must_miss<AdamWOnMultipliedGrad>(repvgg_block(false), adamw);
 }
 
-TEST_CASE("Lion on the multiplied gradient misses") {
+TEST_CASE("Lion on the multiplied gradient fails the comparison") {
   must_miss<LionOnMultipliedGrad>(repvgg_block(true), Training<Lion>{.options = {.lr = 0.003, .weight_decay = 0.1}});
 }
 
-TEST_CASE("AdamW with the same eps for all branches misses if eps is large") {
+TEST_CASE("AdamW with one eps for all branches fails the comparison if eps is large") {
   Training<AdamW> training = adamw;
   training.options.eps = 1e-2;
   must_miss<AdamWTimes<Absolute>>(repvgg_block(true), training);
 }
 
-TEST_CASE("Clipping by the raw gradient norm misses") {
+TEST_CASE("Clipping by the raw gradient norm fails the comparison") {
   Training<Sgd> training = sgd;
   training.max_norm = 0.2;
   must_miss<Sgd>(repvgg_block(false), training, {.clip_by_raw_norm = true});
@@ -170,7 +172,7 @@ TEST_CASE("Clipping by the raw gradient norm misses") {
   must_miss<AdamW>(repvgg_block(true), adamw_training, {.clip_by_raw_norm = true});
 }
 
-TEST_CASE("Any forgotten branch misses") {
+TEST_CASE("A block without one of its branches fails the comparison") {
   const CslaBlock<double> block = repvgg_block(true);
   for (std::size_t i = 0; i < block.branches().size(); ++i) {
     must_miss<Sgd>(block, sgd, {.optimized_as = without(block, i)});
@@ -178,7 +180,7 @@ TEST_CASE("Any forgotten branch misses") {
   }
 }
 
-TEST_CASE("No multiplier at all misses") {
+TEST_CASE("SGD without a multiplier fails the comparison") {
   const CslaBlock<double> block = repvgg_block(false);
   must_miss<Sgd>(block, sgd, {.optimized_as = CslaBlock<double>::plain(block.target())});
   must_miss<AdamW>(block, adamw, {.optimized_as = CslaBlock<double>::plain(block.target())});

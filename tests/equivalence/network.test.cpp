@@ -204,7 +204,7 @@ TEST_CASE("In float SGD follows the network of CSLA branches for 5 iterations, w
   CHECK(distance.kernel < 1e-2);
 }
 
-TEST_CASE("A network whose optimizer forgets the scales of one kernel strays") {
+TEST_CASE("A network whose optimizer lacks the scales of one kernel does not follow") {
   const auto scales = mixed_sign_scales<double>(cifar_small, 3);
   auto blocks = prior_blocks(cifar_small, scales);
   const ConvShape shape = blocks.at("stage2.1.conv.weight").target();

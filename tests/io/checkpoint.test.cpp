@@ -152,7 +152,7 @@ TEST_CASE("A checkpoint of a run that has not begun has no buffers, and resumes"
 }
 
 TEST_CASE(
-    "Position, random state, options and the optimizer's own options come back, and saving again changes no byte") {
+    "Progress, random state, options and the optimizer's options are restored, and saving again changes no byte") {
   const TemporaryFolder folder;
   Run<AdamW, double> run(adamw, WeightLayout::hwio);
   run.step(0);

@@ -47,7 +47,7 @@ TEST_CASE("A quantized network is the same after writing and reading, and its ke
   }
 }
 
-TEST_CASE("A quantized network of another shape, or with a tensor missing, left over or of another type is refused") {
+TEST_CASE("A quantized network of another shape, or with a missing, superfluous or wrongly typed tensor, is refused") {
   const TemporaryFolder folder;
   const QuantizedVgg network = quantized(Scheme::per_channel);
   nn::VggConfig config = network.config();

@@ -170,7 +170,7 @@ TEST_CASE("sum, average and broadcast give every process the sum, the mean and p
   CHECK(more == std::vector<double>{7});
 }
 
-TEST_CASE("A disagreement is reported with its subject, the process and both values") {
+TEST_CASE("A disagreement between processes is reported with the name, the process and both values") {
   CHECK_NOTHROW(all->require_same("lr", "0.1"));
   if (all->size() == 1) return;
   const bool last = all->rank() + 1 == all->size();

@@ -83,7 +83,7 @@ TEST_CASE("Each group has its own options, and set_lr sets the lr of every group
   CHECK(optimizer.param_groups()[0].options().lr == 1);
 }
 
-TEST_CASE("A moved optimizer keeps groups, names and state where they were") {
+TEST_CASE("A moved optimizer keeps its groups, names and state") {
   std::vector<double> a{1}, b{1}, c{1};
   const std::vector<double> grad{1};
   RepSgd<double> optimizer;

@@ -11,8 +11,8 @@
 #include <omp.h>
 #endif
 
-/// Stands before a loop whose iterations touch different elements, so that the compiler vectorises it without proof.
-/// Clang gets no pragma where a square root may set errno: it could not vectorise such a loop and would warn. It then
+/// Stands before a loop whose iterations touch different elements, so that the compiler vectorises it without proof. It
+/// is empty for Clang if square roots may set errno: Clang could not vectorise such loops and would warn. Clang then
 /// checks for overlap at run time.
 #if defined(__clang__) && !defined(__NO_MATH_ERRNO__)
 #define REPOPT_INDEPENDENT
@@ -60,16 +60,16 @@ void parallel_for(std::size_t count, [[maybe_unused]] std::size_t work, auto vis
   for (std::size_t i = 0; i < count; ++i) visit(i);
 }
 
-/// Cuts [0, count) into at most `parts` ranges (`parts` >= 1) and calls add(begin, end, part) for each of them; `add`
-/// adds its results to `part`, a span as long as `sum`. All parts are then added to `sum`. The ranges run in parallel,
-/// each with its own part. The parts are added in order, so the result is the same every time; it is rounded
-/// differently for another number of parts.
+/// Adds the sums of several ranges to `sum`. Cuts [0, count) into at most `parts` ranges (`parts` >= 1) and calls
+/// add(begin, end, part) for each; `add` adds its results to `part`, a span as long as `sum`. The ranges run in
+/// parallel, each with its own part. Then all parts are added to `sum` in order, so the result is the same every time.
+/// Another number of parts gives another rounding.
 template <class T>
 void sum_over_ranges(std::size_t count, std::size_t parts, std::size_t work, std::span<T> sum, auto add) {
   parts = std::clamp<std::size_t>(count, 1, parts);
   thread_local std::vector<T> memory;  // kept for the next call
   memory.resize((parts - 1) * sum.size());
-  const std::span<T> others(memory);  // all threads share this span; `memory` is another vector in each of them
+  const std::span<T> others(memory);  // the threads share this span, since each has its own `memory`
   parallel_for(parts, work, [&](std::size_t part) {
     const std::span<T> own = part == 0 ? sum : others.subspan((part - 1) * sum.size(), sum.size());
     if (part > 0) std::ranges::fill(own, T(0));

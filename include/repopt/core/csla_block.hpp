@@ -86,7 +86,7 @@ class CslaBlock {
   /// The block of a kernel without a prior structure: one branch with s = 1, whose training is the plain kernel's.
   static CslaBlock plain(const ConvShape& target) { return {target, {Branch<T>(target, T(1))}}; }
 
-  /// As given to the constructor.
+  /// The target and the branches that were given to the constructor.
   /// @{
   const ConvShape& target() const { return target_; }
   const std::vector<Branch<T>>& branches() const { return branches_; }

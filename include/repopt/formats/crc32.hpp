@@ -34,8 +34,8 @@ inline constexpr auto crc32_tables = [] {
 
 }  // namespace detail
 
-/// The CRC-32 of IEEE 802.3, as zlib's crc32() computes it. It detects every single flipped bit and all damage that
-/// lies within 32 consecutive bits. It misses about one in 4e9 of all other damages.
+/// The CRC-32 of IEEE 802.3, as zlib's crc32() computes it. It detects every flipped bit and all damage that lies
+/// within 32 consecutive bits. It misses about one in 4e9 of all other kinds of damage.
 class Crc32 {
  public:
   /// Adds bytes to the checksum.
@@ -73,7 +73,7 @@ class Crc32 {
 /// its own digits. The format itself has no checksum.
 struct Checksum {
   static constexpr std::string_view key = "repopt.crc32";  ///< its key in the metadata
-  /// Stands in place of its digits while the checksum is computed.
+  /// The digits that stand in its place while it is computed.
   static constexpr std::string_view blank = "00000000";
 
   /// The place in the writer's header where the digits begin; npos if there are none. No name or value can contain the

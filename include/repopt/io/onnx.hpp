@@ -21,8 +21,8 @@ namespace repopt::io {
 
 /// The properties of an ONNX network's pictures, and the text in its file.
 struct OnnxOptions {
-  std::size_t height = 32;                        ///< of a picture, in pixels
-  std::size_t width = 32;                         ///< of a picture, in pixels
+  std::size_t height = 32;                        ///< height of a picture in pixels
+  std::size_t width = 32;                         ///< width of a picture in pixels
   std::vector<double> mean{};                     ///< (in_channels), for pictures in 0..1; the network subtracts it
   std::vector<double> std{};                      ///< (in_channels), for pictures in 0..1; the network divides by it
   std::string description{};                      ///< the beginning of the file's doc_string

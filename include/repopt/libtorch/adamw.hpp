@@ -23,7 +23,7 @@ struct AdamW {
   using State = torch::optim::AdamWParamState;
   /// @}
 
-  static constexpr std::string_view name = repopt::AdamW::name;  ///< in archives
+  static constexpr std::string_view name = repopt::AdamW::name;  ///< the rule's name in archives
 
   /// Throws std::invalid_argument for options that repopt::AdamW::validate() refuses.
   static void validate(const Options& options) {

@@ -19,7 +19,7 @@ struct Sgd {
   using State = torch::optim::SGDParamState;
   /// @}
 
-  static constexpr std::string_view name = repopt::Sgd::name;  ///< in archives
+  static constexpr std::string_view name = repopt::Sgd::name;  ///< the rule's name in archives
 
   /// Throws std::invalid_argument for options that repopt::Sgd::validate() refuses.
   static void validate(const Options& options) {

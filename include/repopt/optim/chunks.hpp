@@ -41,7 +41,7 @@ void for_each_chunk(std::size_t size, auto visit, const T*... streams) {
 inline double sum_over_chunks(std::size_t size, auto visit) {
   thread_local std::vector<double> memory;  // kept for the next call
   memory.resize(chunk_count(size));
-  const std::span<double> sums(memory);  // all threads share this span; `memory` is another vector in each of them
+  const std::span<double> sums(memory);  // the threads share this span, since each has its own `memory`
   for_each_chunk(size, [=](std::size_t first, std::size_t count) { sums[first / max_chunk] = visit(first, count); });
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }

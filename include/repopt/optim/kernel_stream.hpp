@@ -65,8 +65,8 @@ class KernelStream {
  private:
   /// The elements that a branch covers in a row of the target kernel: first + k * step for k < count. A row is the
   /// memory below the outermost axes: all weights of one output channel or, in HWIO, all output channels of one tap and
-  /// input channel. If `groups` > 1, that many groups of the branch share a group of the target. Each of them takes
-  /// rows_per_group consecutive rows, and the n-th group lies n * count * step elements further in its rows.
+  /// input channel. If `groups` > 1, that many groups of the branch share a group of the target. Each of them covers
+  /// rows_per_group consecutive rows, and the n-th group begins n * count * step elements later in its rows.
   struct BranchRun {
     std::size_t branch, first, count, step, groups, rows_per_group;
   };
@@ -108,8 +108,7 @@ class KernelStream {
 
   /// In HWIO all rows of one tap have the same multipliers unless a branch is grouped. Caches one row plus max_chunk
   /// elements for such a tap, so that any chunk that starts in the row is contiguous. Caches nothing if that would be
-  /// no smaller than all rows of the tap. Caching saves the time in which multipliers are generated and no weights are
-  /// loaded.
+  /// no smaller than all rows of the tap. Caching pays because no weights are loaded while multipliers are generated.
   void cache_multiplier_rows() {
     cached_rows_.resize(runs_.size());
     if (row_is_channel() || row_size_ + max_chunk >= pattern_size()) return;

@@ -22,7 +22,7 @@ struct ConstantLr {
 struct StepLr {
   double lr = 0.1;             ///< the first step's learning rate
   std::size_t step_size = 30;  ///< number of steps between two falls
-  double gamma = 0.1;          ///< each fall multiplies the learning rate by it
+  double gamma = 0.1;          ///< the factor of each fall
 
   /// The learning rate of a step, counted from 0. Throws std::invalid_argument if step_size is 0.
   double operator()(std::size_t step) const {

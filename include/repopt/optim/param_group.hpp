@@ -23,7 +23,7 @@ namespace repopt {
 /// A parameter: the user's buffers, the CSLA block that the weight stands for, and the rule's state.
 template <class Rule, std::floating_point T>
 struct Param {
-  std::string name;                          ///< as given to add_param()
+  std::string name;                          ///< the name that was given to add_param()
   std::span<T> weight;                       ///< the user's buffer; step() writes to it
   std::span<const T> grad;                   ///< the user's buffer with dL/dweight; it is only read
   std::optional<ConvShape> shape{};          ///< the kernel's shape; empty for an ordinary parameter

@@ -71,8 +71,8 @@ class RepOptimizer {
   /// The groups, in the order of add_param_group().
   const std::deque<ParamGroup>& param_groups() const { return param_groups_; }
 
-  /// The group that the call number `index` of add_param_group() returned, counted from 0. Throws std::invalid_argument
-  /// if there are fewer groups.
+  /// The group number `index`, counted from 0 in the order of add_param_group(). Throws std::invalid_argument if there
+  /// are fewer groups.
   ParamGroup& param_group(std::size_t index) {
     require(index < param_groups_.size(), "there is no param_group ", index, ", the optimizer has ",
             param_groups_.size());
@@ -136,8 +136,9 @@ class RepOptimizer {
     return norm;
   }
 
-  /// The first NaN or infinity among the gradients, in the order of the parameters; nothing if all are finite. Call it
-  /// before step(), which would spread a NaN to weights and buffers for good. It reads all gradients once.
+  /// The first NaN or infinity among the gradients, in the order of the parameters; nothing if all are finite. Frozen
+  /// parameters are left out. Call it before step(), which would spread a NaN to weights and buffers for good. It reads
+  /// all gradients once.
   std::optional<NonFiniteGrad<T>> first_non_finite_grad() const {
     for (const ParamGroup& group : param_groups_)
       for (const Param<Rule, T>& param : group.params()) {

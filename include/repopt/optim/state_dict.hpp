@@ -17,7 +17,7 @@ namespace repopt {
 /// The state of one parameter.
 template <std::floating_point T>
 struct ParamState {
-  std::string name;                   ///< as given to add_param()
+  std::string name;                   ///< the name that was given to add_param()
   std::size_t group = 0;              ///< index of its group in StateDict::param_groups
   std::size_t size = 0;               ///< number of elements of the weight and of every buffer
   std::optional<ConvShape> shape{};   ///< shape and layout of a kernel and its buffers; empty for an ordinary parameter

@@ -24,7 +24,7 @@ namespace repopt {
 
 /// The name and group by which parameters are matched.
 struct ParamKey {
-  std::string_view name;  ///< as given to add_param()
+  std::string_view name;  ///< the name that was given to add_param()
   std::size_t group = 0;  ///< index of its group
 };
 
@@ -177,7 +177,8 @@ std::map<std::string, double> save_options(const typename Rule::Options& options
   return saved;
 }
 
-/// Returns the saved options. Throws std::invalid_argument if an option is missing, unknown or out of range.
+/// Returns the saved options. Throws std::invalid_argument if an option is missing, unknown or out of range. The
+/// message names the option, or the number of options if one is unknown.
 template <class Rule>
 typename Rule::Options load_options(const std::map<std::string, double>& saved) {
   typename Rule::Options options;

@@ -59,8 +59,7 @@ TEST_CASE_TEMPLATE("Steps with generated multipliers equal steps with the dense 
           Sgd::Options{.lr = 0.125, .momentum = 0.5, .weight_decay = 0.25, .nesterov = true}}) {
       INFO("target [", describe(block.target()), "]");
       CHECK(relative_error(updated<Sgd, T>(block, options, 3, grad_mult), updated<Sgd, T>(block, options, 3)) <
-            4 * std::numeric_limits<T>::epsilon());  // fused multiply-adds differ by this; without them the results are
-                                                     // equal
+            4 * std::numeric_limits<T>::epsilon());  // fused multiply-adds cause a difference
     }
   };
   for (int trial = 0; trial < 100; ++trial) equal(random_block<T>(random));

@@ -64,7 +64,7 @@ class RepVggBlock final : public Block<T> {
     require(y_.size() > 0, "backward() needs a forward() before it");
     for_each_pixel(grad,
                    [&](std::size_t p) { grad.channels(p) = (y_.channels(p) > T(0)).select(grad.channels(p), T(0)); });
-    Tensor<T>& of_1x1 = scratch[0];  // no structured binding: Clang's OpenMP cannot capture one
+    Tensor<T>& of_1x1 = scratch[0];  // a structured binding would not compile: Clang's OpenMP cannot capture one
     Tensor<T>& of_3x3 = scratch[1];
     conv_1x1.backward(bn_1x1.backward(grad, conv_1x1.output()), of_1x1);
     conv_3x3.backward(bn_3x3.backward(grad, conv_3x3.output()), of_3x3);

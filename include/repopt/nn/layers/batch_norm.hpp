@@ -78,8 +78,8 @@ class BatchNorm2d {
     return {x, affine_view()};
   }
 
-  /// Prepares normalised() for x, which gives the output pixel by pixel; no y is computed. `x` must exist until
-  /// backward(). Throws in the same cases as forward().
+  /// Prepares normalised(), which gives the output pixel by pixel; no y is computed. `x` must exist until backward().
+  /// Throws in the same cases as forward().
   void measure(const Tensor<T>& x, Phase phase, const ChannelMoments* moments = nullptr) {
     require(x.shape().channels == weight.value.size(), "the images have ", x.shape().channels,
             " channels, the batch norm has ", weight.value.size());

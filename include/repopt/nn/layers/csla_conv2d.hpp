@@ -110,7 +110,7 @@ class CslaConv2d {
   /// Adds to the gradients of kernels and trained scales, and replaces dL/dy in `grad` by dL/dx. dL/dx is empty if it
   /// is not required. The convolutions' outputs are overwritten.
   void backward(Tensor<T>& grad, GradScratch<T>& scratch) {
-    Tensor<T>& sum = scratch[0];  // no structured binding: Clang's OpenMP cannot capture one
+    Tensor<T>& sum = scratch[0];  // a structured binding would not compile: Clang's OpenMP cannot capture one
     Tensor<T>& part = scratch[1];
     sum.resize({});
     for (Branch& branch : branches_) {

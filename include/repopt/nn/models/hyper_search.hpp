@@ -81,9 +81,8 @@ struct ScaleDiagnostics {
   std::size_t negative = 0;   ///< number of scales below zero
   std::size_t near_zero = 0;  ///< number of scales of magnitude below 1e-3, whose branches would hardly train
   double mean = 0;            ///< mean of all scales
-  /// Mean |scale - start| divided by mean |start|. `movement` is that of the scales after the convolutions, which are
-  /// the purpose of a search. `identity_movement` is that of the identities' weights, which weight decay also draws to
-  /// zero.
+  /// Mean |scale - start| divided by mean |start|. `movement` covers the scales after the convolutions, which a search
+  /// is for. `identity_movement` covers the identities' weights, which weight decay also draws to zero.
   /// @{
   double movement = 0, identity_movement = 0;
   /// @}

@@ -1,5 +1,5 @@
-// Both rules for a whole network. The Rule of Initialization computes its initial kernels from a CSLA network; for the
-// Rule of Iteration its parameters are added to an optimizer with their blocks.
+// Both rules for a whole network. The Rule of Initialization computes a target network's kernels from a CSLA network.
+// For the Rule of Iteration, add_parameters() adds the network's parameters to an optimizer, with their blocks.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@
 
 namespace repopt::nn {
 
-/// Returns the CSLA block of prior_branches(spec), for which the one kernel of a block stands. Throws
+/// Returns the CSLA block that a block's one kernel stands for: prior_branches(spec) with their scales. Throws
 /// std::invalid_argument if a scale is missing or its length is wrong.
 template <class T>
 CslaBlock<T> prior_block(const BlockSpec& spec, const Scales<T>& scales) {
