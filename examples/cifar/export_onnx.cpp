@@ -5,7 +5,7 @@
 
 #include "commands.hpp"
 #include "data/pictures.hpp"
-#include "quantization/quantize.hpp"
+#include "quantization/calibrate.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/io/onnx.hpp"
 #include "repopt/io/onnx_quantized.hpp"

@@ -1,4 +1,5 @@
-// scales_svg(): the picture of a file of scales.
+#include "charts/scales_svg.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -7,7 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "charts/scale_summary.hpp"
 #include "charts/svg.hpp"
 #include "repopt/base/error.hpp"
 

@@ -1,4 +1,4 @@
-#include "data/csv.hpp"
+#include "formats/csv.hpp"
 
 #include <algorithm>
 #include <sstream>

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "data/csv.hpp"
+#include "formats/csv.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/child.hpp"

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "data/csv.hpp"
+#include "formats/csv.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/file_lock.hpp"

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "data/csv.hpp"
+#include "formats/csv.hpp"
 #include "repopt/base/error.hpp"
 
 namespace repopt_cifar {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "charts/scale_summary.hpp"
+#include "charts/scales_svg.hpp"
 #include "commands.hpp"
 #include "repopt/formats/scales_file.hpp"
 #include "support/temporary_folder.hpp"

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "data/csv.hpp"
+#include "formats/csv.hpp"
 #include "study/file_lock.hpp"
 #include "study/results.hpp"
 #include "support/temporary_folder.hpp"
