@@ -1,6 +1,6 @@
-// The equivalence, seen: a block of three branches trained branch by branch, and one kernel trained by Gradient
-// Re-parameterization, on the same data. Their outputs agree to rounding at every iteration. Beside them a kernel whose
-// multiplier is sum |s| instead of sum s^2: it starts alike and drifts away.
+// Shows that kernel and block train alike. A block of three branches is trained branch by branch, and one kernel is
+// trained by Gradient Re-parameterization, on the same data. Their outputs agree up to rounding at every iteration. A
+// third network has a kernel whose multiplier is sum |s| instead of sum s^2. It starts equal and drifts away.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -19,13 +19,13 @@ using repopt::nn::Tensor;
 constexpr std::size_t channels = 8;
 constexpr Sgd::Options options{.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-3, .nesterov = true};
 
-/// A kernel, or the branches of one, with its optimizer.
+/// A kernel or a block of branches, with its optimizer.
 template <class Layer>
 struct Trained {
   Layer layer;
   RepSgd<double> optimizer;
 
-  /// One step towards outputs of variance 1: the gradient of sum (y^2 - 1)^2 / size. Returns the outputs.
+  /// Trains one step on the loss sum (y^2 - 1)^2 / size, which draws each output towards 1 or -1. Returns the outputs.
   const Tensor<double>& step(const Tensor<double>& x) {
     layer.visit_parameters("", [](const std::string&, nn::Parameter<double>& p) { p.grad.assign(p.grad.size(), 0); });
     const Tensor<double>& y = layer.forward(x);
@@ -40,7 +40,7 @@ struct Trained {
   }
 };
 
-/// A block with other scales: GradMult of scales sqrt(|s|) is sum |s|.
+/// The block with scales sqrt(|s|), whose GradMult is sum |s|.
 CslaBlock<double> with_wrong_multiplier(const CslaBlock<double>& block) {
   std::vector<Branch<double>> branches = block.branches();
   for (Branch<double>& branch : branches)

@@ -1,6 +1,6 @@
-// Hyper-Search in a loop of your own, with the core alone: a block of three branches with trained scales is trained
-// folded, so that the loop computes one kernel. Then RepSgd trains a fresh kernel with the scales that were found as
-// constants.
+// Hyper-Search in a loop of your own, with the core alone. First a block of three branches is trained together with its
+// scales. The block is folded, so the loop computes only one kernel. Then RepSgd trains a new kernel and uses the
+// scales that were found as constants.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -20,12 +20,14 @@ void for_each_tap(auto visit) {
   for (std::size_t y = 0; y < side; ++y)
     for (std::size_t x = 0; x < side; ++x)
       for (std::size_t tap = 0; tap < 9; ++tap) {
-        const std::size_t from_y = y + tap / 3 - 1, from_x = x + tap % 3 - 1;  // below 0 they wrap round, above `side`
+        const std::size_t from_y = y + tap / 3 - 1,
+                          from_x = x + tap % 3 - 1;  // -1 wraps round to a number above `side`
         if (from_y < side && from_x < side) visit(from_y * side + from_x, y * side + x, tap);
       }
 }
 
-/// The mean squared error of conv(x, weight) against conv(x, sobel) on the picture of a step, and grad = dL/dweight.
+/// Returns the mean squared difference of conv(x, weight) and conv(x, sobel) for the picture x of `step`, and computes
+/// grad = dL/dweight.
 double loss_and_grad(int step, std::span<const float> weight, std::span<float> grad) {
   std::array<float, pixels> x{}, error{};
   for (std::size_t i = 0; i < pixels; ++i) x[i] = std::sin(float(i * i % 251) + 0.7f * float(step));
@@ -46,7 +48,7 @@ int main() {
   const std::vector<float> w3x3{.1f, -.2f, .3f, .2f, .1f, -.1f, 0, .2f, -.3f}, w1x1{.4f}, w_identity{1};
   std::vector<float> weight(9), grad(9);
 
-  // 1. Hyper-Search, folded: the optimizer trains the branches and their scales, the loop sees one kernel.
+  // 1. Folded Hyper-Search: the optimizer trains the branches and their scales, and the loop computes one kernel.
   FoldedKernel<float> folded(start, {.train_scales = true});
   RepSgd<float> search;
   auto& decayed = search.add_param_group({.lr = 0.02, .momentum = 0.9, .weight_decay = 1e-4});
@@ -65,7 +67,7 @@ int main() {
     search.step();
   }
 
-  // 2. Training with the scales that were found: both rules, no branches any more.
+  // 2. Training with the scales that were found. Both rules apply, and there are no branches any more.
   const CslaBlock<float> block = folded.block();
   for (const auto& branch : block.branches()) std::printf("scale %.3f\n", double(branch.scale[0]));
   block.equivalent_kernel({w3x3, w1x1, w_identity}, weight);

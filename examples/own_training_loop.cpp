@@ -1,5 +1,5 @@
-// A network of your own, on Eigen alone: two spirals, a hidden layer of 32 with a residual connection as its prior. The
-// optimizer sees raw buffers; nothing here comes from repopt/nn.
+// Trains a network of your own, which is written with Eigen and without repopt/nn, to tell two spirals apart. Its
+// hidden layer of 32 units has a residual connection as its prior. The optimizer sees only raw buffers.
 #include <Eigen/Core>
 #include <cmath>
 #include <cstdio>
@@ -14,7 +14,8 @@
 
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// y = x * weight^T; weight (out_features, in_features), row-major: PyTorch's order, a 1x1 kernel in OIHW.
+/// y = x * weight^T. `weight` is (out_features, in_features) in row-major order, as in PyTorch. This is the order of a
+/// 1x1 kernel in OIHW.
 struct Dense {
   Matrix weight, grad, x;
 
@@ -36,7 +37,7 @@ struct Dense {
   std::span<const float> grads() const { return {grad.data(), std::size_t(grad.size())}; }
 };
 
-/// Two spirals of 200 points each: (x, y, 1), and the label -1 or 1.
+/// Makes two spirals of 200 points each. A point is (x, y, 1), and its label is -1 or 1.
 void make_spirals(Matrix& points, Eigen::VectorXf& labels) {
   points.resize(400, 3);
   labels.resize(400);

@@ -1,5 +1,5 @@
-// Gradient Re-parameterization in a loop of your own: one 3x3 kernel learns to be the Sobel filter, with the training
-// dynamics of a block of three branches. Needs repopt/core and repopt/optim only.
+// Gradient Re-parameterization in a loop of your own. One 3x3 kernel learns the Sobel filter and trains like a block of
+// three branches. The program needs only repopt/core and repopt/optim.
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -15,24 +15,25 @@ void for_each_tap(auto visit) {
   for (std::size_t y = 0; y < size; ++y)
     for (std::size_t x = 0; x < size; ++x)
       for (std::size_t tap = 0; tap < 9; ++tap) {
-        const std::size_t from_y = y + tap / 3 - 1, from_x = x + tap % 3 - 1;  // below 0 they wrap round, above `size`
+        const std::size_t from_y = y + tap / 3 - 1,
+                          from_x = x + tap % 3 - 1;  // -1 wraps round to a number above `size`
         if (from_y < size && from_x < size) visit(from_y * size + from_x, y * size + x, tap);
       }
 }
 
 int main() {
   using namespace repopt;
-  // 1. The block whose dynamics are wanted: 0.8 * conv 3x3 - 0.5 * conv 1x1 + a trainable scale of x.
+  // 1. The kernel shall train like this block: 0.8 * conv 3x3 - 0.5 * conv 1x1 + a trainable factor * x.
   const ConvShape conv3x3;  // 1 channel, 3x3, padding 1
   const ConvShape conv1x1{.kernel_size = {1, 1}, .padding = {0, 0}};
   const CslaBlock<float> block(conv3x3, {{conv3x3, 0.8f}, {conv1x1, -0.5f}, Branch<float>::identity(1)});
 
-  // 2. Rule of Initialization: one kernel in place of the branches'.
+  // 2. Rule of Initialization: one kernel replaces the kernels of the branches.
   const std::vector<float> w3x3{.1f, -.2f, .3f, .2f, .1f, -.1f, 0, .2f, -.3f}, w1x1{.4f}, w_identity{1};
   std::vector<float> weight(9), grad(9);
   block.equivalent_kernel({w3x3, w1x1, w_identity}, weight);
 
-  // 3. Rule of Iteration: an optimizer that knows the block. Weights and gradients stay yours.
+  // 3. Rule of Iteration: the optimizer knows the block. It does not copy your weights and gradients.
   RepSgd<float> optimizer;
   optimizer.add_param_group({.lr = 0.05, .momentum = 0.9, .nesterov = true})
       .add_param("conv.weight", weight, grad, block);

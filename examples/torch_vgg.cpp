@@ -1,5 +1,5 @@
-// Trains one small VGG twice: with torch::optim::SGD, and with repopt::libtorch::RepSgd, which trains each kernel as
-// RepVGG's block.
+// Trains a small VGG twice: once with torch::optim::SGD, and once with repopt::libtorch::RepSgd, which trains each
+// kernel like RepVGG's block.
 //
 //     torch_vgg [DIR]
 //
@@ -81,7 +81,7 @@ libtorch::CslaBlocks repvgg_blocks() {
   return blocks;
 }
 
-/// Pictures with their labels as tensors on `device`; at most the first `limit` of a data set.
+/// The first pictures of a data set, at most `limit`, and their labels, as tensors on `device`.
 struct Pictures {
   torch::Tensor x, labels;
 
@@ -94,7 +94,7 @@ struct Pictures {
   }
 };
 
-/// Trains for some epochs, and prints loss and accuracy after each of them.
+/// Trains for `epochs` epochs, and prints loss and accuracy after each of them.
 void train(Vgg& model, torch::optim::Optimizer& optimizer, const Pictures& train, const Pictures& test) {
   torch::optim::StepLR schedule(optimizer, 1, 0.4);
   for (int epoch = 0; epoch < epochs; ++epoch, schedule.step()) {

@@ -1,5 +1,5 @@
-// A dlib network whose 3x3 convolution trains as the block s * conv3x3(x) + t * conv1x1(x) would. A network with the
-// real branches, which dlib's own solver trains, stands beside it; the program fails unless both agree.
+// Trains a dlib network whose 3x3 convolution trains like the block s * conv3x3(x) + t * conv1x1(x). Beside it, dlib's
+// own solver trains a network with the real branches. The program fails unless both networks agree.
 #include <dlib/dnn.h>
 
 #include <algorithm>
@@ -14,16 +14,17 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/grad_mult.hpp"
 
-/// A dlib solver: dlib::sgd on GradMult * grad. A layer's parameters are one tensor, filters (num_filters, k, nr, nc)
-/// in OIHW, then biases, which stay ordinary parameters. dlib's velocity has the learning rate in it, and its step is
-/// momentum * velocity - lr * decay * params - lr * grad: linear in parameters and gradient, so that this is exact. For
-/// dlib::adam it would not be.
+/// A dlib solver that gives GradMult * grad to dlib::sgd. A layer's parameters are one tensor: the filters
+/// (num_filters, k, nr, nc) in OIHW, and then the biases, which stay ordinary parameters. dlib's velocity includes the
+/// learning rate. Its step, momentum * velocity - lr * decay * params - lr * grad, is linear in parameters and
+/// gradient, so this is exact. It would not be exact for dlib::adam.
 class RepSgdSolver {
  public:
   RepSgdSolver(float weight_decay, float momentum, std::optional<repopt::CslaBlock<float>> block = {})
       : sgd_(weight_decay, momentum), block_(std::move(block)) {}
 
-  /// What is to be added to the parameters. Throws std::invalid_argument if they are fewer than the block's filters.
+  /// Returns the step, which dlib adds to the parameters. Throws std::invalid_argument if the layer has fewer
+  /// parameters than the block's kernel has weights.
   template <class Layer>
   const dlib::tensor& operator()(float learning_rate, const Layer& layer, const dlib::tensor& params_grad) {
     if (!block_) return sgd_(learning_rate, layer, params_grad);
@@ -46,8 +47,8 @@ class RepSgdSolver {
   dlib::resizable_tensor grad_mult_, multiplied_;
 };
 
-/// A layer for the real branches: y = scale * x + bias for each channel. The scale is constant, the bias trained, where
-/// there is one.
+/// A layer for the real branches: y = scale * x + bias for each channel. The scale is constant. The bias is trained,
+/// and it is 0 before add_bias().
 class constant_scale_ {
  public:
   std::vector<float> scale;
@@ -81,7 +82,7 @@ class constant_scale_ {
   }
   const dlib::tensor& get_layer_params() const { return params_; }
   dlib::tensor& get_layer_params() { return params_; }
-  double get_weight_decay_multiplier() const { return 0; }  // as con_ has it for its biases
+  double get_weight_decay_multiplier() const { return 0; }  // as for the biases of con_
 
  private:
   static std::size_t channel(const dlib::tensor& x, std::size_t i) {
@@ -101,7 +102,7 @@ using Block = loss_multiclass_log<
     fc<2, relu<add_prev2<constant_scale<con<
               8, 1, 1, 1, 1, skip1<tag2<constant_scale<con<8, 3, 3, 1, 1, tag1<stem<input<matrix<float>>>>>>>>>>>>>>;
 
-/// Stripes that rise (label 0) or fall (label 1), shifted by `seed`.
+/// Makes pictures of stripes that rise (label 0) or fall (label 1), shifted by `seed`.
 void make_pictures(unsigned long seed, std::vector<matrix<float>>& pictures, std::vector<unsigned long>& labels) {
   pictures.clear();
   labels.clear();
@@ -124,7 +125,7 @@ int main() try {
   const std::vector<float> s{.8f, -.6f, 1.1f, .4f, -1.2f, .9f, .7f, -.5f}, t{-.7f, .9f, .5f, -1.1f, .6f, 0, 1, -.3f};
   const repopt::CslaBlock<float> block(conv3x3, {{conv3x3, s}, {conv1x1, t}});
 
-  // The two networks. dlib allocates parameters when it sees a picture.
+  // The two networks. dlib allocates the parameters at the first picture.
   std::vector<matrix<float>> pictures;
   std::vector<unsigned long> labels;
   make_pictures(0, pictures, labels);
@@ -134,7 +135,7 @@ int main() try {
   auto& w1x1 = layer<5>(branches).layer_details();
   const auto disable_bias = [](auto& conv) {
     conv.disable_bias();
-    conv.set_bias_weight_decay_multiplier(1);  // dlib::sgd takes the last filters' weights for biases, nevertheless
+    conv.set_bias_weight_decay_multiplier(1);  // dlib::sgd still takes the last num_filters weights for biases
   };
   disable_bias(w3x3);
   disable_bias(w1x1);
@@ -146,14 +147,14 @@ int main() try {
   layer<1>(target).layer_details() = layer<1>(branches).layer_details();
   layer<5>(target).layer_details() = layer<12>(branches).layer_details();
 
-  // Rule of Initialization: the filters, then the biases, as the block's.
+  // Rule of Initialization for the filters. The biases of both networks start at 0.
   auto& kernel = layer<3>(target).layer_details();
   const auto equivalent_kernel = [&](std::span<float> filters) {
     block.equivalent_kernel({params(w3x3), params(w1x1)}, filters);
   };
   equivalent_kernel(params(kernel).first(block.target().size()));
 
-  // One solver for each computational layer, the loss's neighbour first: fc, relu, con 3x3, relu, con.
+  // One solver for each computational layer, beginning at the loss: fc, relu, con 3x3, relu, con.
   std::vector<RepSgdSolver> solvers(target.num_computational_layers, RepSgdSolver(1e-3f, 0.9f));
   solvers[2] = RepSgdSolver(1e-3f, 0.9f, block);
   std::vector<sgd> branch_solvers(branches.num_computational_layers, sgd(1e-3f, 0.9f));

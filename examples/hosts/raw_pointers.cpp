@@ -1,6 +1,6 @@
-// The core on the buffers of a framework of your own: pictures in NHWC, kernels in OHWI or HWIO with the biases behind
-// the filters in one buffer. The real branches train beside each kernel; the program fails unless both compute the
-// same. Needs repopt/core and repopt/optim only.
+// Trains kernels in the buffers of another framework. Pictures are NHWC, kernels are OHWI or HWIO, and the biases lie
+// behind the filters in the same buffer. The real branches train beside each kernel, and the program fails unless both
+// compute the same outputs. It needs only repopt/core and repopt/optim.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -18,15 +18,15 @@ using Numbers = std::vector<double>;
 constexpr std::size_t in = 4, out = 4, height = 9, width = 8, pixels = height * width;
 constexpr double momentum = 0.9;
 
-/// Calls visit(index in x, index in y, index in weight) for each product of a convolution of stride 1. All that a
-/// layout is to these loops are its strides.
+/// Calls visit(index in x, index in y, index in weight) for each product of a convolution of stride 1. The loops know
+/// the layout of `weight` only by its strides.
 void for_each_product(const ConvShape& shape, auto visit) {
   const repopt::WeightIndex stride = shape.strides();
   for (std::size_t p = 0; p < pixels; ++p)
     for (std::size_t a = 0; a < shape.kernel_size[0]; ++a)
       for (std::size_t b = 0; b < shape.kernel_size[1]; ++b) {
         const std::size_t row = p / width + a - shape.padding[0], column = p % width + b - shape.padding[1];
-        if (row >= height || column >= width) continue;  // below 0 they wrap round
+        if (row >= height || column >= width) continue;  // a negative number wraps round to a large one
         for (std::size_t o = 0; o < out; ++o)
           for (std::size_t i = 0; i < shape.in_per_group(); ++i)
             visit((row * width + column) * in + (shape.groups == 1 ? i : o), p * out + o,
@@ -42,7 +42,7 @@ void add_conv_grad(const ConvShape& shape, const double* x, const double* grad_y
   for_each_product(shape, [=](std::size_t from, std::size_t to, std::size_t w) { grad[w] += grad_y[to] * x[from]; });
 }
 
-/// The real branches: y = sum_i s_i * conv(x, W_i).
+/// The real branches. They compute y = sum_i s_i * conv(x, W_i).
 struct Branches {
   const CslaBlock<double>& block;
   std::vector<Numbers> weights, grads = weights, states = weights;
@@ -64,8 +64,8 @@ struct Branches {
   }
 };
 
-/// A host's SGD, with lr folded into the velocity. Once lr changes it is not PyTorch's rule, but it is linear in weight
-/// and gradient, too, and so any multiplied gradient does.
+/// A host's SGD, whose velocity includes lr. When lr changes, this differs from PyTorch's rule. It is also linear in
+/// weight and gradient, so multiplying the gradient is exact for it, too.
 void host_update(std::span<double> weight, std::span<const double> grad, std::span<double> velocity, double lr) {
   for (std::size_t k = 0; k < weight.size(); ++k) {
     velocity[k] = momentum * velocity[k] - lr * grad[k];
@@ -73,7 +73,7 @@ void host_update(std::span<double> weight, std::span<const double> grad, std::sp
   }
 }
 
-/// torch.optim.SGD, whose momentum buffer knows no lr.
+/// torch.optim.SGD, whose momentum buffer does not include lr.
 void torch_update(std::span<double> weight, std::span<const double> grad, std::span<double> buffer, double lr) {
   for (std::size_t k = 0; k < weight.size(); ++k) {
     buffer[k] = momentum * buffer[k] + grad[k];
@@ -83,16 +83,16 @@ void torch_update(std::span<double> weight, std::span<const double> grad, std::s
 
 double pattern(std::size_t i) { return std::sin(double(i * i % 1009) + 0.3 * double(i)); }
 
-/// RepVGG's block, its scales of mixed sign, for a kernel in `layout`.
+/// RepVGG's block, with scales of both signs, for a kernel in `layout`.
 CslaBlock<double> make_block(WeightLayout layout) {
   const ConvShape conv3x3{.in_channels = in, .out_channels = out, .layout = layout};
   const ConvShape conv1x1{.in_channels = in, .out_channels = out, .kernel_size = {1, 1}, .padding = {0, 0}};
   return {conv3x3, {{conv3x3, {0.8, -0.6, 1.1, 0.4}}, {conv1x1, {-0.7, 0.9, 0.5, -1.2}}, Branch<double>::identity(in)}};
 }
 
-/// Trains kernel and branches for 50 steps; both start from the Rule of Initialization. `params` and `grads`: filters,
-/// then biases. step(lr) changes `params`; `branch_update` is the same host's rule for the branches. Returns the
-/// largest difference of outputs, which are about 1.
+/// Trains kernel and branches for 50 steps. The kernel starts by the Rule of Initialization. `params` and `grads` hold
+/// the filters and then the biases. step(lr) updates `params`, and `branch_update` is the same rule for the branches.
+/// Returns the largest difference of the outputs, which are about 1.
 double train(const CslaBlock<double>& block, Numbers& params, Numbers& grads, auto step, auto branch_update) {
   const std::size_t filters = block.target().size();
   Branches branches{block, {}};
@@ -139,7 +139,7 @@ double train(const CslaBlock<double>& block, Numbers& params, Numbers& grads, au
   return largest;
 }
 
-/// Kernels in HWIO, repopt's optimizer: filters and biases are two parameters in one buffer.
+/// Trains an HWIO kernel by repopt's optimizer. Filters and biases are two parameters in one buffer.
 double hwio_with_rep_sgd() {
   const CslaBlock<double> block = make_block(WeightLayout::hwio);
   const std::size_t filters = block.target().size();
@@ -155,7 +155,7 @@ double hwio_with_rep_sgd() {
   return train(block, params, grads, step, torch_update);
 }
 
-/// Kernels in OHWI, the host's own optimizer: it gets a copy of the gradient whose filters are multiplied.
+/// Trains an OHWI kernel by the host's own optimizer, which gets a copy of the gradient whose filters are multiplied.
 double ohwi_with_host_update() {
   const CslaBlock<double> block = make_block(WeightLayout::ohwi);
   const std::size_t filters = block.target().size();
