@@ -1,4 +1,4 @@
-// The subcommands. Each talks to a person on stderr, and returns the object that stdout's last line shows.
+// The subcommands. Each prints text for people to stderr, and returns the JSON object that main() prints to stdout.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,42 +10,43 @@ namespace repopt_cifar {
 
 using Json = nlohmann::ordered_json;
 
-/// Ctrl-C or SIGTERM came; everything is saved.
+/// Thrown after Ctrl-C or SIGTERM, when everything is saved.
 struct Interrupted : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Trains a network. Throws std::invalid_argument or std::runtime_error if an option, the data or a file is wrong, or
-/// the loss is no number any more, and Interrupted.
+/// Trains a network. Throws std::invalid_argument or std::runtime_error if an option, the data or a file is wrong or
+/// the loss becomes NaN or infinite. Throws Interrupted after Ctrl-C.
 Json train(TrainOptions options);
 
 /// Measures a trained network on the test pictures.
 Json evaluate(const EvalOptions& options);
 
-/// Writes a trained network as plain convolutions with a bias. Throws std::invalid_argument, and writes nothing, if its
-/// outputs would not stay the same.
+/// Writes a trained network as plain convolutions with a bias. If its outputs would change, throws
+/// std::invalid_argument and writes nothing.
 Json convert(const ConvertOptions& options);
 
-/// Measures a trained network in floats and in 8-bit integers, and writes the latter. Throws std::invalid_argument or
-/// std::runtime_error, and writes nothing, if an option, the data or a file is wrong.
+/// Measures a trained network in floats and in 8-bit integers, and writes the network in integers. If an option, the
+/// data or a file is wrong, throws std::invalid_argument or std::runtime_error and writes nothing.
 Json quantize(const QuantizeOptions& options);
 
 /// Writes a trained network as an ONNX file.
 Json export_onnx(const ExportOnnxOptions& options);
 
-/// Trains a network in many ways, by runs of `program`, which is this one, and compares them.
+/// Trains networks in many ways and compares them. Each run is a process that starts `program`, the path of this
+/// program.
 Json run_study(StudyOptions options, const std::string& program);
 
-/// Draws the curves of runs in one picture.
+/// Draws the curves of several runs in one picture.
 Json plot(const PlotOptions& options);
 
-/// Shows what a file of scales holds and which models it fits, as a table and a picture.
+/// Shows the scales of a file as a table and a picture, and says which models they fit.
 Json show_scales(const ScalesOptions& options);
 
-/// Largest memory that this process had so far, in MiB.
+/// The peak resident memory of this process so far, in MiB.
 double peak_rss_mb();
 
-/// Gives the engine `threads` threads, or, for 0, one for each core that its processes leave it.
+/// Lets the engine use `threads` threads. 0 gives each process an equal share of the cores.
 void set_threads(int threads);
 
 }  // namespace repopt_cifar

@@ -1,4 +1,4 @@
-// `repopt-cifar convert`.
+// `repopt-cifar convert`: a trained network as plain convolutions with a bias.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,7 +16,7 @@ namespace {
 
 using Model = repopt::nn::Vgg<float>;
 
-/// max|a - b| / max|a| of the logits of two networks for random images; infinity if one is not finite.
+/// Returns max|a - b| / max|a| of the logits of two networks for random images, or infinity if a logit is not finite.
 double relative_difference(Model& a, Model& b) {
   repopt::nn::Tensor<float> images({32, 32, 32, 3});
   for (std::size_t i = 0; i < images.size(); ++i)
@@ -40,10 +40,10 @@ Json convert(const ConvertOptions& options) {
   Model plain = repopt::nn::deployed(model);
   const double difference = relative_difference(model, plain);
   repopt::require(difference <= 1e-5, options.weights.string(), ": the converted network's outputs would differ by ",
-                  difference, " of the largest");
+                  difference, " of the largest output");
   info.deployed = true;
   save_network(options.out, info, plain);
-  std::fprintf(stderr, "%s, mode %s: %zu trained numbers became %zu; outputs differ by %.1e of the largest\n",
+  std::fprintf(stderr, "%s, mode %s: %zu trained numbers became %zu; outputs differ by %.1e of the largest output\n",
                info.model.c_str(), info.mode.c_str(), model.parameter_count(), plain.parameter_count(), difference);
   return {{"command", "convert"},
           {"mode", info.mode},

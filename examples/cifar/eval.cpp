@@ -1,4 +1,4 @@
-// `repopt-cifar eval`.
+// `repopt-cifar eval`: the accuracy of a trained network, in floats or in 8-bit integers.
 #include <cstdio>
 
 #include "commands.hpp"
@@ -10,7 +10,7 @@ namespace repopt_cifar {
 
 namespace {
 
-/// Measures what `classified` makes of the test pictures.
+/// Measures a network on the test pictures. classified(pictures) returns how it classifies them.
 Json evaluated(const EvalOptions& options, const ModelInfo& info, const char* precision, auto classified) {
   const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(info, pictures.test);

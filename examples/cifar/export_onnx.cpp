@@ -1,4 +1,4 @@
-// `repopt-cifar export-onnx`.
+// `repopt-cifar export-onnx`: a trained network as an ONNX file.
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -15,10 +15,10 @@ namespace repopt_cifar {
 
 namespace {
 
-/// The network that `quantize` would write.
+/// Returns the network that `quantize` would write.
 QuantizedNetwork quantized(const QuantizeOptions& options) {
-  repopt::require(!options.data.empty(), "--int8 needs --data, pictures to quantize by: ", options.weights.string(),
-                  " holds floats");
+  repopt::require(!options.data.empty(), "--int8 needs --data: ", options.weights.string(),
+                  " holds floats, and quantizing them needs pictures");
   Network network = load_network(options.weights);
   const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(network.info, pictures.train);
@@ -27,7 +27,7 @@ QuantizedNetwork quantized(const QuantizeOptions& options) {
   return {std::move(network.info), std::move(model)};
 }
 
-/// Writes the network's ONNX file.
+/// Writes `model` as an ONNX file. `numbers` names the numbers that it computes with.
 Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, const ExportOnnxOptions& options) {
   const std::string bytes = repopt::io::onnx_model(
       model, {.mean = {info.normalisation.mean.begin(), info.normalisation.mean.end()},
@@ -37,7 +37,7 @@ Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, c
               .metadata = {{"model", info.model}, {"mode", info.mode}, {"data", info.data}, {"numbers", numbers}},
               .signed_weights = options.signed_weights});
   repopt::formats::write_file(options.out, bytes);
-  std::fprintf(stderr, "%s: %s, mode %s, in %s, %.1f MB; 'images' are pictures in 0..1, the network normalises them\n",
+  std::fprintf(stderr, "%s: %s, mode %s, in %s, %.1f MB; its input 'images' takes pictures in 0..1\n",
                options.out.c_str(), info.model.c_str(), info.mode.c_str(), numbers, double(bytes.size()) * 1e-6);
   return {{"command", "export-onnx"}, {"mode", info.mode},  {"model", info.model},   {"data", info.data},
           {"classes", info.classes},  {"numbers", numbers}, {"bytes", bytes.size()}, {"out", options.out.string()}};
@@ -50,9 +50,9 @@ Json export_onnx(const ExportOnnxOptions& options) {
   set_threads(quantization.threads);
   const NetworkFormat format = network_format(repopt::formats::Safetensors::load(quantization.weights));
   if (format == NetworkFormat::floats && !options.int8) {
-    repopt::require(!options.signed_weights, "--signed-weights is about INT8 networks: ", quantization.weights.string(),
+    repopt::require(!options.signed_weights, "--signed-weights is for INT8 networks: ", quantization.weights.string(),
                     " holds floats, and there is no --int8");
-    repopt::require(quantization.data.empty(), "--data is what --int8 quantizes by, and there is no --int8");
+    repopt::require(quantization.data.empty(), "--data is used by --int8 only, and there is no --int8");
     const auto [info, model] = load_network(quantization.weights);
     return write_onnx(info, model, "float", options);
   }

@@ -1,3 +1,4 @@
+// `repopt-cifar plot`: the curves of several runs in one picture.
 #include "commands.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "training/metrics.hpp"

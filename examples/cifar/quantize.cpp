@@ -1,4 +1,4 @@
-// `repopt-cifar quantize`: a trained network in 8-bit integers, and what that costs.
+// `repopt-cifar quantize`: a trained network in 8-bit integers, and how much accuracy this costs.
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -19,13 +19,13 @@ namespace {
 
 namespace quant = repopt::quant;
 
-/// A network in floats and in integers, and what they make of the test pictures.
+/// A network in floats and in integers, and how both classify the test pictures.
 struct Comparison {
   quant::QuantizedVgg quantized;
   Classified floats, int8;
-  double seconds = 0;  ///< that the integers took
+  double seconds = 0;  ///< that the network in integers took
 
-  /// The share of pictures that both call the same.
+  /// The share of the pictures for which both predict the same class.
   double agreement() const {
     std::size_t same = 0;
     for (std::size_t i = 0; i < int8.predictions.size(); ++i) same += int8.predictions[i] == floats.predictions[i];
@@ -72,8 +72,7 @@ Json to_json(const std::vector<quant::LayerReport>& reports) {
 Json quantize(const QuantizeOptions& options) {
   repopt::require(options.lr > 0, "--lr must be > 0, it is ", options.lr);
   repopt::require(options.scales.empty() || options.fine_tune_epochs > 0,
-                  "--scales is about fine-tuning, and there is "
-                  "no --fine-tune-epochs");
+                  "--scales is used in fine-tuning only, and --fine-tune-epochs is 0");
   set_threads(options.threads);
   const Network network = load_network(options.weights);
   const ModelInfo& info = network.info;

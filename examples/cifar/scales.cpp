@@ -1,4 +1,4 @@
-// `repopt-cifar scales`.
+// `repopt-cifar scales`: what a file of scales holds, and which models it fits.
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -32,7 +32,8 @@ void print_table(const std::vector<ScaleSummary>& scales) {
   }
 }
 
-/// Why `train` would refuse the scales for a model whose names and lengths they have; empty if it would not.
+/// Returns why `train` would refuse the file for `model`, whose names and lengths it has. The text is empty if `train`
+/// would accept the file.
 std::string training_fault(const std::filesystem::path& file, const std::string& model) {
   try {
     repopt::formats::load_scales<float>(file, repopt::nn::scale_lengths(repopt::nn::vgg_preset(model)));
@@ -76,7 +77,7 @@ Json show_scales(const ScalesOptions& options) {
       concat(count, " values in ", summaries.size(), " scales, ", negative, " negative",
              not_finite > 0 ? concat(", ", not_finite, " not finite") : ""),
       names.empty() ? "fits none of this program's models" : concat("fits the model ", names)};
-  if (!fault.empty()) notes.push_back("but trains none: " + fault);
+  if (!fault.empty()) notes.push_back("but train refuses it: " + fault);
   print_table(summaries);
   for (const std::string& note : notes) std::fprintf(stderr, "%s\n", note.c_str());
   repopt::formats::write_file(options.out, scales_svg(options.file.filename().string(), notes, summaries));

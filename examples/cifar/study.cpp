@@ -1,4 +1,4 @@
-// `repopt-cifar study`.
+// `repopt-cifar study`: a comparison of many ways to train a network.
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -21,7 +21,7 @@ namespace repopt_cifar {
 
 namespace {
 
-/// What the runs of these options share.
+/// Returns the conditions that all runs with these options share.
 study::Conditions conditions_of(const StudyOptions& options) {
   const PictureSets pictures = PictureSets::load(options.data, options.limit);
   return {pictures.train.name, pictures.train.size(), pictures.test.size(), options.batch_size,
@@ -40,7 +40,7 @@ void require_same_conditions(const StudyOptions& options, const study::Condition
 
 Json run_study(StudyOptions options, const std::string& program) {
   if (options.smoke) options = study::smoke_options(std::move(options));
-  repopt::require(!options.data.empty() || options.page_only, "--data is needed, or --smoke or --page-only");
+  repopt::require(!options.data.empty() || options.page_only, "study needs --data, --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();
   const std::vector<study::PlannedRun> plan = study::plan(options);
   study::Conditions conditions;
@@ -55,7 +55,7 @@ Json run_study(StudyOptions options, const std::string& program) {
     repopt::formats::write_file(options.out / "study.html",
                                 study::page(options, plan, study::read_results(options.out), failures));
   };
-  // What the page cannot read does not end a study of hours; its own end says so again.
+  // A file that the page cannot read must not stop a study of hours. The last write_page() throws if it still fails.
   const auto try_page = [&] {
     try {
       write_page();

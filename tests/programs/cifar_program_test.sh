@@ -76,7 +76,7 @@ for weights in whole/model.safetensors whole.plain.safetensors int8.safetensors;
 done
 refuses "floats as INT8 without pictures" "--int8 needs --data" export-onnx --weights whole/model.safetensors --int8 \
   --out no.onnx
-refuses "signed floats" "--signed-weights is about INT8" export-onnx --weights whole/model.safetensors --signed-weights \
+refuses "signed floats" "--signed-weights is for INT8" export-onnx --weights whole/model.safetensors --signed-weights \
   --out no.onnx
 refuses "no network as ONNX" "no network that" export-onnx --weights scales.safetensors --out no.onnx
 check "a refused export writes nothing" '[ ! -e no.onnx ]'
@@ -132,7 +132,7 @@ quantize="quantize --data synthetic --limit 160 --out no.safetensors --weights"
     --fine-tune-epochs 1
 }
 check "a refused quantization writes nothing" '[ ! -e no.safetensors ]'
-refuses "scales without fine-tuning" "there is no --fine-tune-epochs" quantize --data synthetic --scales ones \
+refuses "scales without fine-tuning" "--fine-tune-epochs is 0" quantize --data synthetic --scales ones \
   --weights whole/model.safetensors
 refuses "pictures without INT8" "there is no --int8" export-onnx --data synthetic --weights whole/model.safetensors \
   --out no.onnx

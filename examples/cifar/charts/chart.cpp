@@ -21,7 +21,8 @@ std::vector<double> ticks(double low, double high, int count, double min_step) {
     if (factor * decade >= rough * 0.999) step = factor * decade;
   step = std::max(step, min_step);
   std::vector<double> result;
-  // Counted, not added up, so that 0.3 is 0.3; an end that rounding has pushed outside belongs to the axis; no -0.
+  // Multiplying, unlike adding up steps, gives 0.3 for 0.3. The tolerance keeps an end that rounding pushed outside.
+  // Adding 0.0 turns -0 into 0.
   for (double n = std::ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; ++n) result.push_back(n * step + 0.0);
   return result;
 }

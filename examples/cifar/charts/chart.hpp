@@ -1,4 +1,4 @@
-// Chart: a coordinate system with lines, as a part of an SVG picture.
+// Chart: a coordinate system with lines and dots, as a part of an SVG picture.
 #pragma once
 
 #include <string>
@@ -8,13 +8,15 @@
 
 namespace repopt_cifar {
 
+/// The range of an axis.
 struct Axis {
   double low = 0, high = 1;
   std::string label;
-  double min_step = 0;  ///< between its numbers: 1 for what is counted
+  double min_step = 0;  ///< the smallest distance of its numbers: 1 for counts
 };
 
-/// Axes in a rectangle of the picture, with room for numbers at the left (45) and below (40), and a title above (24).
+/// Two axes around a rectangle of the picture. Numbers need space at the left (45) and below (40), the title above
+/// (24).
 class Chart {
  public:
   using Points = std::vector<std::pair<double, double>>;
@@ -22,24 +24,26 @@ class Chart {
   Axis x_axis{}, y_axis{};
   double left = 45, top = 24, width = 300, height = 180;
 
-  /// Grid, numbers, labels and the title.
+  /// Draws grid, numbers, labels and the title.
   std::string axes(std::string_view title) const;
 
-  /// A line through points, which is cut off at the edges.
+  /// Draws a line through points. Points outside the axes are moved to their edge.
   std::string line(const Points& points, std::string_view colour, bool dashed = false) const;
 
-  /// A dot for each point.
+  /// Draws a dot for each point. Points outside the axes are moved to their edge.
   std::string dots(const Points& points, std::string_view colour, double radius = 2.5) const;
 
-  /// Where a value lies in the picture.
+  /// The place of a value in the picture.
+  /// @{
   double x(double value) const;
   double y(double value) const;
+  /// @}
 };
 
-/// Round numbers in [low, high], `count` or somewhat fewer or more, at least `min_step` apart.
+/// Returns about `count` round numbers in [low, high], at least `min_step` apart.
 std::vector<double> ticks(double low, double high, int count, double min_step = 0);
 
-/// How many digits numbers in steps of `step` need behind their point.
+/// Returns how many digits after the point numbers need if they lie `step` apart.
 int digits_of_step(double step);
 
 }  // namespace repopt_cifar

@@ -1,4 +1,4 @@
-// curves_svg(): the picture of one or several runs.
+// curves_svg(): the picture of the curves of one or several runs.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr double page_margin = 56, panel_width = 420, panel_height = 300, gap = 70, legend_line = 20;
 
-/// One number of each epoch, where it is one, times `scale`.
+/// Returns `value` times `scale` for each epoch in which it is finite.
 Chart::Points points(const Curve& run, double EpochMetrics::*value, double scale) {
   Chart::Points result;
   for (const EpochMetrics& m : run.metrics)
@@ -26,7 +26,7 @@ Chart::Points points(const Curve& run, double EpochMetrics::*value, double scale
   return result;
 }
 
-/// Training dashed, test solid with a dot for each epoch.
+/// Draws the training as a dashed line and the test as a solid line with a dot for each epoch.
 std::string both(const Chart& chart, const Curve& run, double EpochMetrics::*train, double EpochMetrics::*test,
                  double scale, const char* colour) {
   const Chart::Points tested = points(run, test, scale);
@@ -34,7 +34,7 @@ std::string both(const Chart& chart, const Curve& run, double EpochMetrics::*tra
                 chart.dots(tested, colour));
 }
 
-/// From below the lowest loss to above the highest, of which more than 10 is cut off.
+/// Returns an axis from below the lowest loss to above the highest loss. It ends at 10 if losses are higher.
 Axis loss_axis(const std::vector<Curve>& curves) {
   double high = 0, low = 1e300;
   for (const Curve& run : curves)

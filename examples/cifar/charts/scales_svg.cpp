@@ -31,7 +31,7 @@ std::string line(double x1, double y1, double x2, double y2, std::string_view co
                 "' stroke='", colour, "' stroke-width='", width, "'/>");
 }
 
-/// The numbers that every column's axis runs over: all finite values and 0, with a few round ticks.
+/// The axis of every column. It covers 0 and all finite values, and has a few round ticks.
 struct ScaleAxis {
   double low = 0, high = 0, step = 1;
 
@@ -58,7 +58,8 @@ struct ScaleAxis {
   std::string label(double value) const { return fixed(value, std::max(0, int(-std::floor(std::log10(step) + 1e-9)))); }
 };
 
-/// The kinds of scale in the order of their first use, or one nameless column for everything if that is too many.
+/// Returns the kinds of scale in the order of their first use. If there are more than three, returns a single column
+/// without a name.
 std::vector<std::string> column_names(const std::vector<ScaleSummary>& scales) {
   constexpr std::size_t most = 3;
   std::vector<std::string> kinds;
@@ -68,7 +69,7 @@ std::vector<std::string> column_names(const std::vector<ScaleSummary>& scales) {
   return kinds.size() <= most ? kinds : std::vector<std::string>{""};
 }
 
-/// Which row and column a scale is drawn in.
+/// The row and the column in which a scale is drawn.
 struct Place {
   std::string row, column;
 
@@ -84,7 +85,7 @@ std::size_t longest(const std::vector<std::string>& texts) {
   return std::ranges::max_element(texts, {}, &std::string::size)->size();
 }
 
-/// One scale: its range, what of it is negative, its mean, and the number of its negative values.
+/// Draws one scale: its range, the negative part of the range, its mean, and the number of its negative values.
 std::string cell(const ScaleSummary& scale, const ScaleAxis& axis, double left, double y) {
   std::string svg = concat("<g><title>", escaped(scale.name), ": ", scale.length, " values, mean ",
                            fixed(scale.mean, 4), ", min ", fixed(scale.min, 4), ", max ", fixed(scale.max, 4), ", ",

@@ -1,4 +1,4 @@
-// What the program's pictures have in common.
+// Colours, numbers and text for all SVG pictures of the program.
 #pragma once
 
 #include <array>
@@ -7,17 +7,17 @@
 
 namespace repopt_cifar {
 
-/// Colours that remain apart for colour-blind eyes (Okabe and Ito's), in the order of their use.
+/// Colours that colour-blind people can tell apart (by Okabe and Ito), in the order of their use.
 inline constexpr std::array<const char*, 6> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
 
-/// The number with so many digits behind the point.
+/// Returns `value` with `digits` digits after the point.
 std::string fixed(double value, int digits);
 
-/// The text as SVG's and HTML's may hold it, in elements and in attributes.
+/// Escapes text for SVG and HTML, in elements and in attributes.
 std::string escaped(std::string_view text);
 
-/// A whole SVG file: `content` on white, drawn in `width` x `height` units and scaled to the window, but to no more
-/// than `max_width` pixels.
+/// Returns a whole SVG file with `content` on a white background. The drawing is `width` x `height` units large and is
+/// scaled to the window, up to a width of `max_width` pixels.
 std::string svg_file(double width, double height, double max_width, std::string_view content);
 
 }  // namespace repopt_cifar

@@ -36,7 +36,7 @@ PictureSets PictureSets::load(const std::string& data, std::size_t limit, std::s
                               const std::vector<std::string>& train_files) {
   PictureSets sets;
   if (data == "synthetic") {
-    repopt::require(train_files.empty(), "synthetic pictures come from no files");
+    repopt::require(train_files.empty(), "synthetic pictures have no --train-files");
     const auto count = [&](std::size_t all) { return limit > 0 && classes == 0 ? std::min(limit, all) : all; };
     sets = {synthetic_pictures(count(10000), 1), synthetic_pictures(count(2000), 2)};
   } else {

@@ -1,4 +1,4 @@
-// Pictures as a network wants them: normalised batches, shuffled and augmented reproducibly.
+// Pictures for training: reproducibly shuffled and augmented, in normalised batches.
 #pragma once
 
 #include <cstddef>
@@ -13,26 +13,27 @@
 
 namespace repopt_cifar {
 
-/// Training and test pictures of `data`, a folder or "synthetic": of the first `classes` classes (0: all), and then the
-/// first `limit` of each set (0: all). The training pictures come from `train_files` of the folder alone if there are
-/// any. Throws std::runtime_error if the folder is not what it should be, and std::invalid_argument if it has fewer
-/// classes, or no pictures of them in one of the sets.
+/// Training and test pictures.
 struct PictureSets {
   repopt::io::ImageDataset train, test;
 
+  /// Loads the pictures of `data`, a folder or "synthetic". Keeps the first `classes` classes (0: all), and of these
+  /// the first `limit` pictures of each set (0: all). If `train_files` is not empty, the training pictures come only
+  /// from these files of the folder. Throws std::runtime_error if a file is missing or wrong, and std::invalid_argument
+  /// if there are fewer classes or one of the sets is empty.
   static PictureSets load(const std::string& data, std::size_t limit, std::size_t classes = 0,
                           const std::vector<std::string>& train_files = {});
 };
 
-/// The order of the pictures in an epoch: a permutation that depends on (seed, epoch) only.
+/// Returns the order of the pictures in an epoch, a permutation that depends only on (seed, epoch).
 std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::size_t epoch);
 
-/// Which 32x32 window of the padded picture is taken, and whether it is mirrored.
+/// Which 32x32 window of the padded picture to take, and whether to mirror it.
 struct Augmentation {
   std::ptrdiff_t shift_y = 0, shift_x = 0;
   bool flip = false;
 
-  /// A shift of up to 4 pixels and a flip, by (seed, epoch, picture).
+  /// Draws a shift of up to 4 pixels and a flip, which depend only on (seed, epoch, picture).
   static Augmentation random(std::uint64_t seed, std::size_t epoch, std::size_t picture);
 };
 
@@ -56,7 +57,8 @@ void write_picture(const repopt::io::ImageDataset& pictures, std::size_t index,
     }
 }
 
-/// A batch of the pictures of these indices, and their labels; augment(index) says how each is cut.
+/// Writes the pictures of these indices into `images` (indices.size(), 32, 32, 3), and their labels into `labels`.
+/// augment(index) returns the Augmentation of a picture.
 template <class T>
 void write_batch(const repopt::io::ImageDataset& pictures, std::span<const std::size_t> indices,
                  const repopt::io::ChannelStatistics& normalisation, auto augment, repopt::nn::Tensor<T>& images,

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t size = 32, channels = 3, slopes = 5, widths = 2;
 
-/// The random numbers of one picture, in the order of asking.
+/// The sequence of random numbers of one picture.
 class PictureRandom {
  public:
   PictureRandom(std::uint64_t seed, std::size_t picture) : seed_(seed), picture_(picture) {}

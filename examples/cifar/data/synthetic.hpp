@@ -1,4 +1,4 @@
-// A generated picture set for machines without CIFAR: gratings that only a net with a sense of pattern tells apart.
+// Generated pictures for machines without CIFAR: striped patterns, which a linear classifier cannot tell apart.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 
 namespace repopt_cifar {
 
-/// `count` pictures of 32x32, in 10 classes: five slopes times two widths of stripes, in random colours, phases, mirror
-/// images and noise. The phase is random, so the mean picture of every class is grey and a linear classifier fails.
-/// Picture i depends on (seed, i) only.
+/// Generates `count` pictures of 32x32 in 10 classes: five slopes of stripes, each in two widths. Colours, phase,
+/// mirroring and noise are random. Because the phase is random, the mean picture of every class is grey, and a linear
+/// classifier fails. Picture i depends only on (seed, i).
 repopt::io::ImageDataset synthetic_pictures(std::size_t count, std::uint64_t seed);
 
 }  // namespace repopt_cifar

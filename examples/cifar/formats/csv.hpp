@@ -1,4 +1,4 @@
-// CSV files: numbers and words between commas, without quotes, read strictly.
+// CSV files: numbers and words between commas. There are no quotes, and wrong lines are refused.
 #pragma once
 
 #include <charconv>
@@ -14,28 +14,28 @@
 
 namespace repopt_cifar {
 
-/// A line below the header.
+/// A line below the header line.
 struct CsvLine {
   std::string where;                ///< "study.csv, line 2", for messages
-  std::vector<std::string> fields;  ///< as many as the header's
+  std::vector<std::string> fields;  ///< as many as the header has
 
-  /// A field as a number. Throws std::runtime_error if it is none.
+  /// Returns a field as a number. Throws std::runtime_error if it is not a number of this type.
   template <class Number>
   Number number(std::size_t column) const {
     const std::string& field = fields.at(column);
     Number value{};
     const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
     if (error != std::errc() || end != field.data() + field.size())
-      throw std::runtime_error(repopt::concat(where, ": '", field, "' is no number that belongs there"));
+      throw std::runtime_error(repopt::concat(where, ": '", field, "' is not a valid number"));
     return value;
   }
 };
 
-/// The lines of a file whose first one is `header`. Throws std::runtime_error, naming `source` and the line, if that
-/// is another or a line has another number of fields.
+/// Reads the lines below the first line, which must be `header`. Throws std::runtime_error, naming `source` and the
+/// line, if the first line differs or a line has another number of fields.
 std::vector<CsvLine> read_csv(const std::string& text, std::string_view header, const std::string& source);
 
-/// A whole file as text. Throws std::runtime_error that names it.
+/// Reads a whole file. Throws std::runtime_error that names the file if it cannot be read.
 std::string read_text(const std::filesystem::path& path);
 
 }  // namespace repopt_cifar

@@ -21,7 +21,7 @@ namespace {
 namespace quant = repopt::quant;
 using Images = repopt::nn::Tensor<float>;
 
-/// The one of `choices` of this name. Throws std::invalid_argument that lists them.
+/// Returns the choice that is called `name`. Throws std::invalid_argument that lists the choices if there is none.
 template <class Choice>
 Choice choice_of(std::string_view option, std::string_view name, std::initializer_list<Choice> choices) {
   std::string list;
@@ -32,7 +32,7 @@ Choice choice_of(std::string_view option, std::string_view name, std::initialize
   throw std::invalid_argument(repopt::concat(option, " is '", name, "', it must be one of ", list));
 }
 
-/// `count` training pictures without augmentation, chosen by the seed.
+/// Returns batches of `count` training pictures, which options.seed chooses, without augmentation.
 std::vector<Images> calibration_batches(const repopt::io::ImageDataset& pictures, std::size_t count,
                                         const QuantizeOptions& options,
                                         const repopt::io::ChannelStatistics& normalisation) {

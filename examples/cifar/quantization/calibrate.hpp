@@ -1,4 +1,4 @@
-// Post-training quantization, as `quantize` and `export-onnx --int8` do it.
+// calibrate(): the post-training quantization of `quantize` and `export-onnx --int8`.
 #pragma once
 
 #include <vector>
@@ -10,16 +10,17 @@
 
 namespace repopt_cifar {
 
-/// A network as it is deployed, and how its numbers become 8 bits.
+/// A deployed network, and how to round its numbers to 8 bits.
 struct CalibratedNetwork {
   repopt::nn::Vgg<float> plain;
-  std::vector<repopt::nn::Tensor<float>> batches;  ///< the pictures that it was calibrated on
-  std::vector<repopt::quant::Histogram> histograms;
-  std::vector<repopt::quant::Quantization> activations;
-  repopt::quant::Scheme scheme;
+  std::vector<repopt::nn::Tensor<float>> batches;        ///< the pictures that it was calibrated on
+  std::vector<repopt::quant::Histogram> histograms;      ///< of the activations on these pictures
+  std::vector<repopt::quant::Quantization> activations;  ///< how to round each activation
+  repopt::quant::Scheme scheme;                          ///< whether a kernel has one scale or one for each channel
 };
 
-/// Calibrates on training pictures. Throws std::invalid_argument if an option is wrong, or a number is not finite.
+/// Deploys `network` and calibrates it on training pictures. Throws std::invalid_argument if an option is wrong or an
+/// activation is not finite.
 CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDataset& pictures,
                             const QuantizeOptions& options);
 

@@ -22,14 +22,15 @@ namespace {
 
 using Blocks = std::map<std::string, repopt::CslaBlock<float>>;
 
-/// The blocks that the deployed network's kernels stand for; none if the network was not trained by the rules.
+/// Returns the blocks that the deployed network's kernels stand for, by name. There are none if the network was not
+/// trained by the rules.
 Blocks blocks_of(const Network& network, std::string scales) {
   if (network.info.mode != "rep") {
     repopt::require(scales.empty(), "a network of mode ", network.info.mode, " takes no --scales");
     return {};
   }
   if (scales.empty()) scales = network.info.scales;
-  repopt::require(!scales.empty(), "the network's file does not say what its multiplier was: --scales must");
+  repopt::require(!scales.empty(), "the network's file does not say which scales it was trained with: use --scales");
   if (scales == "none") return {};
   repopt::require(!network.info.deployed,
                   "a converted network of mode rep has lost its batch norms' scales, which its multiplier needs: "

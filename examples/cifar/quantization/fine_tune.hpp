@@ -1,4 +1,4 @@
-// Quantization-aware fine-tuning: training that sees what 8 bits will round.
+// Quantization-aware fine-tuning: training whose forward pass rounds as 8-bit integers will.
 #pragma once
 
 #include <cstddef>
@@ -13,18 +13,19 @@
 
 namespace repopt_cifar {
 
-/// How to fine-tune: SGD of Nesterov momentum 0.9 without weight decay, the learning rate falling as a cosine.
+/// How to fine-tune. The rule is SGD with Nesterov momentum 0.9 and without weight decay. The learning rate falls from
+/// `lr` to 0 as a half cosine.
 struct FineTuneOptions {
   std::size_t epochs = 1, batch_size = 128;
   double lr = 1e-3;
   std::uint64_t seed = 0;
-  std::string scales;  ///< a file, "sqrt", "ones", or "none" for no multiplier; empty: as the network was trained
+  std::string scales;  ///< a file, "sqrt", "ones", or "none" for no multiplier; empty: those of the network's training
 };
 
-/// Trains the deployed network of `network` with weights and activations rounded as `activations` and `scheme` say.
-/// A network of mode rep keeps RepOptimizer's multiplier: that of its blocks with their batch norms folded. Throws
-/// std::invalid_argument or std::runtime_error if an option or the scales do not fit, or the loss is no number any
-/// more.
+/// Deploys `network` and trains it, with activations rounded by `activations` and weights by `scheme`. A network of
+/// mode rep keeps RepOptimizer's multiplier: that of its blocks with their batch norms folded. Throws
+/// std::invalid_argument or std::runtime_error if an option or the scales do not fit, or if the loss becomes NaN or
+/// infinite.
 repopt::nn::Vgg<float> fine_tuned(const Network& network, const std::vector<repopt::quant::Quantization>& activations,
                                   repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
                                   const FineTuneOptions& options);

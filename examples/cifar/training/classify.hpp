@@ -1,4 +1,4 @@
-// Running a network over a picture set.
+// classify(): what a network predicts for a picture set.
 #pragma once
 
 #include <algorithm>
@@ -15,14 +15,14 @@
 
 namespace repopt_cifar {
 
-/// What a network made of some pictures.
+/// How a network classified some pictures.
 struct Classified {
-  double loss = 0, accuracy = 0;  ///< means
+  double loss = 0, accuracy = 0;  ///< means over the pictures; the loss is the cross entropy without label smoothing
   std::size_t correct = 0;
-  std::vector<int> predictions;  ///< of each picture
+  std::vector<int> predictions;  ///< the predicted class of each picture
 };
 
-/// Classifies the pictures of `share` by what forward(images) gives, logits; the loss is plain cross entropy.
+/// Classifies the pictures of `share`. forward(images) returns the logits of a batch.
 template <class T>
 Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
                        const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size,
@@ -49,7 +49,7 @@ Classified classify_by(auto forward, const repopt::io::ImageDataset& pictures,
   return result;
 }
 
-/// The same for a network in evaluation.
+/// Classifies the pictures of `share` by a network in evaluation.
 template <class T>
 Classified classify(repopt::nn::Vgg<T>& model, const repopt::io::ImageDataset& pictures,
                     const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size, repopt::Share share) {
@@ -59,14 +59,14 @@ Classified classify(repopt::nn::Vgg<T>& model, const repopt::io::ImageDataset& p
   return classify_by<T>(forward, pictures, normalisation, batch_size, share);
 }
 
-/// The same for all pictures.
+/// Classifies all pictures by a network in evaluation.
 template <class T>
 Classified classify(repopt::nn::Vgg<T>& model, const repopt::io::ImageDataset& pictures,
                     const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
   return classify(model, pictures, normalisation, batch_size, {0, pictures.size()});
 }
 
-/// The same for a quantized network.
+/// Classifies all pictures by a quantized network.
 inline Classified classify(repopt::quant::QuantizedVgg& model, const repopt::io::ImageDataset& pictures,
                            const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
   const auto forward = [&](const repopt::nn::Tensor<float>& images) -> const repopt::nn::Tensor<float>& {

@@ -1,4 +1,4 @@
-// What is not finite any more in a training that diverges, in words.
+// Messages for a training that diverges: which number is not finite, and where.
 #pragma once
 
 #include <cmath>
@@ -30,8 +30,8 @@ std::optional<std::string> network_fault(Model<T>& model) {
   return fault;
 }
 
-/// Nothing if the loss is finite. Otherwise also where the network broke: the running statistics, which a forward pass
-/// in training updates, tell the first batch norm that got other numbers than finite ones.
+/// Returns nothing if the loss is finite. Otherwise describes the loss and the network's first fault. A forward pass in
+/// training updates the running statistics, so they show which batch norm was the first to get a NaN or infinity.
 template <class T>
 std::optional<std::string> loss_fault(std::string_view name, double loss, repopt::nn::Vgg<T>& model) {
   if (std::isfinite(loss)) return std::nullopt;
@@ -39,7 +39,7 @@ std::optional<std::string> loss_fault(std::string_view name, double loss, repopt
                         network_fault(model).value_or("the network is finite, its logits are not"));
 }
 
-/// The first NaN or infinity among the gradients; nothing if all are finite.
+/// Describes the first NaN or infinity among the gradients. Returns nothing if all are finite.
 template <class Rule, class T>
 std::optional<std::string> gradient_fault(const repopt::RepOptimizer<Rule, T>& optimizer) {
   const auto found = optimizer.first_non_finite_grad();

@@ -1,9 +1,10 @@
-// Interrupt: notices Ctrl-C, so that a run can save what it has.
+// Interrupt: notices Ctrl-C, so that a run can save its state before it ends.
 #pragma once
 
 namespace repopt_cifar {
 
-/// While one lives, SIGINT and SIGTERM are noted once; the same signal again ends the program at once.
+/// Catches the first SIGINT and the first SIGTERM while the object lives. A second signal of the same kind ends the
+/// program at once.
 class Interrupt {
  public:
   Interrupt();
@@ -11,6 +12,7 @@ class Interrupt {
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
+  /// Whether a signal came since the constructor.
   bool requested() const;
 };
 

@@ -1,4 +1,4 @@
-// What a command asks of the system about its process.
+// peak_rss_mb() and set_threads(): memory and threads of this process.
 #include <sys/resource.h>
 
 #include <algorithm>

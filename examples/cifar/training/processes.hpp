@@ -1,4 +1,5 @@
-// Processes: those that share a training run. One, or, built with REPOPT_MPI, as many as mpirun started.
+// Processes: the processes that share a training run. There is one. With REPOPT_MPI there are as many as mpirun
+// started.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +13,16 @@
 
 namespace repopt_cifar {
 
-/// This process among them. processes/alone.cpp and processes/mpi.cpp define it.
+/// This process and the others of its run. processes/alone.cpp or processes/mpi.cpp defines the functions.
 class Processes {
  public:
+  /// The number of this process, counted from 0, and the number of all processes.
+  /// @{
   static std::size_t rank();
   static std::size_t size();
+  /// @}
 
-  /// Whether this is the one that talks and writes.
+  /// Whether this is the process that prints and writes files.
   static bool is_first() { return rank() == 0; }
 
   /// This process's share of `count` things.
@@ -31,17 +35,19 @@ class Processes {
   template <class T>
   static void average(repopt::nn::Vgg<T>& model);
 
-  /// Makes batch norms see the parts of all processes.
+  /// From now on, batch norms compute their statistics over the batches of all processes.
   template <class T>
   static void synchronize_batch_norms(repopt::nn::Vgg<T>& model);
 
-  /// Throws std::runtime_error, naming what differs, unless it is the same on all processes.
+  /// Throws std::runtime_error that names the difference unless all processes have the same text, or the same network.
+  /// @{
   static void require_same(std::string_view what, const std::string& text);
   template <class T>
   static void require_same(repopt::nn::Vgg<T>& model);
+  /// @}
 
-  /// Calls `command` with the processes in touch, and returns what it returns: an exit status. If that is 1, for an
-  /// error, the others are ended, too, which may wait for this one.
+  /// Connects the processes, calls `command` and returns its exit status. If the status is 1, an error, all other
+  /// processes end, too, because they may wait for this one.
   static int run(const std::function<int()>& command);
 };
 

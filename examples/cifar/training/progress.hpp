@@ -1,4 +1,4 @@
-// Progress on stderr: a line that rewrites itself on a terminal, else a whole line now and then.
+// Progress on stderr: on a terminal one line that is rewritten, elsewhere a new line every 20 seconds.
 #pragma once
 
 #include <chrono>
@@ -13,8 +13,8 @@ inline double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Adds the processor time, in seconds and over all threads, that the process uses while this lives. Unlike time on the
-/// clock it hardly depends on what else the machine does.
+/// Adds to a number the processor time in seconds, over all threads, that the process uses while this object lives.
+/// Other programs on the machine hardly change this time, unlike the time on the clock.
 class ProcessorTime {
  public:
   explicit ProcessorTime(double& seconds) : seconds_(seconds) {}
@@ -27,13 +27,14 @@ class ProcessorTime {
   std::clock_t start_ = std::clock();
 };
 
-/// Shows how far a run is, with images/s and the time left.
+/// Shows the progress of a run, with images/s and the time left.
 class Progress {
  public:
   Progress();
 
-  /// Shows `label`, `done` of `total` images and their speed, at most ten times a second (20 seconds between whole
-  /// lines). `images_left` of the whole run give the time left.
+  /// Shows `label`, `done` of `total` images and the speed. Does nothing if the last line is younger than 0.1 seconds,
+  /// or 20 seconds where there is no terminal. The time left is that for `images_left`, the images left in the whole
+  /// run.
   void show(const std::string& label, std::size_t done, std::size_t total, double images_per_second,
             std::size_t images_left);
 

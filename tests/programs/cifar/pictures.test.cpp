@@ -29,5 +29,5 @@ TEST_CASE("Classes that a picture set lacks, and files of generated pictures, ar
   CHECK_THROWS_WITH_AS(PictureSets::load("synthetic", 0, 11), "synthetic has 10 classes, not 11",
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(PictureSets::load("synthetic", 0, 0, {"data_batch_1.bin"}),
-                       "synthetic pictures come from no files", std::invalid_argument);
+                       "synthetic pictures have no --train-files", std::invalid_argument);
 }

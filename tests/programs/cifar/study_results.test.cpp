@@ -47,7 +47,7 @@ TEST_CASE("A damaged study.csv is refused with the line") {
   CHECK_THROWS_WITH_AS(results_from_csv(text + "cifar-small,plain\n", "file"), "file, line 3 has 2 fields, not 18",
                        std::runtime_error);
   text.replace(text.find("0.7531"), 6, "0.75 %");
-  CHECK_THROWS_WITH_AS(results_from_csv(text, "file"), "file, line 2: '0.75 %' is no number that belongs there",
+  CHECK_THROWS_WITH_AS(results_from_csv(text, "file"), "file, line 2: '0.75 %' is not a valid number",
                        std::runtime_error);
 }
 

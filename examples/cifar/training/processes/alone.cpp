@@ -1,4 +1,4 @@
-// Processes without MPI: this one.
+// Processes without MPI: there is only this process.
 #include "training/processes.hpp"
 
 namespace repopt_cifar {

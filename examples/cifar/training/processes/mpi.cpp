@@ -9,7 +9,7 @@ namespace repopt_cifar {
 
 namespace {
 
-std::optional<repopt::mpi::Communicator> all;  // while run() runs; there is one process without
+std::optional<repopt::mpi::Communicator> all;  // set while run() runs; otherwise this process is alone
 
 }  // namespace
 
