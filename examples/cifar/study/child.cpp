@@ -14,7 +14,7 @@
 #include "commands.hpp"
 #include "repopt/formats/file.hpp"
 
-extern char** environ;  // POSIX declares it nowhere
+extern char** environ;  // no header of POSIX declares it
 
 namespace repopt_cifar::study {
 
@@ -55,7 +55,7 @@ void Child::interrupt() {
 
 namespace {
 
-/// The last line of a file that is not empty.
+/// Returns the last line of a file that is not empty.
 std::string last_line(const std::filesystem::path& path) {
   std::ifstream file(path);
   std::string last;
@@ -77,6 +77,6 @@ Ending run_child(const std::vector<std::string>& arguments, const std::filesyste
   return {*child.exit_status(), last_line(err)};
 }
 
-void stop() { throw Interrupted("stopped; the same command goes on from there"); }
+void stop() { throw Interrupted("stopped; the same command continues the study"); }
 
 }  // namespace repopt_cifar::study

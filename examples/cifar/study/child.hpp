@@ -1,4 +1,4 @@
-// Child: another program that runs beside this one.
+// Child: a program that this one starts and waits for.
 #pragma once
 
 #include <sys/types.h>
@@ -12,22 +12,22 @@
 
 namespace repopt_cifar::study {
 
-/// A program that was started. Its process group is its own, so that Ctrl-C reaches it through interrupt() alone.
+/// A program that was started. It has its own process group, so that Ctrl-C does not reach it, only interrupt() does.
 class Child {
  public:
-  /// Starts arguments[0], which is found as a shell finds it. Its stdout replaces the file `out`, its stderr is added
-  /// to `err`. Throws std::runtime_error if it cannot be started.
+  /// Starts arguments[0], searched in PATH as a shell does. Its stdout replaces the file `out`, and its stderr is
+  /// appended to the file `err`. Throws std::runtime_error if it cannot be started.
   Child(const std::vector<std::string>& arguments, const std::filesystem::path& out, const std::filesystem::path& err);
 
-  /// Interrupts it and waits for its end.
+  /// Interrupts the program and waits for its end.
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  /// Nothing while it runs; then its exit status, or 128 and the signal that ended it.
+  /// Nothing while the program runs. Then its exit status, or 128 plus the number of the signal that ended it.
   std::optional<int> exit_status();
 
-  /// Sends SIGINT, once.
+  /// Sends SIGINT. Later calls do nothing.
   void interrupt();
 
  private:
@@ -36,17 +36,17 @@ class Child {
   std::optional<int> exit_status_;
 };
 
-/// How a program ended: its exit status as Child's, and the last line that it wrote to `err`.
+/// How a program ended: the exit status as in Child, and the last line that it wrote to `err`.
 struct Ending {
   int status = 0;
   std::string last_words;
 };
 
-/// Runs a program to its end, as a Child. Throws Interrupted when that has ended after Ctrl-C, unless it ended well.
+/// Runs a program as a Child until it ends. Ctrl-C interrupts the program. If it then fails, throws Interrupted.
 Ending run_child(const std::vector<std::string>& arguments, const std::filesystem::path& out,
                  const std::filesystem::path& err, const Interrupt& interrupt);
 
-/// What a study says to whom has interrupted it.
+/// Throws the Interrupted of a study, whose message says how to continue.
 [[noreturn]] void stop();
 
 }  // namespace repopt_cifar::study

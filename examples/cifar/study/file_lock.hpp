@@ -1,23 +1,24 @@
-// FileLock: one process at a time, by flock(2).
+// FileLock: a lock that one process at a time can hold, by flock(2).
 #pragma once
 
 #include <filesystem>
 
 namespace repopt_cifar::study {
 
-/// Holds a lock on a file, which it makes if need be, until it is destroyed. Programs that this one starts meanwhile
-/// share the lock, so that it outlives a parent that is killed.
+/// Locks a file until the object is destroyed, and creates the file if it is missing. Programs that this one starts in
+/// the meantime share the lock. So if this process is killed, they still hold it.
 class FileLock {
  public:
   enum class Wait { no, yes };
 
-  /// Throws std::runtime_error if the file cannot be opened or locked; that another process has it is no error.
+  /// Locks the file. If another process holds the lock, either waits or leaves held() false. Throws std::runtime_error
+  /// if the file cannot be opened or locked for another reason.
   FileLock(const std::filesystem::path& path, Wait wait);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
-  /// False if another process has it and there was no waiting.
+  /// False if another process held the lock and `wait` was Wait::no.
   bool held() const { return held_; }
 
  private:

@@ -1,4 +1,4 @@
-// Pieces of an HTML page that is well-formed XML too.
+// Parts of an HTML page that is also well-formed XML.
 #pragma once
 
 #include <string>
@@ -10,32 +10,33 @@
 
 namespace repopt_cifar::study {
 
-using Cells = std::vector<std::string>;  ///< of a row of a table, as HTML
+using Cells = std::vector<std::string>;  ///< the cells of a row of a table, as HTML
 
-/// A table that scrolls by itself where the page is too narrow. The first cell of each row names it.
+/// A table, with a scroll bar of its own if the page is too narrow. The first cell of each row is its heading.
 std::string table(const Cells& head, const std::vector<Cells>& rows);
 
-/// A part of the page under a heading.
+/// A section of the page: `body` under the heading `title`.
 std::string section(std::string_view id, std::string_view title, std::string_view body);
 
 std::string paragraph(std::string_view html);
 
-/// A picture of this size in its own units, as wide as the page allows; `name` says what it shows.
+/// A picture as wide as the page allows. `svg` is drawn in `width` x `height` units. `name` says what the picture
+/// shows.
 std::string picture(double width, double height, std::string_view name, std::string_view svg);
 
 /// Pictures side by side where there is room.
 std::string side_by_side(std::string_view pictures);
 
-/// What the colours mean.
+/// A legend of the variants' colours.
 std::string legend(const std::vector<const Variant*>& variants);
 
-/// "75.31 ± 0.42" for shares in percent; for a single seed "75.31".
+/// The test accuracy of a group in percent: "75.31 ± 0.42", or "75.31" for a single seed.
 std::string percent(const Group& group);
 
-/// A share in percent.
+/// A share in percent, "75.31".
 std::string percent(double share);
 
-/// Variants that AdamW trains are dashed.
+/// Whether the lines of a variant are dashed: those of AdamW's variants are.
 bool is_dashed(const Variant& variant);
 
 }  // namespace repopt_cifar::study

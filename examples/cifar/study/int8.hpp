@@ -1,4 +1,4 @@
-// quant.csv: what is left of the networks' accuracy in 8-bit integers.
+// quant.csv: the accuracy of the networks in 8-bit integers.
 #pragma once
 
 #include <filesystem>
@@ -16,7 +16,7 @@ namespace repopt_cifar::study {
 /// The network of a run, quantized in one way.
 struct Int8Key {
   RunKey run{};
-  std::string scheme = "", calibration = "";  ///< as of `repopt-cifar quantize`
+  std::string scheme = "", calibration = "";  ///< as the options of `repopt-cifar quantize`
 
   bool operator==(const Int8Key&) const = default;
 
@@ -24,7 +24,7 @@ struct Int8Key {
   std::string name() const;
 };
 
-/// Its accuracy.
+/// The accuracy of the network of `key`.
 struct Int8Result {
   Int8Key key{};
   double float_accuracy = 0, int8_accuracy = 0;
@@ -32,18 +32,20 @@ struct Int8Result {
   bool operator==(const Int8Result&) const = default;
 };
 
-/// What there is to quantize: plain, rep-searched and repvgg, by each one's best learning rate, all seeds, the kernels
-/// with a scale for all channels and for each, the activations with their whole ranges and with those of least error.
+/// Lists the networks to quantize: those of plain, rep-searched and repvgg, each with its best learning rate and with
+/// all seeds. Each is quantized in four ways: kernels with one scale for all channels or one for each channel, and
+/// activations with their whole range or with the range of the least mean squared error.
 std::vector<Int8Key> int8_plan(const std::vector<RunResult>& results);
 
+/// Writes results as the text of quant.csv.
 std::string to_csv(const std::vector<Int8Result>& results);
 
-/// Reads OUT/quant.csv; nothing if there is no such file. Throws std::runtime_error that names the line.
+/// Reads OUT/quant.csv. Returns nothing if there is no such file. Throws std::runtime_error that names a wrong line.
 std::vector<Int8Result> read_int8_results(const std::filesystem::path& out);
 
-/// Makes what int8_plan() says and quant.csv lacks, by `program`, and calls `finished` after each. What fails goes into
-/// `failures`, by name, with the reason. Does nothing while another process does the same. Throws Interrupted after
-/// Ctrl-C.
+/// Quantizes the networks of int8_plan() that quant.csv does not have yet, by `program`, and calls `finished` after
+/// each. If one fails, adds the reason to `failures` under its name. Does nothing while another process does the same.
+/// Throws Interrupted after Ctrl-C.
 void measure_int8(const StudyOptions& options, const std::string& program, std::map<std::string, std::string>& failures,
                   const std::function<void()>& finished);
 

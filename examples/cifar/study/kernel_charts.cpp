@@ -1,4 +1,4 @@
-// The sections that show scales and kernels as pictures.
+// The sections of study.html that show scales and kernels in pictures.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -25,7 +25,8 @@ using repopt::nn::BlockSpec;
 
 namespace {
 
-/// White to dark blue for 0 to 1, in so few steps that neighbours often share one.
+/// Returns a colour from white for 0 to dark blue for 1. There are only 40 steps, so that neighbours often have the
+/// same.
 std::string heat_colour(double share) {
   constexpr double steps = 40;
   const double level = std::round(std::clamp(share, 0.0, 1.0) * steps) / steps;
@@ -33,7 +34,7 @@ std::string heat_colour(double share) {
   return concat("rgb(", mix(247, 8), ",", mix(251, 48), ",", mix(255, 107), ")");
 }
 
-/// A matrix in a square, its neighbours of one colour in a row as one rectangle.
+/// Draws a matrix as a square. Neighbours in a row that have the same colour become one rectangle.
 std::string heat_map(const std::vector<float>& values, std::size_t rows, double high, double left, double top,
                      double size) {
   const std::size_t columns = values.size() / rows;
@@ -67,7 +68,7 @@ std::string grad_mult_picture(const BlockSpec& spec, const Scales<float>& scales
   return picture(360, 220, concat("GradMult of ", spec.name), svg);
 }
 
-/// The means of the scales over a block's channels, block by block.
+/// Draws the mean of each scale over the channels, block by block.
 std::string depth_picture(const std::vector<BlockSpec>& specs, const Scales<float>& scales,
                           const Scales<float>& start) {
   struct Line {
@@ -75,7 +76,7 @@ std::string depth_picture(const std::vector<BlockSpec>& specs, const Scales<floa
   };
   constexpr Line lines[] = {{"scale_conv", "#0072b2", "s, of the 3x3 branch"},
                             {"scale_1x1", "#d55e00", "t, of the 1x1 branch"},
-                            {"scale_identity", "#009e73", "the identity's weight at the start of the training"}};
+                            {"scale_identity", "#009e73", "the initial weight of the identity"}};
   const auto means = [&](const Scales<float>& from, const char* kind) {
     Chart::Points points;
     for (std::size_t i = 0; i < specs.size(); ++i)
@@ -105,16 +106,16 @@ std::string depth_picture(const std::vector<BlockSpec>& specs, const Scales<floa
   }
   return concat("<figure>", picture(360, 245, "scales over the depth", svg), "<ul class='legend'>", names,
                 "<li><svg viewBox='0 0 24 8'><line x1='0' x2='24' y1='4' y2='4' stroke-width='3' stroke='#888' "
-                "stroke-dasharray='6 4'/></svg>where s and t started, sqrt(2/l)</li></ul></figure>\n");
+                "stroke-dasharray='6 4'/></svg>s and t at the start of the search, sqrt(2/l)</li></ul></figure>\n");
 }
 
-/// The first seed's run of the variant, by its best learning rate; its name is empty if there is none.
+/// Returns the name of the variant's run with the first seed and its best learning rate, or "" if there is none.
 std::string first_run(const ModelSummary& summary, std::string_view variant, std::size_t epochs) {
   const Group* const group = summary.best(variant, epochs);
   return group ? group->key().name() : std::string();
 }
 
-/// How often values fall into each of `bins` equal parts of [-high, high], as shares.
+/// Returns the share of the values in each of `bins` equal parts of [-high, high].
 std::vector<double> histogram(const std::vector<float>& values, double high, std::size_t bins) {
   std::vector<double> shares(bins);
   for (const float value : values) {
@@ -156,7 +157,7 @@ std::string histogram_picture(const std::vector<Kernels>& networks, const std::s
 
 std::string scales_section(const ModelSummary& summary, const StudyOptions& options) {
   const BlockSpec spec = shown_block(options, summary.model());
-  std::string html = paragraph("Not here: there is no scales file of a Hyper-Search.");
+  std::string html = paragraph("Missing: no run of a Hyper-Search has a file of scales.");
   for (const Group& group : summary.groups()) {
     const std::filesystem::path file = run_folder(options, group.key().name()) / "scales.safetensors";
     if (group.key().variant != "hyper_search" || !std::filesystem::exists(file)) continue;
@@ -165,11 +166,12 @@ std::string scales_section(const ModelSummary& summary, const StudyOptions& opti
                         start = repopt::nn::sqrt_scales<float>(config);
     const repopt::nn::ScaleDiagnostics found = repopt::nn::diagnose(scales, start);
     html = concat(
-        paragraph(concat("From ", group.key().name(), ". The scales of the convolutions moved by ",
-                         fixed(100 * found.movement, 1), " %, the identities' weights, which decay, by ",
-                         fixed(100 * found.identity_movement, 1), " %; ", found.negative, " of ", found.count,
-                         " are negative, ", found.near_zero, " are below 0.001 in size. GradMult of ", spec.name,
-                         ": a row for each output channel, a column for each input channel, on one scale of colours.")),
+        paragraph(concat(
+            "From ", group.key().name(), ". The scales of the convolutions moved by ", fixed(100 * found.movement, 1),
+            " %. The identities' weights, which decay, moved by ", fixed(100 * found.identity_movement, 1), " %. ",
+            found.negative, " of ", found.count, " scales are negative, and ", found.near_zero,
+            " have an absolute value below 0.001. In the picture of GradMult of ", spec.name,
+            ", rows are output channels, columns are input channels, and both taps have the same colours.")),
         side_by_side(concat("<figure>", grad_mult_picture(spec, scales), "</figure>\n",
                             depth_picture(config.block_specs(), scales, start))));
   }
@@ -195,16 +197,16 @@ std::string kernels_section(const ModelSummary& summary, const StudyOptions& opt
     rows.push_back({run, fixed(deviation, 4), fixed(largest / deviation, 1), fixed(all.mean, 4),
                     concat(fixed(all.low, 4), " – ", fixed(all.high, 4))});
   }
-  std::string html = paragraph("Not here: the folders of the runs, with their model.safetensors, are missing.");
+  std::string html = paragraph("Missing: the folders of the runs with their model.safetensors.");
   if (!networks.empty())
-    html =
-        concat(paragraph("Kernels as deployed: batch norms folded in and, for repvgg, the branches merged into one "
-                         "convolution. The article finds standard deviations of 0.0066 (RepOpt-VGG-B1) against 0.0234 "
-                         "(RepVGG-B1), and with them a far larger loss in 8-bit integers."),
-               side_by_side(histogram_picture(networks, layer)),
-               table({"network", "s.d. of the layer", "its largest weight / s.d.", "s.d. of a block, mean",
-                      "lowest – highest block"},
-                     rows));
+    html = concat(
+        paragraph("Deployed kernels: batch norms are folded in and, for repvgg, the branches are merged into one "
+                  "convolution. The article reports standard deviations of 0.0066 for RepOpt-VGG-B1 and 0.0234 "
+                  "for RepVGG-B1, which loses far more accuracy in 8-bit integers."),
+        side_by_side(histogram_picture(networks, layer)),
+        table({"network", "s.d. of the layer", "its largest weight / s.d.", "s.d. of a block, mean",
+               "lowest – highest block"},
+              rows));
   return section(summary.model() + "-kernels", concat("Kernels of ", layer), html);
 }
 

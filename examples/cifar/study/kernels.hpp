@@ -1,4 +1,4 @@
-// What the page shows of networks and scales, as numbers.
+// The numbers behind the page's pictures of kernels and scales.
 #pragma once
 
 #include <cstddef>
@@ -12,19 +12,20 @@
 
 namespace repopt_cifar::study {
 
-/// The 3x3 kernels of a run's model.safetensors as deployed, by block: batch norms folded in, branches merged. Throws
-/// std::runtime_error if the file is wrong.
+/// Returns the deployed 3x3 kernels of a run's model.safetensors, by block: batch norms are folded in, and branches are
+/// merged. Throws std::runtime_error if the file is wrong.
 std::map<std::string, std::vector<float>> deployed_kernels(const std::filesystem::path& weights);
 
-/// GradMult of one kernel at two taps, each (out_channels, in_channels) row-major.
+/// GradMult of a 3x3 kernel at two taps, each (out_channels, in_channels) in row-major order.
 struct GradMultTaps {
   std::size_t out_channels = 0, in_channels = 0;
   std::vector<float> centre{}, corner{};
 };
 
+/// Returns the GradMult of the block `spec` with these scales.
 GradMultTaps grad_mult_taps(const repopt::nn::BlockSpec& spec, const repopt::Scales<float>& scales);
 
-/// Root of the mean square about the mean.
+/// The root of the mean squared distance from the mean.
 double standard_deviation(const std::vector<float>& numbers);
 
 }  // namespace repopt_cifar::study

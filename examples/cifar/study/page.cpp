@@ -46,7 +46,7 @@ dt { font-weight: 500; }
 dd { margin: 0 0 .3rem 1.5rem; }
 )";
 
-/// The planned runs without a result, and why.
+/// Lists the planned runs without a result, with the reasons of those that failed.
 std::string missing_runs(const std::vector<PlannedRun>& plan, const std::vector<RunResult>& results,
                          const std::map<std::string, std::string>& failures) {
   std::string items;
@@ -58,12 +58,12 @@ std::string missing_runs(const std::vector<PlannedRun>& plan, const std::vector<
     items +=
         concat("<li>", run.key.name(), failure == failures.end() ? "" : ": " + escaped(failure->second), "</li>\n");
   }
-  if (count == 0) return paragraph(concat("All ", plan.size(), " runs of the last command's plan are here."));
+  if (count == 0) return paragraph(concat("All ", plan.size(), " runs that the last command planned are here."));
   return concat("<details><summary>", count, " of ", plan.size(), " planned runs are not here</summary><ul>\n", items,
                 "</ul></details>\n");
 }
 
-/// "1, 2, 4" of what `value` gives for each result, each once.
+/// Lists what value(result) returns for the results, each value once and in order: "1, 2, 4".
 std::string list_of(const std::vector<RunResult>& results, auto value) {
   std::set<std::decay_t<decltype(value(results.front()))>> values;
   for (const RunResult& result : results) values.insert(value(result));
@@ -87,12 +87,12 @@ std::string introduction(const std::vector<RunResult>& results) {
       list_of(results, [](const RunResult& r) { return r.key.epochs; }), " epochs; learning rates ",
       list_of(results, [](const RunResult& r) { return r.key.lr; }), "; threads ",
       list_of(results, [](const RunResult& r) { return r.threads; }),
-      ". Recipe of all: half an epoch of warm-up, then a cosine; momentum 0.9, Nesterov, weight decay 5e-4 (AdamW: "
-      "5e-2); label smoothing 0.1; crops and flips. Hyper-Search is a run of its own for each model and seed, whose "
-      "final scales its variants use."));
+      ". All runs have half an epoch of warm-up and then a cosine schedule, Nesterov momentum 0.9, weight decay 5e-4 "
+      "(AdamW: 5e-2), label smoothing 0.1, random crops and flips. Each model and seed has a Hyper-Search of its own. "
+      "The variants with searched scales use its final scales."));
 }
 
-/// The variants that no run of the model has, in words.
+/// Names the variants of which the model has no run.
 std::string not_run(const ModelSummary& summary) {
   std::string names;
   for (const Variant& variant : all_variants())

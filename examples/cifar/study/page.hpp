@@ -1,4 +1,4 @@
-// study.html: all that a study found, on one page that needs nothing else.
+// study.html: the results of a study on one page that loads no other files.
 #pragma once
 
 #include <map>
@@ -11,8 +11,8 @@
 
 namespace repopt_cifar::study {
 
-/// The page, as HTML that is well-formed XML. What was planned and not run is named, `failures` with their reasons.
-/// Reads metrics, networks and scales of the runs' folders as far as they are there.
+/// Returns the page as HTML that is also well-formed XML. It lists the planned runs that have no result, and the
+/// reasons of `failures`. Reads the metrics, networks and scales that it finds in the runs' folders.
 std::string page(const StudyOptions& options, const std::vector<PlannedRun>& plan,
                  const std::vector<RunResult>& results, const std::map<std::string, std::string>& failures);
 

@@ -17,26 +17,26 @@ constexpr std::string_view search_name = "hyper_search";
 constexpr double search_lr = 0.1;
 
 constexpr std::array<Variant, 13> known_variants{{
-    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, scales trained too", "#8c6d31", ""},
+    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, with trained scales", "#8c6d31", ""},
     {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training", "#444444", "76.91"},
     {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales", "#0072b2", "78.47"},
     {"rep-sqrt", "rep", "sgd", "sqrt", "rule", "on", "both rules, scales sqrt(2/l)", "#56b4e9", "77.71"},
     {"rep-ones", "rep", "sgd", "ones", "rule", "on", "both rules, all scales 1", "#009e73", "77.59"},
     {"rep-averaged", "rep", "sgd", "averaged", "rule", "on", "both rules, searched scales averaged over channels",
      "#cc79a7", "77.40"},
-    {"rep-ordinary-init", "rep", "sgd", "searched", "ordinary", "on", "GradMult alone, ordinary initialization",
+    {"rep-ordinary-init", "rep", "sgd", "searched", "ordinary", "on", "GradMult alone, with ordinary initialization",
      "#d55e00", "77.42"},
     {"rep-no-grad-mult", "rep", "sgd", "searched", "rule", "off", "the rule of initialization alone", "#e69f00",
      "77.07"},
-    {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, searched scales held constant", "#7b3fb5",
+    {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, with searched scales as constants", "#7b3fb5",
      ""},
-    {"repvgg", "repvgg", "sgd", "", "", "", "the branches with a batch norm each", "#b22222", "78.41"},
-    {"plain-adamw", "plain", "adamw", "", "", "", "plain, by AdamW", "#444444", "75.03"},
-    {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, by AdamW", "#0072b2", ""},
-    {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, by AdamW", "#7b3fb5", ""},
+    {"repvgg", "repvgg", "sgd", "", "", "", "the branches, each with a batch norm", "#b22222", "78.41"},
+    {"plain-adamw", "plain", "adamw", "", "", "", "plain, trained by AdamW", "#444444", "75.03"},
+    {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, trained by AdamW", "#0072b2", ""},
+    {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, trained by AdamW", "#7b3fb5", ""},
 }};
 
-/// The chosen ones, in the order of the table.
+/// Returns the variants of these names, all if there are none, in the order of the table. Leaves out Hyper-Search.
 std::vector<Variant> chosen_variants(const std::vector<std::string>& names) {
   for (const std::string& name : names) find_variant(name);
   std::vector<Variant> chosen;

@@ -1,4 +1,4 @@
-// The study's plan: which runs there are, in which order, and what each asks of `repopt-cifar train`.
+// The plan of a study: its runs, their order, and their arguments for `repopt-cifar train`.
 #pragma once
 
 #include <cstddef>
@@ -14,27 +14,27 @@
 
 namespace repopt_cifar::study {
 
-/// A way to train a network: a pair of an initialization and a multiplier, under a rule.
+/// A way to train a network: an initialization, a multiplier and an update rule.
 struct Variant {
   std::string_view name, mode, optimizer;
-  std::string_view scales;          ///< "sqrt", "ones", "searched", "averaged" (over the channels), or "" for none
-  std::string_view initialization;  ///< as --initialization
-  std::string_view grad_mult;       ///< as --grad-mult
-  std::string_view meaning;         ///< for the page
-  std::string_view colour;          ///< in its pictures
-  std::string_view paper;           ///< what the article reports for B1 on ImageNet, top-1 in %; "" for nothing
+  std::string_view scales;          ///< "sqrt", "ones", "searched", "averaged" (over the channels), or "": no scales
+  std::string_view initialization;  ///< the value of --initialization, or "": the option is not given
+  std::string_view grad_mult;       ///< the value of --grad-mult, or "": the option is not given
+  std::string_view meaning;         ///< its description on the page and in --help
+  std::string_view colour;          ///< its colour in the page's pictures
+  std::string_view paper;           ///< the article's top-1 accuracy in % for B1 on ImageNet; "": not reported
 
-  /// Whether it needs the scales that a Hyper-Search found.
+  /// Whether the variant needs the scales of a Hyper-Search.
   bool needs_search() const { return scales == "searched" || scales == "averaged"; }
 };
 
-/// All variants, Hyper-Search itself first.
+/// All variants. The first one is Hyper-Search itself.
 std::span<const Variant> all_variants();
 
-/// The variant of that name. Throws std::invalid_argument that lists the names.
+/// Returns the variant of that name. Throws std::invalid_argument that lists the names if there is none.
 const Variant& find_variant(std::string_view name);
 
-/// What tells one run of a study from another.
+/// Identifies a run of a study.
 struct RunKey {
   std::string model, variant;
   double lr = 0;
@@ -43,34 +43,34 @@ struct RunKey {
 
   bool operator==(const RunKey&) const = default;
 
-  /// Its folder: "cifar-small-rep-searched-lr0.1-e12-s0".
+  /// The name of the run's folder: "cifar-small-rep-searched-lr0.1-e12-s0".
   std::string name() const;
 };
 
-/// A run, and the Hyper-Search whose scales it takes: an empty name if it takes none.
+/// A run, and the name of the Hyper-Search whose scales it takes. The name is empty if it takes none.
 struct PlannedRun {
   RunKey key;
   std::string search;
 };
 
-/// The epochs of a Hyper-Search.
+/// Returns the number of epochs of a Hyper-Search.
 std::size_t search_epochs(const StudyOptions& options);
 
-/// The runs in their order: seed by seed a whole study, and before the runs that need it the Hyper-Search of their
-/// model and seed. Throws std::invalid_argument if an option is wrong.
+/// Returns the runs in their order. All runs of one seed come before those of the next. A Hyper-Search comes before the
+/// runs of the same model and seed that need it. Throws std::invalid_argument if an option is wrong.
 std::vector<PlannedRun> plan(const StudyOptions& options);
 
-/// The block whose kernels the page shows: the one that was asked for, or the last one with an identity. Throws
-/// std::invalid_argument if the model lacks it.
+/// Returns the block whose kernels the page shows: options.layer, or the last block with an identity if that is empty.
+/// Throws std::invalid_argument if the model has no such block.
 repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string& model);
 
-/// The settings of --smoke: generated pictures and networks trained for seconds, yet something in every section.
+/// Returns the settings of --smoke: generated pictures, networks trained for seconds, and something in every section.
 StudyOptions smoke_options(StudyOptions options);
 
-/// The folder of a run, by its name.
+/// Returns the folder of the run of that name.
 std::filesystem::path run_folder(const StudyOptions& options, const std::string& name);
 
-/// The arguments of `repopt-cifar` that make the run; `resume` from its checkpoint.
+/// Returns the arguments of `repopt-cifar` for the run. With `resume`, the run continues from its checkpoint.
 std::vector<std::string> train_arguments(const StudyOptions& options, const PlannedRun& run, bool resume);
 
 }  // namespace repopt_cifar::study

@@ -70,7 +70,7 @@ RunResult read_result(const std::filesystem::path& folder, const RunKey& key, st
     const auto json = nlohmann::json::parse(read_text(path));
     const std::size_t train_images = json.at("train_images");
     const double seconds = median_epoch_seconds(folder, train_images);
-    const auto& processor = json.at("processor_seconds_per_epoch");  // null if its last process had nothing to train
+    const auto& processor = json.at("processor_seconds_per_epoch");  // null if the run was resumed after its last step
     return {
         .key = key,
         .optimizer = json.at("optimizer"),

@@ -1,4 +1,4 @@
-// The sections that show runs as pictures.
+// The sections of study.html that show runs in pictures.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -22,7 +22,7 @@ using repopt::concat;
 
 namespace {
 
-/// Variants that are compared in one picture.
+/// The variants that one picture compares.
 struct Comparison {
   std::string_view title;
   std::vector<std::string_view> variants;
@@ -38,7 +38,7 @@ const std::array<Comparison, 3>& comparisons() {
   return all;
 }
 
-/// The mean test accuracy in % after each epoch, over the seeds whose metrics are there.
+/// Returns the mean test accuracy in % after each epoch, over the seeds that have a metrics.csv.
 std::vector<double> mean_curve(const Group& group, const StudyOptions& options) {
   std::vector<double> sums(group.key().epochs);
   std::size_t count = 0;
@@ -60,7 +60,8 @@ struct VariantCurve {
   Chart::Points points;
 };
 
-/// The curves of a comparison that there are, by each variant's best learning rate; x = epoch * step(group).
+/// Returns the curves of a comparison, each with its variant's best learning rate. Variants without metrics are left
+/// out. x is epoch * step(group).
 std::vector<VariantCurve> curves_of(const Comparison& comparison, const ModelSummary& summary,
                                     const StudyOptions& options, auto step) {
   std::vector<VariantCurve> curves;
@@ -75,8 +76,8 @@ std::vector<VariantCurve> curves_of(const Comparison& comparison, const ModelSum
   return curves;
 }
 
-/// Curves in one coordinate system with their legend. What lies lower than any curve's last two thirds is left out: it
-/// would press together what is to be told apart.
+/// Draws curves in one coordinate system, with a legend. The vertical axis begins just below the lowest point of the
+/// last two thirds of all curves. Lower points are left out, because they would squeeze the curves together.
 std::string curves_picture(std::string_view title, const std::vector<VariantCurve>& curves, Axis x_axis) {
   double low = 100, high = 0;
   std::vector<const Variant*> variants;
@@ -99,10 +100,10 @@ std::string curves_picture(std::string_view title, const std::vector<VariantCurv
   return concat("<figure>", picture(360, 245, title, svg), legend(variants), "</figure>\n");
 }
 
-/// With a digit behind the point where there are few.
+/// Writes seconds with one digit after the point if there are less than 100.
 std::string seconds(double seconds) { return fixed(seconds, seconds < 100 ? 1 : 0); }
 
-constexpr const char* no_curves = "Not here: the folders of the runs, with their metrics.csv, are missing.";
+constexpr const char* no_curves = "Missing: the folders of the runs with their metrics.csv.";
 
 }  // namespace
 
@@ -142,7 +143,7 @@ std::string spread_section(const ModelSummary& summary) {
                   percent(accuracy.mean), "</text>\n");
   }
   return section(summary.model() + "-spread", concat("Spread over the seeds after ", summary.usual_epochs(), " epochs"),
-                 paragraph("Test accuracy in %: the mean (line, and number), every seed (dots) and one standard "
+                 paragraph("Test accuracy in %: the mean (line and number), every seed (dots) and one standard "
                            "deviation to both sides (bar). The axis does not begin at zero.") +
                      side_by_side(concat("<figure>", picture(360, top + height + 26, "accuracy of every seed", svg),
                                          "</figure>\n")));
@@ -157,8 +158,8 @@ std::string curves_section(const ModelSummary& summary, const StudyOptions& opti
   return section(summary.model() + "-curves", "Learning curves",
                  pictures.empty()
                      ? paragraph(no_curves)
-                     : paragraph("Mean test accuracy in % over the seeds, after each epoch; the lowest of the "
-                                 "first third are left out.") +
+                     : paragraph("Mean test accuracy in % over the seeds, after each epoch. Low points of the first "
+                                 "third are left out.") +
                            side_by_side(pictures));
 }
 
@@ -178,15 +179,15 @@ std::string time_section(const ModelSummary& summary, const StudyOptions& option
     rows.push_back({std::string(name), concat(group->key().epochs), seconds(group->training_seconds()),
                     fixed(100 * group->training_seconds() / budget, 0), percent(*group), concat(group->runs().size())});
   }
-  html += paragraph(concat("What each reaches in the ", seconds(budget), " s that ", repvgg->key().epochs,
-                           " epochs of repvgg need: the longest whole training, its learning rate's schedule "
-                           "included, that was run and takes no longer."));
+  html += paragraph(concat(repvgg->key().epochs, " epochs of repvgg take ", seconds(budget),
+                           " s. The table shows the longest training of each variant that takes at most this time. "
+                           "Each training has a learning rate schedule of its own length."));
   html += table({"variant", "epochs", "seconds", "% of repvgg's time", "test accuracy in %", "seeds"}, rows);
   return section(summary.model() + "-time", "At equal time",
-                 html + paragraph("Seconds are processor time divided by the number of threads, which is time on the "
-                                  "clock of an idle machine; what else this one did still shows in it, by some "
-                                  "percent. The Hyper-Search that rep-searched and csla need before is left out: it "
-                                  "is made once for an architecture."));
+                 html + paragraph("Seconds are processor time divided by the number of threads, which is the time on "
+                                  "the clock of an idle machine. Other work on the machine still changes it by some "
+                                  "percent. The time of the Hyper-Search before rep-searched and csla is left out, "
+                                  "because a search is made once for an architecture."));
 }
 
 }  // namespace repopt_cifar::study

@@ -36,7 +36,7 @@ void Runner::run(std::vector<PlannedRun> runs, const std::function<void()>& fini
       finished();
       if (interrupt_.requested()) stop();
     }
-    // What is left is other processes', or waits for a Hyper-Search of theirs.
+    // Other processes make the runs that are left, or make the Hyper-Searches that these runs need.
     if (!advanced) std::this_thread::sleep_for(std::chrono::seconds(1));
     if (interrupt_.requested()) stop();
   }
@@ -55,7 +55,7 @@ Runner::Outcome Runner::attempt(const PlannedRun& run) {
   return std::filesystem::exists(result) && std::filesystem::file_size(result) > 0 ? adopt(run) : make(run);
 }
 
-/// Takes the result of a run that ended well while nobody was there to note it.
+/// Takes the result of a run that finished after its study had ended.
 Runner::Outcome Runner::adopt(const PlannedRun& run) {
   const std::filesystem::path folder = run_folder(options_, run.key.name());
   const RunResult result = read_result(folder, run.key, search_epochs(options_));

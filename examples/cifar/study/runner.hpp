@@ -14,17 +14,18 @@
 
 namespace repopt_cifar::study {
 
-/// Makes runs that study.csv lacks. A run is a process, for its peak memory to be its own and its crash no other's.
-/// Several runners, in processes of their own, may share one folder: each takes the next run that nobody has.
+/// Makes the runs that study.csv does not have yet. Each run is a process, so that its peak memory can be measured and
+/// its crash does not end the study. Several processes, each with a Runner, may share one folder: each takes the next
+/// run that no other process has taken.
 class Runner {
  public:
-  /// Runs are made by `program`, a repopt-cifar, under `conditions`, which those of `options` must be. Those that fail
-  /// are put into `failures`, by name, with the reason.
+  /// `program` is the path of repopt-cifar, which makes the runs. `conditions` must be those of `options`. If a run
+  /// fails, its reason is added to `failures` under its name.
   Runner(const StudyOptions& options, const Conditions& conditions, std::string program,
          std::map<std::string, std::string>& failures);
 
-  /// Makes all runs and calls `finished` after each. Throws Interrupted after Ctrl-C: the run then has saved its
-  /// checkpoint, from which a next call goes on.
+  /// Makes all runs and calls `finished` after each. After Ctrl-C, the current run saves its checkpoint, from which the
+  /// next call continues; then throws Interrupted.
   void run(std::vector<PlannedRun> runs, const std::function<void()>& finished);
 
  private:

@@ -1,4 +1,4 @@
-// The sections of study.html, one for each thing that the study looks at.
+// The sections of study.html.
 #pragma once
 
 #include <string>
@@ -10,25 +10,25 @@
 
 namespace repopt_cifar::study {
 
-/// Accuracy, time, memory and parameters of each variant, beside what the article reports.
+/// Accuracy, time, memory and parameters of each variant, beside the accuracy that the article reports.
 std::string accuracy_section(const ModelSummary& summary);
 
-/// Every seed's accuracy, variant by variant.
+/// The accuracy of every seed, variant by variant.
 std::string spread_section(const ModelSummary& summary);
 
 /// Test accuracy over the epochs.
 std::string curves_section(const ModelSummary& summary, const StudyOptions& options);
 
-/// Test accuracy over the time of training, and what is reached in the time that RepVGG's blocks need.
+/// Test accuracy over the time of training, and the accuracy of each variant in the time that RepVGG's blocks need.
 std::string time_section(const ModelSummary& summary, const StudyOptions& options);
 
-/// Learning rates and numbers of epochs.
+/// Test accuracy for each learning rate and number of epochs.
 std::string rates_section(const ModelSummary& summary);
 
-/// What Hyper-Search found: the scales over the depth, and a layer's GradMult.
+/// The scales that Hyper-Search found, over the depth, and the GradMult of one layer.
 std::string scales_section(const ModelSummary& summary, const StudyOptions& options);
 
-/// A layer's kernels as deployed, batch norms folded in: their distribution and standard deviation.
+/// The distribution and the standard deviation of one layer's deployed kernels, with batch norms folded in.
 std::string kernels_section(const ModelSummary& summary, const StudyOptions& options);
 
 /// Accuracy in 8-bit integers.

@@ -1,4 +1,4 @@
-// What the runs of a study say together: means and spreads over the seeds.
+// Means and spreads of a study's results over the seeds.
 #pragma once
 
 #include <cstddef>
@@ -12,52 +12,53 @@
 
 namespace repopt_cifar::study {
 
-/// Of some numbers.
+/// Mean, lowest and highest number, and standard deviation.
 struct Spread {
   double mean = 0, low = 0, high = 0;
-  double deviation = 0;  ///< the sample's; 0 for a single number
+  double deviation = 0;  ///< the sample standard deviation; 0 for a single number
 
-  /// Throws std::invalid_argument if there are no numbers.
+  /// Computes the spread of `numbers`. Throws std::invalid_argument if there are none.
   static Spread of(std::span<const double> numbers);
 };
 
-/// Runs that differ by their seeds alone.
+/// Runs that differ only in their seeds.
 class Group {
  public:
   /// Throws std::invalid_argument if there are none.
   explicit Group(std::vector<RunResult> runs);
 
   const std::vector<RunResult>& runs() const { return runs_; }
-  const RunKey& key() const { return runs_.front().key; }  ///< of one of them
+  const RunKey& key() const { return runs_.front().key; }  ///< of the first run
 
-  /// Over the seeds.
+  /// The spread of one number over the seeds.
   Spread spread(double RunResult::*value) const;
 
-  /// Mean time that the whole training takes on an idle machine, as far as processor time tells.
+  /// The mean time of the whole training on an idle machine: processor time divided by the number of threads.
   double training_seconds() const;
 
  private:
   std::vector<RunResult> runs_;
 };
 
-/// The results of a study, for one model.
+/// The results of a study for one model.
 class ModelSummary {
  public:
   ModelSummary(std::string model, const std::vector<RunResult>& results);
 
   const std::string& model() const { return model_; }
 
-  /// In the order of the variants, then by epochs and learning rate.
+  /// The groups, ordered by variant, epochs and learning rate.
   const std::vector<Group>& groups() const { return groups_; }
 
-  /// The number of epochs that most runs have, the smaller of two. 0 without runs.
+  /// The number of epochs that most runs have; if two numbers tie, the smaller one. 0 if there are no runs.
   std::size_t usual_epochs() const;
 
-  /// The variant's learning rate with the highest mean accuracy after so many epochs, among those with most seeds.
-  /// nullptr without a run.
+  /// The group of the variant's best learning rate: the highest mean accuracy after `epochs` epochs, among the rates
+  /// with the most seeds. nullptr if there is no run.
   const Group* best(std::string_view variant, std::size_t epochs) const;
 
-  /// The longest training of the variant that takes at most `seconds`, by its best learning rate. nullptr if none does.
+  /// The variant's longest training that takes at most `seconds`, with its best learning rate. nullptr if there is
+  /// none.
   const Group* longest_within(std::string_view variant, double seconds) const;
 
  private:

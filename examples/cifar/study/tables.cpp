@@ -1,4 +1,4 @@
-// The sections that are tables alone.
+// The sections of study.html that have only tables.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -22,7 +22,7 @@ std::string mean(const Group& group, double RunResult::*value, int digits) {
   return fixed(group.spread(value).mean, digits);
 }
 
-/// The variants with a result, in their order.
+/// Returns the variants that have a result, in their order.
 std::vector<const Variant*> variants_of(const ModelSummary& summary) {
   std::vector<const Variant*> variants;
   for (const Group& group : summary.groups()) {
@@ -54,9 +54,9 @@ std::string accuracy_section(const ModelSummary& summary) {
              "lr", "training loss", "processor s / epoch", "clock s / epoch", "peak memory, MiB",
              "parameters in training"},
             rows) +
-          paragraph("Accuracy after the last epoch, not the best one. Time is that of training alone; on the clock it "
-                    "is the median over a run's epochs, and what else the machine did shows in it. Memory is the "
-                    "whole process's, pictures included."));
+          paragraph("Accuracy is measured after the last epoch, not the best one. Time is the time of training alone. "
+                    "The time on the clock is the median over a run's epochs, and other work on the machine "
+                    "increases it. Memory is that of the whole process, pictures included."));
 }
 
 std::string rates_section(const ModelSummary& summary) {
@@ -90,13 +90,14 @@ std::string rates_section(const ModelSummary& summary) {
   return section(
       summary.model() + "-rates", "Learning rates and epochs",
       (explored ? html
-                : paragraph("Not explored: every variant was trained by one learning rate and for one "
-                            "number of epochs.") +
+                : paragraph("Not explored: every variant was trained with one learning rate and one number of "
+                            "epochs.") +
                       html) +
-          paragraph("Bold: the best of a variant's rates that have most seeds, which the other sections show. "
-                    "GradMult changes the effective rate, so a fair comparison lets each variant have its "
-                    "own. The choice is made on the test pictures, which is a little optimistic for every "
-                    "variant, and more so for one that had more rates to choose from."));
+          paragraph(
+              "Bold is the best learning rate of a variant, among the rates with the most seeds. The other sections "
+              "show it. GradMult changes the effective rate, so a fair comparison gives each variant its own "
+              "rate. The choice is made on the test pictures. This is a little too optimistic for every variant, "
+              "and more so for a variant that had more rates to choose from."));
 }
 
 std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results) {
@@ -122,13 +123,13 @@ std::string int8_section(const ModelSummary& summary, const std::vector<Int8Resu
     }
   }
   return section(summary.model() + "-int8", "Accuracy in 8-bit integers",
-                 rows.empty() ? paragraph("Not run: quant.csv has none of the networks above.")
+                 rows.empty() ? paragraph("Not run: quant.csv has no line for the networks above.")
                               : table({concat("network, kernels' scales, activations' range by ",
                                               QuantizeOptions().calibration_images, " training pictures"),
                                        "seeds", "float, %", "INT8, %", "drop, points", "lowest – highest"},
                                       rows) +
-                                    paragraph("The article's, for B1 on ImageNet: RepOpt-VGG 78.47 in float and 75.89 "
-                                              "in INT8, converted RepVGG 78.41 and 54.55."));
+                                    paragraph("The article reports for B1 on ImageNet: RepOpt-VGG has 78.47 in float "
+                                              "and 75.89 in INT8, converted RepVGG has 78.41 and 54.55."));
 }
 
 }  // namespace repopt_cifar::study
