@@ -34,14 +34,14 @@ for file in metrics.csv curves.svg checkpoint.safetensors model.safetensors; do
 done
 
 "$program" eval --weights whole/model.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
-check "eval finds the accuracy that train saw" \
+check "eval and train report the same accuracy" \
   '[ "$(accuracy <whole.json)" = "$(accuracy <eval.txt)" ]'
 
 train hyper_search search
 check "hyper_search writes scales" '[ -s search/scales.safetensors ]'
 train rep searched --scales search/scales.safetensors --optimizer adamw --clip-grad-norm 5 --precision double
 "$program" scales search/scales.safetensors --out scales.svg >scales.txt 2>table.txt
-check "scales says what they fit" 'grep -q "\"fits\":\[\"cifar-small\"\]" scales.txt'
+check "scales names the models that the file fits" 'grep -q "\"fits\":\[\"cifar-small\"\]" scales.txt'
 check "scales lists and draws them" 'grep -q "^stage1.0.scale_identity.weight " table.txt && grep -q "<svg" scales.svg'
 refuses "scales of another model" "the first layer that does not fit is 'stage0'" train --data synthetic \
   --model cifar-deep --scales search/scales.safetensors --out refused
@@ -53,7 +53,7 @@ for folder in whole search; do
   "$program" convert --weights "$folder/model.safetensors" --out "$folder.plain.safetensors" --threads 1 >convert.txt \
     2>>log.txt
   "$program" eval --weights "$folder.plain.safetensors" --data synthetic --limit 160 --threads 1 >plain.txt 2>>log.txt
-  check "the converted network of $folder has the accuracy that train saw" \
+  check "the converted network of $folder has the accuracy that train reported" \
     '[ "$(accuracy <"$folder.json")" = "$(accuracy <plain.txt)" ]'
 done
 
@@ -63,22 +63,22 @@ for key in float_accuracy int8_accuracy before_fine_tuning agreement layers; do
   check "the result of quantize names $key" 'grep -q "\"$key\":" int8.txt'
 done
 "$program" eval --weights int8.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
-check "eval finds the INT8 accuracy that quantize saw" \
+check "eval and quantize report the same INT8 accuracy" \
   '[ "$(grep -o "\"int8_accuracy\":[0-9.e-]*" int8.txt | head -n 1 | cut -d: -f2)" = "$(accuracy <eval.txt | cut -d: -f2)" ]'
 "$program" quantize --weights search.plain.safetensors --data synthetic --limit 160 --scheme per-tensor \
   --calibration entropy --threads 1 >int8.txt 2>>log.txt
 check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'
 
-# onnx/run.sh checks what these files compute.
+# onnx/run.sh compares the outputs of such files.
 for weights in whole/model.safetensors whole.plain.safetensors int8.safetensors; do
   "$program" export-onnx --weights "$weights" --out "$weights.onnx" >onnx.txt 2>>log.txt
   check "export-onnx takes $weights" '[ -s "$weights.onnx" ] && grep -q "\"command\":\"export-onnx\"" onnx.txt'
 done
-refuses "floats as INT8 without pictures" "--int8 needs --data" export-onnx --weights whole/model.safetensors --int8 \
+refuses "INT8 of a network in floats without pictures" "--int8 needs --data" export-onnx --weights whole/model.safetensors --int8 \
   --out no.onnx
-refuses "signed floats" "--signed-weights is for INT8" export-onnx --weights whole/model.safetensors --signed-weights \
+refuses "signed weights of a network in floats" "--signed-weights is for INT8" export-onnx --weights whole/model.safetensors --signed-weights \
   --out no.onnx
-refuses "no network as ONNX" "no network that" export-onnx --weights scales.safetensors --out no.onnx
+refuses "an export of a file that is no network" "no network that" export-onnx --weights scales.safetensors --out no.onnx
 check "a refused export writes nothing" '[ ! -e no.onnx ]'
 
 # at_start RUN: prints the losses of the run's first epoch.
@@ -93,7 +93,7 @@ refuses "ten classes for a network of five" "--classes" eval --weights five/mode
 train rep averaged --scales scales.safetensors --average-scales
 train rep not_averaged --scales scales.safetensors
 check "training with averaged scales differs" '[ "$(at_start averaged)" != "$(at_start not_averaged)" ]'
-refuses "another average" "average_scales is yes, here it is no" train --data synthetic --model cifar-small --mode rep \
+refuses "resuming with unaveraged scales" "average_scales is yes, here it is no" train --data synthetic --model cifar-small --mode rep \
   --epochs 2 --limit 160 --batch-size 32 --seed 3 --out averaged --resume --scales scales.safetensors
 
 # Each rule alone. At a learning rate near 0 the losses are those of the initial network.
@@ -108,10 +108,10 @@ train rep ordinary --initialization ordinary
 for run in no_grad_mult ordinary; do
   check "$run trains differently from rep" '[ "$(at_start whole)" != "$(at_start "$run")" ]'
 done
-refuses "another rule's checkpoint" "grad_mult is off, here it is on" train --data synthetic --model cifar-small \
+refuses "resuming with another --grad-mult" "grad_mult is off, here it is on" train --data synthetic --model cifar-small \
   --mode rep --epochs 2 --limit 160 --batch-size 32 --seed 3 --out no_grad_mult --resume
-refuses "neither rule" "--mode plain" train --data synthetic --initialization ordinary --grad-mult off
-refuses "a rule for plain" "for --mode rep" train --data synthetic --mode plain --grad-mult off
+refuses "leaving out both rules" "--mode plain" train --data synthetic --initialization ordinary --grad-mult off
+refuses "leaving a rule out of mode plain" "for --mode rep" train --data synthetic --mode plain --grad-mult off
 
 "$program" plot whole search --out both.svg >plot.txt 2>>log.txt
 check "plot draws both runs" 'grep -q ">whole: " both.svg && grep -q ">search: " both.svg'
@@ -125,8 +125,8 @@ quantize="quantize --data synthetic --limit 160 --out no.safetensors --weights"
 {
   refuses "an empty calibration set" "--calibration-images" $quantize whole/model.safetensors --calibration-images 0
   refuses "an unknown calibration" "min-max, percentile, mse, entropy" $quantize whole/model.safetensors --calibration no
-  refuses "INT8 of INT8" "holds a network in format 'repopt-vgg-int8'" $quantize int8.safetensors
-  refuses "scales for a network without" "takes no --scales" $quantize search/model.safetensors --fine-tune-epochs 1 \
+  refuses "quantizing a quantized network" "holds a network in format 'repopt-vgg-int8'" $quantize int8.safetensors
+  refuses "scales for a network of mode hyper_search" "takes no --scales" $quantize search/model.safetensors --fine-tune-epochs 1 \
     --scales ones
   refuses "fine-tuning without batch norms" "has lost its batch norms" $quantize whole.plain.safetensors \
     --fine-tune-epochs 1
@@ -144,7 +144,7 @@ for option in "train --data synthetic --epochs" "eval --data synthetic --weights
   check "$option -1 is refused" '[ "$status" -ne 0 ] && grep -q "must not be negative, it is -1" err.txt'
 done
 
-# Files in CIFAR's format, filled with noise: search on one, train on another.
+# Files in CIFAR's format, filled with noise. The search uses one of them, and the training another.
 mkdir noise
 for file in data_batch_1 data_batch_2 test_batch; do
   for label in 0 1 2 3 4 5 6 7; do
@@ -159,7 +159,7 @@ on_noise="--data noise --model cifar-small --epochs 1 --warmup-epochs 0 --batch-
     --out second >second.txt 2>>log.txt
 }
 check "a search of one step gets a warning" 'grep -q "warning: the scales hardly moved" first.log'
-check "search on one file, train on five classes of another" \
+check "search uses one file, and training five classes of another" \
   'grep -q "\"train_images\":8" first.txt && grep -q "\"train_images\":5" second.txt'
 head -c 15365 /dev/zero | tr "\\0" "\\7" >noise/test_batch.bin
 refuses "no pictures of the classes" "noise has no test pictures of its first 5 classes" eval --data noise --classes 5 \

@@ -9,7 +9,7 @@ set -eu
 "$program" study --smoke --out smoke >smoke.txt 2>log.txt
 check "34 runs are planned and made" 'grep -q "\"planned\":34,\"results\":34,\"failed\":{}" smoke.txt'
 check "study.csv has a line for each" '[ "$(grep -c "^cifar-small," smoke/study.csv)" -eq 34 ]'
-check "every field is filled" '! grep -q ",," smoke/study.csv'
+check "no field is empty" '! grep -q ",," smoke/study.csv'
 
 # The page has every section, loads nothing from elsewhere, and is well-formed XML.
 for name in accuracy spread curves time rates scales kernels int8; do
@@ -41,8 +41,8 @@ mv few.csv smoke/study.csv
 check "--page-only runs nothing and names the runs that are not here" \
   'grep -q "\"results\":2" page.txt && grep -q "32 of 34 planned runs are not here" smoke/study.html'
 
-# Three runs, of which one needs another's scales. This is no function, because a signal must reach the program itself,
-# not a subshell.
+# Three runs, of which one needs the scales of another. This is not a function, because a signal must reach the program
+# itself and not a subshell.
 three="study --data synthetic --models cifar-small --variants plain,rep-averaged --epochs 2 --seeds 1 --limit 512"
 accuracies() { cut -d, -f1-8 "$1/study.csv" | sort; }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs tests/run.sh and examples/run.sh with --dry-run on pretended machines, which have a package manager and little
-# else, and checks which commands they announce. The pretended programs fail when called, because a dry run must change
+# Runs tests/run.sh and examples/run.sh with --dry-run on simulated machines, which have a package manager and little
+# else, and checks which commands they announce. The simulated programs fail when called, because a dry run must change
 # nothing.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)

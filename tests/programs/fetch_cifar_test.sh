@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests examples/fetch_cifar.sh with a small archive and a pretended curl, without a network.
+# Tests examples/fetch_cifar.sh with a small archive and a simulated curl, without a network.
 set -eu
 script=$(cd "$(dirname "$0")/../.." && pwd)/examples/fetch_cifar.sh
 work=$(mktemp -d)
@@ -25,7 +25,7 @@ echo pictures >"$work/cifar-10-batches-bin/test_batch.bin"
 tar -czf "$work/small.tar.gz" -C "$work" cifar-10-batches-bin
 sum=$({ sha256sum "$work/small.tar.gz" || shasum -a 256 "$work/small.tar.gz"; } 2>/dev/null | cut -d ' ' -f 1)
 
-# The pretended curl continues small.tar.gz where the .part file ends, as `curl -C -` does. If the file `offline`
+# The simulated curl continues small.tar.gz where the .part file ends, as `curl -C -` does. If the file `offline`
 # exists, it fails.
 cat >"$work/bin/curl" <<'CURL'
 #!/bin/sh

@@ -60,9 +60,9 @@ while [ "$kills" -lt "$times" ]; do
     if [ -z "$stale" ] && half_written; then while_writing=$((while_writing + 1)); fi
   done
   runs=$((runs + 1))
-  check "run $runs, killed until $kills, ends, not with status $status" '[ "$status" -eq 0 ]'
-  check "run $runs, killed until $kills, has the same network" 'cmp -s whole/model.safetensors run/model.safetensors'
-  check "run $runs, killed until $kills, has the same metrics" '[ "$(metrics whole)" = "$(metrics run)" ]'
+  check "run $runs, after $kills kills in all, ends with status 0, not $status" '[ "$status" -eq 0 ]'
+  check "run $runs, after $kills kills in all, has the same network" 'cmp -s whole/model.safetensors run/model.safetensors'
+  check "run $runs, after $kills kills in all, has the same metrics" '[ "$(metrics whole)" = "$(metrics run)" ]'
   check "run $runs leaves no half-written file" '! half_written'
   [ "$failures" -eq 0 ] || break
 done

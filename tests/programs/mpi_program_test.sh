@@ -17,7 +17,7 @@ fail() {
 }
 
 # train PROCESSES FOLDER ARGUMENT...: trains 20 iterations in this number of processes and writes the result to
-# FOLDER.json. It trains in double, where rounding hides no error.
+# FOLDER.json. It trains in double, so that rounding cannot hide an error.
 train() {
   processes=$1 folder=$2
   shift 2
@@ -52,12 +52,12 @@ wait "$pid" && fail "a stopped run exits with 0"
 train 2 stopped --batch-size 4 --sync-bn --resume
 cmp two/model.safetensors stopped/model.safetensors || fail "a resumed run ends with another network"
 
-# Processes with different options stop with a message; none waits for ever.
+# Processes with different options must stop with a message. None may wait for ever.
 status=0
 # shellcheck disable=SC2094
 $mpiexec -n 1 "$program" train --data synthetic --limit 80 --lr 0.25 --out apart : \
   -n 1 "$program" train --data synthetic --limit 80 --lr 0.5 --out apart >apart.json 2>apart.txt || status=$?
-[ "$status" -ne 0 ] || fail "processes of different options train"
+[ "$status" -ne 0 ] || fail "processes with different options train"
 grep -qF 'the processes disagree: option lr is 0.5 on process 1, on process 0 it is 0.25' apart.txt ||
   fail "the disagreement is not explained: $(cat apart.txt)"
-[ ! -e apart ] || fail "something was written"
+[ ! -e apart ] || fail "processes with different options wrote files"

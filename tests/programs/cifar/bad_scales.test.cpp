@@ -14,7 +14,7 @@ using repopt::testing::TemporaryFolder;
 
 namespace {
 
-/// A training by these scales must be refused, and leave nothing.
+/// Checks that a training with these scales is refused and writes nothing.
 void refuses(const Scales<float>& scales, const char* message, bool average = false) {
   const TemporaryFolder folder;
   repopt::formats::save_scales<float>(folder / "scales", scales);
@@ -31,7 +31,7 @@ void refuses(const Scales<float>& scales, const char* message, bool average = fa
 
 }  // namespace
 
-TEST_CASE("train refuses scales that do not fit, or that cannot train, before it writes anything") {
+TEST_CASE("train refuses scales that do not fit or cannot train, before it writes anything") {
   const auto good = repopt::nn::sqrt_scales<float>(repopt::nn::vgg_preset("cifar-small"));
   const auto with = [&](auto change) {
     Scales<float> scales = good;

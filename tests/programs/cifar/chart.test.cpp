@@ -8,7 +8,7 @@
 
 using namespace repopt_cifar;
 
-TEST_CASE("Ticks are round numbers within the axis, and no closer than asked") {
+TEST_CASE("Ticks are round numbers within the axis, at least the given step apart") {
   CHECK(ticks(0, 100, 5) == std::vector<double>{0, 20, 40, 60, 80, 100});
   CHECK(ticks(1, 12, 7, 1) == std::vector<double>{2, 4, 6, 8, 10, 12});
   CHECK(ticks(1, 2, 7, 1) == std::vector<double>{1, 2});
@@ -21,7 +21,7 @@ TEST_CASE("Ticks are round numbers within the axis, and no closer than asked") {
   CHECK(digits_of_step(0.05) == 2);
 }
 
-TEST_CASE("A chart puts its corners where the axes end, and cuts off what lies outside") {
+TEST_CASE("The corners of a chart are the ends of its axes, and points outside are moved to the edge") {
   const Chart chart{.x_axis = {0, 2, "x"}, .y_axis = {10, 20, "y"}, .left = 40, .top = 20, .width = 100, .height = 50};
   CHECK(chart.x(0) == 40);
   CHECK(chart.x(2) == 140);

@@ -11,7 +11,7 @@
 using namespace repopt;
 using namespace repopt_cifar;
 
-TEST_CASE("A fault names what is not finite and where, for the network from its input on") {
+TEST_CASE("A fault names the number that is not finite and its place, beginning at the network's input") {
   const nn::VggConfig config{.stem = 2, .widths = {2, 2, 2, 2}, .blocks = {1, 1, 1, 1}};
   nn::Vgg<float> model = nn::plain_vgg<float>(config, 0);
   RepSgd<float> optimizer;

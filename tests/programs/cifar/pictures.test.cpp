@@ -8,7 +8,7 @@
 
 using namespace repopt_cifar;
 
-TEST_CASE("Pictures of the first classes keep their order and their pixels, and the limit counts those") {
+TEST_CASE("Pictures of the first classes keep their order and their pixels, and the limit counts only them") {
   const PictureSets all = PictureSets::load("synthetic", 40), some = PictureSets::load("synthetic", 0, 3),
                     few = PictureSets::load("synthetic", 5, 3);
   CHECK(some.train.classes == 3);
@@ -25,7 +25,7 @@ TEST_CASE("Pictures of the first classes keep their order and their pixels, and 
   CHECK(next == 12);
 }
 
-TEST_CASE("Classes that a picture set lacks, and files of generated pictures, are refused") {
+TEST_CASE("More classes than a picture set has, and files for generated pictures, are refused") {
   CHECK_THROWS_WITH_AS(PictureSets::load("synthetic", 0, 11), "synthetic has 10 classes, not 11",
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(PictureSets::load("synthetic", 0, 0, {"data_batch_1.bin"}),

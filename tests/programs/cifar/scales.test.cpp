@@ -29,7 +29,7 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("Summaries are over the finite values, in the order of the layers") {
+TEST_CASE("Summaries cover the finite values and come in the order of the layers") {
   const auto summaries =
       summarize({{"b10", {1, -0.5, -2}}, {"b9", {not_a_number, 3, infinity, 1}}, {"c", {not_a_number}}, {"d", {}}});
   REQUIRE(summaries.size() == 4);
@@ -52,7 +52,7 @@ TEST_CASE("Summaries are over the finite values, in the order of the layers") {
   }
 }
 
-TEST_CASE("The picture has a column for each of up to three kinds, else a row for each scale") {
+TEST_CASE("The picture has a column for each kind if there are up to three, and otherwise a row for each scale") {
   const auto svg = [](const repopt::Scales<double>& scales) { return scales_svg("file", {}, summarize(scales)); };
   const std::string three = svg({{"l1.x.weight", {1}}, {"l1.y.weight", {1}}, {"l2.x.weight", {1}}, {"l2.z", {-1}}});
   CHECK(count(three, ">l1<") == 1);
@@ -65,9 +65,9 @@ TEST_CASE("The picture has a column for each of up to three kinds, else a row fo
   for (const char* row : {">a.w<", ">a.x<", ">a.y<", ">a.z<", ">b<"}) CHECK(count(four, row) == 1);
 }
 
-TEST_CASE("The picture shows what is negative or not finite, whatever the names and values") {
+TEST_CASE("The picture shows negative values and values that are not finite, for any names and values") {
   const auto svg = [](const repopt::Scales<double>& scales) { return scales_svg("file", {}, summarize(scales)); };
-  CHECK(count(svg({{"a", {-1, -2, -0.5, 3}}}), ">3</text>") == 1);  // no tick stands at 3: they are 2 apart
+  CHECK(count(svg({{"a", {-1, -2, -0.5, 3}}}), ">3</text>") == 1);  // this 3 is no tick: ticks are 2 apart
   CHECK(count(svg({{"a", {1, not_a_number}}}), ">NaN</text>") == 1);
   for (const std::vector<double>& values :
        {std::vector<double>{}, {0, 0}, {not_a_number}, {1e-300}, {-1e300, 1e300}, {5}}) {
@@ -77,7 +77,7 @@ TEST_CASE("The picture shows what is negative or not finite, whatever the names 
   }
 }
 
-TEST_CASE("Scales of any network are shown, and the models that they fit are named") {
+TEST_CASE("show_scales() shows the scales of any network and names the models that they fit") {
   const TemporaryFolder folder;
   const auto show = [&](const repopt::Scales<float>& scales) {
     repopt::formats::save_scales(folder / "scales", scales);

@@ -20,7 +20,7 @@ RunResult run(const std::string& variant, double lr, std::uint64_t seed, double 
 
 }  // namespace
 
-TEST_CASE("INT8 is measured for all seeds of plain, rep-searched and repvgg, by their best learning rates") {
+TEST_CASE("INT8 is measured for all seeds of plain, rep-searched and repvgg, with their best learning rates") {
   const std::vector<Int8Key> plan =
       int8_plan({run("plain", 0.1, 0, 0.5), run("plain", 0.1, 1, 0.5), run("plain", 0.2, 0, 0.4),
                  run("plain", 0.2, 1, 0.4), run("rep-sqrt", 0.1, 0, 0.9), run("repvgg", 0.1, 0, 0.6)});
@@ -30,7 +30,7 @@ TEST_CASE("INT8 is measured for all seeds of plain, rep-searched and repvgg, by 
   CHECK(plan[11].name() == "cifar-small-repvgg-lr0.1-e2-s0-per-channel-mse");
 }
 
-TEST_CASE("INT8 results come back from quant.csv as they were") {
+TEST_CASE("INT8 results that are written to quant.csv are read back unchanged") {
   const TemporaryFolder folder;
   CHECK(read_int8_results(folder.path()).empty());
   const std::vector<Int8Result> results{{{{"cifar-deep", "repvgg", 0.05, 12, 2}, "per-tensor", "mse"}, 0.6, 1.0 / 3}};

@@ -9,7 +9,7 @@
 
 using namespace repopt_cifar::study;
 
-TEST_CASE("The taps of GradMult are s^2 + t^2 at the centre, 1 more on its diagonal, and s^2 elsewhere") {
+TEST_CASE("GradMult is s^2 + t^2 at the centre tap, 1 more on its diagonal, and s^2 at the other taps") {
   const std::vector<repopt::nn::BlockSpec> specs = repopt::nn::vgg_preset("cifar-deep").block_specs();
   const repopt::nn::BlockSpec& spec = specs[1];
   REQUIRE(spec.has_identity());
@@ -27,7 +27,7 @@ TEST_CASE("The taps of GradMult are s^2 + t^2 at the centre, 1 more on its diago
     }
 }
 
-TEST_CASE("A standard deviation is about the mean") {
+TEST_CASE("A standard deviation is measured from the mean") {
   CHECK(standard_deviation({1, 1, 1}) == 0);
   CHECK(standard_deviation({-1, 3}) == doctest::Approx(2));
 }

@@ -20,7 +20,7 @@ std::vector<std::string> names(const StudyOptions& options) {
   return result;
 }
 
-/// The arguments of a variant's run, between spaces.
+/// Returns the arguments of a variant's run, with a space before and after each.
 std::string command(const std::string& variant, bool resume = false) {
   StudyOptions options{.data = "DIR", .out = "OUT", .models = {"cifar-small"}, .variants = {variant}, .seeds = 1};
   std::string text = " ";
@@ -32,7 +32,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 }  // namespace
 
-TEST_CASE("A study goes seed by seed, and searches before it uses what was found") {
+TEST_CASE("A study makes all runs of a seed before the next seed, and a search before the runs that use its scales") {
   const StudyOptions options{
       .models = {"cifar-small", "cifar-deep"}, .variants = {"rep-searched", "plain"}, .epochs = {3}, .seeds = 2};
   CHECK(names(options) ==
@@ -44,7 +44,7 @@ TEST_CASE("A study goes seed by seed, and searches before it uses what was found
                                  "cifar-deep-plain-lr0.1-e3-s1", "cifar-deep-rep-searched-lr0.1-e3-s1"});
 }
 
-TEST_CASE("No variant of a study without Hyper-Search waits for one, and every run has a name of its own") {
+TEST_CASE("Variants without searched scales need no Hyper-Search, and every run has a name of its own") {
   StudyOptions options{.variants = {"plain", "rep-sqrt", "repvgg"}, .epochs = {1, 2}, .lr = {0.1, 0.2}};
   for (const PlannedRun& run : plan(options)) {
     CHECK(run.search.empty());
@@ -53,7 +53,8 @@ TEST_CASE("No variant of a study without Hyper-Search waits for one, and every r
   options.variants.clear();
   const std::vector<std::string> all = names(options);
   CHECK(std::set<std::string>(all.begin(), all.end()).size() == all.size());
-  // 2 models, 3 seeds: a search, and for each of 2 numbers of epochs 9 variants at 2 rates and 3 with AdamW at one.
+  // For each of 2 models and 3 seeds: one search, and for each of 2 numbers of epochs 9 variants with 2 rates and 3
+  // variants of AdamW with one rate.
   CHECK(all.size() == 2 * 3 * (1 + 2 * (9 * 2 + 3)));
 }
 
@@ -69,7 +70,7 @@ TEST_CASE("Every run that takes scales comes after the search that finds them") 
   CHECK_FALSE(before.contains("cifar-deep-hyper_search-lr0.1-e1-s2"));
 }
 
-TEST_CASE("Each variant is a pair of an initialization and a multiplier, under a rule") {
+TEST_CASE("Each variant has its own mode, update rule, scales, initialization and multiplier") {
   CHECK(contains(command("plain"), " --mode plain --optimizer sgd --lr 0.1 "));
   CHECK_FALSE(contains(command("plain"), "--scales"));
   CHECK(contains(command("rep-ones"), " --scales ones --initialization rule --grad-mult on "));
@@ -83,7 +84,7 @@ TEST_CASE("Each variant is a pair of an initialization and a multiplier, under a
   CHECK(contains(command("repvgg", true), " --out OUT/runs/cifar-small-repvgg-lr0.1-e12-s0 --resume "));
 }
 
-TEST_CASE("A plan that cannot be made is refused with what could be") {
+TEST_CASE("A wrong option of a plan is refused with a message that names it or lists the choices") {
   CHECK_THROWS_WITH_AS(plan({.variants = {"rap"}}), doctest::Contains("the variants are hyper_search, plain, rep-"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(plan({.models = {"cifar"}}), doctest::Contains("there is no model 'cifar'"),

@@ -29,7 +29,7 @@ RunResult example(std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("Results come back from study.csv as they were, and a run enters it once") {
+TEST_CASE("Results that are written to study.csv are read back unchanged, and a run has one line in it") {
   const TemporaryFolder folder;
   CHECK(read_results(folder.path()).empty());
   add_result(folder.path(), example(0));
@@ -40,7 +40,7 @@ TEST_CASE("Results come back from study.csv as they were, and a run enters it on
   CHECK(read_results(folder.path()) == std::vector<RunResult>{example(0), example(1)});
 }
 
-TEST_CASE("A damaged study.csv is refused with the line") {
+TEST_CASE("A damaged study.csv is refused with the number of the line") {
   std::string text = to_csv({example(0)});
   CHECK_THROWS_WITH_AS(results_from_csv("model\n", "file"), doctest::Contains("file: the first line is 'model'"),
                        std::runtime_error);
@@ -51,7 +51,7 @@ TEST_CASE("A damaged study.csv is refused with the line") {
                        std::runtime_error);
 }
 
-TEST_CASE("A run's result is its last words and the median time of its epochs") {
+TEST_CASE("A run's result has the numbers of its result.json and the median time of its epochs") {
   const TemporaryFolder folder;
   const RunResult expected = example(2);
   CHECK_THROWS_AS(read_result(folder.path(), expected.key, 6), std::runtime_error);
@@ -69,7 +69,7 @@ TEST_CASE("A run's result is its last words and the median time of its epochs") 
   CHECK(result.key == expected.key);
 }
 
-TEST_CASE("A lock is one holder's at a time") {
+TEST_CASE("A lock has one holder at a time") {
   const TemporaryFolder folder;
   {
     const FileLock first(folder / "lock", FileLock::Wait::no), second(folder / "lock", FileLock::Wait::no);

@@ -22,7 +22,7 @@ RunResult run(const std::string& variant, double lr, std::size_t epochs, std::ui
 
 }  // namespace
 
-TEST_CASE("A spread has the sample's standard deviation") {
+TEST_CASE("A spread has the sample standard deviation") {
   const Spread spread = Spread::of(std::vector<double>{1, 2, 6});
   CHECK(spread.mean == doctest::Approx(3));
   CHECK(spread.low == 1);
@@ -32,7 +32,7 @@ TEST_CASE("A spread has the sample's standard deviation") {
   CHECK_THROWS_AS(Spread::of({}), std::invalid_argument);
 }
 
-TEST_CASE("Runs are grouped by all but their seeds, in the order of the variants") {
+TEST_CASE("Runs that differ only in their seeds form a group, and groups have the order of the variants") {
   RunResult other = run("plain", 0.1, 2, 0, 0.9);
   other.key.model = "cifar-deep";
   const ModelSummary summary("cifar-small", {run("repvgg", 0.1, 2, 1, 0.5), run("plain", 0.2, 2, 0, 0.3), other,
@@ -46,7 +46,7 @@ TEST_CASE("Runs are grouped by all but their seeds, in the order of the variants
   CHECK(repvgg.spread(&RunResult::test_accuracy).mean == doctest::Approx(0.6));
 }
 
-TEST_CASE("The best learning rate is that with most seeds, then the highest mean") {
+TEST_CASE("The best learning rate has the highest mean among those with the most seeds") {
   const ModelSummary summary(
       "cifar-small", {run("plain", 0.1, 2, 0, 0.4), run("plain", 0.1, 2, 1, 0.4), run("plain", 0.2, 2, 0, 0.5),
                       run("plain", 0.2, 2, 1, 0.5), run("plain", 0.4, 2, 0, 0.9), run("plain", 0.1, 4, 0, 0.6)});
@@ -57,7 +57,7 @@ TEST_CASE("The best learning rate is that with most seeds, then the highest mean
   CHECK(ModelSummary("cifar-deep", {}).usual_epochs() == 0);
 }
 
-TEST_CASE("Within a time, the longest training that fits counts") {
+TEST_CASE("longest_within() finds the longest training that takes at most the given time") {
   const ModelSummary summary("cifar-small", {run("plain", 0.1, 2, 0, 0.4), run("plain", 0.1, 4, 0, 0.5),
                                              run("plain", 0.1, 9, 0, 0.6), run("repvgg", 0.1, 2, 0, 0.7, 25)});
   const double seconds = summary.best("repvgg", 2)->training_seconds();

@@ -1,5 +1,5 @@
-// What the synthetic pictures promise: one that looks at pixels one by one does not get far. (That a network does is in
-// cifar_program_test.sh.)
+// The synthetic pictures keep their promise: a linear classifier cannot tell them apart. (cifar_program_test.sh tests
+// that a network can.)
 #include "data/synthetic.hpp"
 
 #include <doctest/doctest.h>
@@ -13,7 +13,7 @@ using namespace repopt_cifar;
 
 namespace {
 
-/// Pictures as rows of numbers about 0, and one column for each class, 1 where the label is.
+/// Pictures as rows of numbers in [-1, 1], and labels as rows with a 1 in the column of the class.
 struct Rows {
   Eigen::MatrixXf pixels, labels;
 
@@ -29,7 +29,7 @@ struct Rows {
   }
 };
 
-/// Share of rows whose largest score is in their label's column.
+/// Returns the share of the rows whose largest score is in the column of their label.
 double accuracy(const Eigen::MatrixXf& scores, const Eigen::MatrixXf& labels) {
   std::size_t correct = 0;
   for (Eigen::Index i = 0; i < scores.rows(); ++i) {
@@ -51,12 +51,12 @@ TEST_CASE("A linear classifier stays below 60 % on the synthetic pictures, howev
     regularised.diagonal().array() += ridge;
     const Eigen::MatrixXf weights = train.pixels.transpose() * regularised.llt().solve(train.labels);
     CAPTURE(ridge);
-    CHECK(accuracy(train.pixels * weights, train.labels) > 0.5);  // it has learnt what it can
+    CHECK(accuracy(train.pixels * weights, train.labels) > 0.5);  // the classifier has learnt its training pictures
     CHECK(accuracy(test.pixels * weights, test.labels) < 0.6);
   }
 }
 
-TEST_CASE("Synthetic pictures depend on seed and index only, and the classes are equally frequent") {
+TEST_CASE("Synthetic pictures depend only on seed and index, and all classes are equally frequent") {
   const auto few = synthetic_pictures(20, 5), more = synthetic_pictures(30, 5), others = synthetic_pictures(20, 6);
   CHECK(std::equal(few.pixels.begin(), few.pixels.end(), more.pixels.begin()));
   CHECK(few.pixels != others.pixels);

@@ -1,10 +1,10 @@
-// What the guide's pages share: a mistake, and the error that it gets.
+// refused(): the programs of the guide's pages make mistakes and print the library's messages.
 #pragma once
 
 #include <cstdio>
 #include <exception>
 
-/// Prints the message of the exception that `mistake` throws, which must stand in the page.
+/// Calls `mistake` and prints the message of the exception that it throws. check.sh looks for the message in the page.
 void refused(auto mistake) {
   try {
     mistake();

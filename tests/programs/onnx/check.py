@@ -1,5 +1,6 @@
-"""check.py MODEL float|per-channel|per-tensor [uint8|int8]: fails unless python3-onnx accepts an exported network and
-finds in it what its file promises: how it is called and, for a quantized one, its scheme and its kernels' type."""
+"""check.py MODEL float|per-channel|per-tensor [uint8|int8]: fails unless python3-onnx accepts an exported network, and
+the file has the expected inputs, outputs and operators. A quantized network must have the given scheme and kernel
+type."""
 import sys
 
 import onnx

@@ -1,6 +1,6 @@
 // node compare.js MODEL REFERENCE [OPTIMIZATION]: runs an ONNX network on the pictures of a file of onnx_reference and
-// prints one JSON object: how far its logits are from those there, and how often both name the same class.
-// OPTIMIZATION is ONNX Runtime's graphOptimizationLevel, all by default.
+// prints one JSON object: the largest difference of the logits from those in the file, and how often both name the same
+// class. OPTIMIZATION is ONNX Runtime's graphOptimizationLevel, "all" by default.
 'use strict';
 const fs = require('fs');
 const ort = require('onnxruntime-node');
@@ -13,7 +13,7 @@ function readSafetensors(path) {
   const { __metadata__, ...header } = JSON.parse(file.toString('utf8', 8, data));
   for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(header)) {
     if (dtype !== 'F32') throw new Error(`${path}: tensor '${name}' is ${dtype}, expected is F32`);
-    const bytes = new Uint8Array(file.subarray(data + begin, data + end));  // a copy, aligned
+    const bytes = new Uint8Array(file.subarray(data + begin, data + end));  // the copy is aligned
     tensors[name] = { shape, values: new Float32Array(bytes.buffer) };
   }
   return tensors;
@@ -31,7 +31,7 @@ async function main(modelPath, referencePath, optimization = 'all') {
 
   let difference = 0, largest = 0, agreeing = 0;
   for (let first = 0, size; first < count; first += size) {
-    size = Math.min(first === 0 ? 1 : 100, count - first);  // one picture alone, then batches: any batch must do
+    size = Math.min(first === 0 ? 1 : 100, count - first);  // the network must take any batch size
     const batch = images.values.subarray(first * pixels, (first + size) * pixels);
     const feeds = { images: new ort.Tensor('float32', batch, [size, ...dims]) };
     const { logits } = await session.run(feeds);

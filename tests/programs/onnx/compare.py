@@ -1,6 +1,7 @@
-"""compare.py MODEL REFERENCE [OPTIMIZATION]: runs an ONNX network on the pictures of a file of onnx_reference and prints
-one JSON object: how far its logits are from those in the file, and how often both name the same class. OPTIMIZATION is
-ONNX Runtime's graph optimization level, all (the default) or disabled. compare.js does the same by node."""
+"""compare.py MODEL REFERENCE [OPTIMIZATION]: runs an ONNX network on the pictures of a file of onnx_reference and
+prints one JSON object: the largest difference of the logits from those in the file, and how often both name the same
+class. OPTIMIZATION is ONNX Runtime's graph optimization level, all (the default) or disabled. compare.js does the same
+in node."""
 import json
 import sys
 
@@ -39,7 +40,7 @@ def main(model, reference, optimization="all"):
     tensors = read_safetensors(reference)
     images, expected = tensors["images"], tensors["logits"]
     session = open_session(model, optimization)
-    # One picture alone, then batches: the network must take any batch size.
+    # The first batch is one picture, and the others are larger, because the network must take any batch size.
     bounds = [0, *range(1, len(images), 100), len(images)]
     batches = [images[begin:end] for begin, end in zip(bounds, bounds[1:])]
     logits = numpy.concatenate([session.run(["logits"], {"images": batch})[0] for batch in batches])

@@ -1,6 +1,7 @@
-// onnx_reference WEIGHTS DATA COUNT OUT: writes test pictures and what this library makes of them to OUT, a safetensors
-// file, for other programs to compare with: `images` (COUNT, 3, 32, 32) in 0..1 and `logits` (COUNT, classes), as an
-// exported ONNX network takes and gives them. A network that `repopt-cifar quantize` wrote computes in integers.
+// onnx_reference WEIGHTS DATA COUNT OUT: writes test pictures and this library's logits for them to the safetensors
+// file OUT. Other programs compare an exported ONNX network with it. `images` is (COUNT, 3, 32, 32) in 0..1, and
+// `logits` is (COUNT, classes), like the network's input and output. A network that `repopt-cifar quantize` wrote
+// computes in integers.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +19,7 @@ namespace {
 using namespace repopt_cifar;
 using Images = repopt::nn::Tensor<float>;
 
-/// forward(images) gives the logits of a batch.
+/// Writes the reference file. forward(images) returns the logits of a batch.
 void write_reference(const ModelInfo& info, const repopt::io::ImageDataset& pictures, auto forward, const char* path) {
   require_same_classes(info, pictures);
   std::vector<float> images, logits;

@@ -38,8 +38,8 @@ export_onnx() {
   quietly "$program" export-onnx --out "$out" "$@"
 }
 
-# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: runs both and evaluates CONDITION in Python, where `r` is the object
-# that compare.py or compare.js prints.
+# compare MODEL WEIGHTS CONDITION [OPTIMIZATION]: runs the ONNX network MODEL and the library's network WEIGHTS, and
+# evaluates CONDITION in Python. There, `r` is the object that compare.py or compare.js prints.
 compare() {
   quietly "$reference" "$2" synthetic 500 reference.safetensors
   run_model "$1" reference.safetensors "${4-all}" >result.json || { cat result.json && exit 1; }
