@@ -37,7 +37,7 @@ checksum() {
 }
 is_sound() { [ -f "$1" ] && [ "$(checksum "$1")" = "$sha256" ]; }
 
-# The server is slow, so only a time without any data ends a download, not its total time.
+# The server is slow. So a download ends if no data arrives for some time, but its total time is not limited.
 download() {
   say "downloading $url"
   case $url in
@@ -57,7 +57,7 @@ fetch() {
   archive=$into/cifar-10-binary.tar.gz
   is_sound "$archive" && return
   if ! is_sound "$archive.part"; then
-    download "$archive.part" || fail 1 "the download failed; the next one will continue it"
+    download "$archive.part" || fail 1 "the download failed; the next try will continue it"
   fi
   if ! is_sound "$archive.part"; then
     rm -f "$archive.part"
@@ -97,8 +97,7 @@ if ! holds_pictures "$pictures"; then
     [ -f "$archive" ] || fail 2 "there is no archive $archive"
     is_sound "$archive" || fail 2 "$archive does not have the checksum $sha256"
   fi
-  # The archive is unpacked into another folder, which is then renamed, so that half a folder never passes for a whole
-  # one.
+  # The archive is unpacked into another folder, which is then renamed. So an incomplete folder is never used.
   rm -rf "$into/unpacking" "$pictures"
   mkdir "$into/unpacking"
   tar -xzf "$archive" -C "$into/unpacking" || fail 2 "$archive cannot be unpacked"

@@ -59,8 +59,8 @@ find_data() {
   elif [ $? -eq 2 ]; then
     exit 2
   else
-    say "*** CIFAR-10 CANNOT BE DOWNLOADED. Training on generated pictures (--data synthetic) instead:"
-    say "*** the figures below say nothing about real pictures. --help says how to name a mirror or an archive."
+    say "*** CIFAR-10 CANNOT BE DOWNLOADED. The networks train on generated pictures (--data synthetic) instead."
+    say "*** The numbers below say nothing about real pictures. --help says how to name a mirror or an archive."
     data=synthetic
   fi
 }
@@ -89,11 +89,11 @@ run "$program" plot "$runs/plain" "$runs/rep" --out "$runs/compare.svg"
 cat <<REPORT
 
 What to look at:
-- The same network: both runs train one 3x3 convolution per block, and no branch is ever computed.
-- The same cost per step: plain $(speed "$plain"), rep $(speed "$rep").
-- What the prior does. Test accuracy after $epochs epoch(s) on $limit pictures of $(field "$plain" data):
+- Both runs train the same network: one 3x3 convolution per block. No branch is ever computed.
+- Both runs cost the same per step: plain $(speed "$plain"), rep $(speed "$rep").
+- The prior changes the test accuracy. After $epochs epoch(s) on $limit pictures of $(field "$plain" data):
     plain  $(accuracy "$plain")
     rep    $(accuracy "$rep")
-  It pays with depth: cifar-deep has 28 blocks.
-- Both curves: $runs/compare.svg
+  It helps deep networks most. cifar-deep has 28 blocks.
+- The picture $runs/compare.svg shows both curves.
 REPORT

@@ -39,7 +39,7 @@ train 2 two --batch-size 4 --sync-bn
 same_losses one two || fail "one process with batches of 8 and two with 4 differ"
 [ "$(wc -l <two.json)" -eq 1 ] || fail "two processes print more than one result: $(cat two.json)"
 grep -q '"processes":2' two.json || fail "the result does not name the processes: $(cat two.json)"
-[ "$(grep -c '^epoch' two.txt)" -eq 2 ] || fail "two processes talk of more than two epochs: $(cat two.txt)"
+[ "$(grep -c '^epoch' two.txt)" -eq 2 ] || fail "two processes do not report exactly two epochs: $(cat two.txt)"
 
 # mpirun stops its processes by SIGTERM, also after Ctrl-C. They save a checkpoint, from which a resumed run ends as an
 # undisturbed one. (The test sends SIGTERM to mpirun itself, because a shell's background commands ignore SIGINT.)
