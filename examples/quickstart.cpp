@@ -1,4 +1,4 @@
-// Gradient Re-parameterization in a loop of your own. One 3x3 kernel learns the Sobel filter and trains like a block of
+// Gradient Re-parameterization in a loop of your own: a 3x3 kernel learns the Sobel filter and trains like a block of
 // three branches. The program needs only repopt/core and repopt/optim.
 #include <array>
 #include <cmath>

@@ -12,7 +12,7 @@
 
 namespace repopt_cifar::study {
 
-/// A program that was started. It has its own process group, so that Ctrl-C does not reach it, only interrupt() does.
+/// A program that was started. It has its own process group, so Ctrl-C does not reach it. interrupt() does.
 class Child {
  public:
   /// Starts arguments[0], searched in PATH as a shell does. Its stdout replaces the file `out`, and its stderr is

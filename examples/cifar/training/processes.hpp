@@ -1,5 +1,5 @@
-// Processes: the processes that share a training run. There is one. With REPOPT_MPI there are as many as mpirun
-// started.
+// Processes: the processes that share a training run. With REPOPT_MPI they are those that mpirun started. Otherwise
+// there is only one.
 #pragma once
 
 #include <cstddef>
