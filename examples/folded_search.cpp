@@ -20,8 +20,7 @@ void for_each_tap(auto visit) {
   for (std::size_t y = 0; y < side; ++y)
     for (std::size_t x = 0; x < side; ++x)
       for (std::size_t tap = 0; tap < 9; ++tap) {
-        const std::size_t from_y = y + tap / 3 - 1,
-                          from_x = x + tap % 3 - 1;  // -1 wraps round to a number above `side`
+        const std::size_t from_y = y + tap / 3 - 1, from_x = x + tap % 3 - 1;  // -1 wraps round, above `side`
         if (from_y < side && from_x < side) visit(from_y * side + from_x, y * side + x, tap);
       }
 }

@@ -15,8 +15,7 @@ void for_each_tap(auto visit) {
   for (std::size_t y = 0; y < size; ++y)
     for (std::size_t x = 0; x < size; ++x)
       for (std::size_t tap = 0; tap < 9; ++tap) {
-        const std::size_t from_y = y + tap / 3 - 1,
-                          from_x = x + tap % 3 - 1;  // -1 wraps round to a number above `size`
+        const std::size_t from_y = y + tap / 3 - 1, from_x = x + tap % 3 - 1;  // -1 wraps round, above `size`
         if (from_y < size && from_x < size) visit(from_y * size + from_x, y * size + x, tap);
       }
 }
