@@ -183,7 +183,7 @@ TEST_CASE("Each breach of the format is refused, and the message names the tenso
       {file_of("[]", 0), "does not start with {"},
       {file_of("{", 0), "header: "},
       {file_of("{} x", 0), "header: "},
-      {file_of(std::string("{}\0 hidden", 10), 0), "zero byte in JSON, at 2"},
+      {file_of(std::string("{}\0 hidden", 10), 0), "zero byte at index 2"},
       {file_of("{\"\xff\":1}", 0), "header: "},
       {file_of(
            R"({"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",

@@ -204,7 +204,7 @@ TEST_CASE("A checkpoint that cannot be saved is refused before the older file is
     CHECK_THROWS_WITH_AS(checkpoint.save(path), doctest::Contains(message), std::invalid_argument);
   };
   refuses("optimizer.x", {4}, "'optimizer.x' cannot be the name of a model's tensor");
-  refuses("random_state", {4}, "'random_state' is no name");
+  refuses("random_state", {4}, "'random_state' cannot be the name");
   refuses("x", {5}, "tensor 'x' has 4 elements, its shape [5]");
   auto checkpoint = to_checkpoint(run);
   checkpoint.optimizer.param_groups[0]["lr"] = std::numeric_limits<double>::quiet_NaN();
