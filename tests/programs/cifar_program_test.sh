@@ -167,7 +167,6 @@ refuses "no pictures of the classes" "noise has no test pictures of its first 5 
 refuses "a missing folder" "nowhere" train --data nowhere
 refuses "another run's checkpoint" "lr is 0.1, here it is 0.2" train --data synthetic --model cifar-small --mode rep \
   --epochs 2 --limit 160 --batch-size 32 --seed 3 --ema 0.9 --out whole --resume --lr 0.2
-refuses "LAMB" "no equivalent multiplier" train --data synthetic --optimizer lamb
 refuses "scales for a plain network" "takes no --scales" train --data synthetic --mode plain --scales ones
 refuses "an unknown model" "cifar-deep" train --data synthetic --model nothing
 refuses "a folder without a run" "metrics.csv" plot nowhere
