@@ -2,6 +2,7 @@
 // it also compares it with the target network that RepOptimizer trains.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <functional>
@@ -16,6 +17,8 @@
 #include "repopt/core/scales.hpp"
 #include "repopt/nn/layers/cross_entropy.hpp"
 #include "repopt/nn/models/builders.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
+#include "repopt/nn/models/folded_training.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
@@ -55,7 +58,7 @@ inline nn::Mode read_mode(const GoldenFile& file) {
 
 /// Returns a tensor of the file in the memory order of `parameter`.
 template <class T>
-std::vector<T> read_parameter(const GoldenFile& file, const std::string& name, const nn::Parameter<T>& parameter) {
+std::vector<T> read_parameter(const GoldenFile& file, const std::string& name, const nn::ParameterView<T>& parameter) {
   const GoldenTensor& tensor = file.tensor(name);
   if (tensor.shape != parameter.dims)
     throw std::runtime_error("tensor '" + name + "' has another shape than the model's");
@@ -63,17 +66,19 @@ std::vector<T> read_parameter(const GoldenFile& file, const std::string& name, c
   return parameter.conv ? from_oihw(*parameter.conv, values) : values;
 }
 
-template <class T>
-void load(nn::Vgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file) {
-  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
-    parameter.value = read_parameter(file, name_in_file(name), parameter);
+/// Fills an nn::Vgg or an nn::FoldedTraining from the file.
+template <template <class> class Model, class T>
+void load(Model<T>& model, const GoldenFile& file, const NameInFile& name_in_file) {
+  model.visit_parameters([&](const std::string& name, auto&& parameter) {
+    std::ranges::copy(read_parameter<T>(file, name_in_file(name), nn::view_of(parameter)), parameter.value.begin());
   });
 }
 
-template <class T>
-void compare(nn::Vgg<T>& model, const GoldenFile& file, const NameInFile& name_in_file, Largest& largest) {
-  model.visit_parameters([&](const std::string& name, nn::Parameter<T>& parameter) {
-    largest.add(name_in_file(name), parameter.value, read_parameter(file, name_in_file(name), parameter));
+template <template <class> class Model, class T>
+void compare(Model<T>& model, const GoldenFile& file, const NameInFile& name_in_file, Largest& largest) {
+  model.visit_parameters([&](const std::string& name, auto&& parameter) {
+    largest.add(name_in_file(name), parameter.value,
+                read_parameter<T>(file, name_in_file(name), nn::view_of(parameter)));
   });
 }
 
@@ -102,10 +107,11 @@ nn::Tensor<T> read_nhwc(const GoldenFile& file, const std::string& name) {
   return images;
 }
 
-/// Trains as recorded. Compares the losses and, at the end, the logits in evaluation.
+/// Trains as recorded; with `folded`, by way of the model's folded branches. Compares the losses and, at the end, the
+/// logits in evaluation.
 template <class Rule, class T>
 void train_model(nn::Vgg<T>& model, RepOptimizer<Rule, T>& optimizer, const GoldenFile& file, double max_norm,
-                 const std::string& what, Largest& largest) {
+                 const std::string& what, Largest& largest, nn::FoldedTraining<T>* folded = nullptr) {
   const auto iterations = file.value<std::size_t>("iterations");
   const auto label_smoothing = file.value<double>("label_smoothing");
   for (std::size_t t = 0; t < iterations; ++t) {
@@ -114,13 +120,16 @@ void train_model(nn::Vgg<T>& model, RepOptimizer<Rule, T>& optimizer, const Gold
     const std::vector<double>& recorded_labels = file.data("labels" + step, x.shape().batch);
     const std::vector<int> labels(recorded_labels.begin(), recorded_labels.end());
     nn::Tensor<T> grad_logits;
+    if (folded) folded->fold();
     model.zero_grad();
     const double loss = nn::cross_entropy<T>(model.forward(x, nn::Phase::train), labels, label_smoothing, grad_logits);
     model.backward(grad_logits);
+    if (folded) folded->add_gradients();
     largest.add("loss" + step + " of " + what, std::array{loss}, file.data("loss" + step));
     if (max_norm > 0) optimizer.clip_grad_norm(max_norm);
     optimizer.step();
   }
+  if (folded) folded->fold();
   const nn::Tensor<T> x = read_nhwc<T>(file, "x.0");
   largest.add("logits.eval of " + what, model.forward(x, nn::Phase::eval).values(), file.data("logits.eval"));
 }
@@ -138,14 +147,31 @@ void check_target(const GoldenFile& file, const nn::VggConfig& config, const Sca
   nn::Vgg<T> csla(config, nn::block_builder<T>(nn::Mode::csla, scales));
   load(csla, file, with_prefix("init."));
   nn::Vgg<T> by_rule = nn::equivalent_target(csla);
-  compare<T>(by_rule, file, named("init."), largest);
+  compare(by_rule, file, named("init."), largest);
 
   nn::Vgg<T> target(config, nn::plain_block<T>);
-  load<T>(target, file, named("init."));
+  load(target, file, named("init."));
   RepOptimizer<Rule, T> optimizer;
   nn::add_parameters(optimizer, target, options, nn::prior_blocks(config, scales));
   train_model(target, optimizer, file, max_norm, "the target", largest);
-  compare<T>(target, file, named("final."), largest);
+  compare(target, file, named("final."), largest);
+}
+
+/// Trains the branches of the recorded network folded.
+template <class Rule, class T>
+void check_folded_network(const GoldenFile& file, const nn::VggConfig& config, bool trains_scales,
+                          const Scales<T>& scales, const typename Rule::Options& options, double max_norm,
+                          Largest& largest) {
+  nn::Vgg<T> model(config, nn::plain_block<T>);
+  nn::FoldedTraining<T> folded(model, nn::folded_kernels(config, nn::Prior::repvgg, scales, trains_scales));
+  load(folded, file, with_prefix("init."));
+  RepOptimizer<Rule, T> optimizer;
+  nn::add_parameters(optimizer, folded, options);
+  train_model(model, optimizer, file, max_norm, "the folded network", largest, &folded);
+  Largest of_parameters;
+  compare(folded, file, with_prefix("final."), of_parameters);
+  of_parameters.where += " of the folded network";
+  largest.add(of_parameters);
 }
 
 /// Throws std::runtime_error if the file has parameters that the model lacks.
@@ -165,20 +191,21 @@ Largest check_model_in(const GoldenFile& file) {
   const nn::VggConfig config = read_config(file);
   const nn::Mode mode = read_mode(file);
   const Scales<T> scales = nn::has_scales(mode) ? read_scales<T>(file, config) : Scales<T>();
-  return with_reparameterizable_rule(file,
-                                     [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
-                                       Largest largest;
-                                       nn::Vgg<T> model(config, nn::block_builder<T>(mode, scales));
-                                       require_same_parameters(model, file);
-                                       load(model, file, with_prefix("init."));
-                                       RepOptimizer<Rule, T> optimizer;
-                                       nn::add_parameters(optimizer, model, options);
-                                       train_model(model, optimizer, file, max_norm, file.text("mode"), largest);
-                                       compare(model, file, with_prefix("final."), largest);
-                                       if (mode == nn::Mode::csla)
-                                         check_target<Rule>(file, config, scales, options, max_norm, largest);
-                                       return largest;
-                                     });
+  return with_rule(file, [&]<class Rule>(Rule, const typename Rule::Options& options, double max_norm) {
+    Largest largest;
+    nn::Vgg<T> model(config, nn::block_builder<T>(mode, scales));
+    require_same_parameters(model, file);
+    load(model, file, with_prefix("init."));
+    RepOptimizer<Rule, T> optimizer;
+    nn::add_parameters(optimizer, model, options);
+    train_model(model, optimizer, file, max_norm, file.text("mode"), largest);
+    compare(model, file, with_prefix("final."), largest);
+    if (nn::has_scales(mode))
+      check_folded_network<Rule>(file, config, mode == nn::Mode::hyper_search, scales, options, max_norm, largest);
+    if constexpr (ReparameterizableRule<Rule, T>)
+      if (mode == nn::Mode::csla) check_target<Rule>(file, config, scales, options, max_norm, largest);
+    return largest;
+  });
 }
 
 /// The largest errors in double and in float.
