@@ -1,7 +1,8 @@
 """Measures in PyTorch what repopt-bench measures here, and prints one JSON object a line.
 
 step:       training steps of cifar-vgg. --mode rep multiplies the gradients by a dense GradMult, as the method would be
-            written in PyTorch; plain trains the plain network; repvgg trains the network with RepVGG's blocks
+            written in PyTorch; plain trains the plain network; repvgg trains the network with RepVGG's blocks, and
+            hyper_search every branch with a trained scale
 optimizer:  optimizer steps on RepOpt-VGG-B1's kernels
 conv:       single 3x3 convolutions, pass by pass
 """
@@ -55,6 +56,29 @@ class RepVggBlock(nn.Module):
         return torch.relu_(y)
 
 
+class SearchBlock(nn.Module):
+    """Hyper-Search's block: every branch is computed, and a trained scale for each channel follows it."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.scale_conv = nn.Parameter(torch.ones(1, outputs, 1, 1))
+        self.conv_1x1 = nn.Conv2d(inputs, outputs, 1, stride, 0, bias=False)
+        self.scale_1x1 = nn.Parameter(torch.ones(1, outputs, 1, 1))
+        has_identity = inputs == outputs and stride == 1
+        self.scale_identity = nn.Parameter(torch.ones(1, outputs, 1, 1)) if has_identity else None
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x):
+        y = self.scale_conv * self.conv(x) + self.scale_1x1 * self.conv_1x1(x)
+        if self.scale_identity is not None:
+            y = y + self.scale_identity * x
+        return torch.relu_(self.bn(y))
+
+
+BLOCKS_OF_MODES = {"rep": PlainBlock, "plain": PlainBlock, "repvgg": RepVggBlock, "hyper_search": SearchBlock}
+
+
 def make_model(block):
     shapes = block_shapes(STEM, WIDTHS, BLOCKS, STRIDES)
     return nn.Sequential(
@@ -91,7 +115,7 @@ def bench_step(options):
     make_model(PlainBlock)(torch.randn(2, 3, 32, 32)).sum().backward()
     start_mb = peak_rss_mb()
     memory_format = torch.channels_last if options.format == "nhwc" else torch.contiguous_format
-    model = make_model(RepVggBlock if options.mode == "repvgg" else PlainBlock).to(memory_format=memory_format)
+    model = make_model(BLOCKS_OF_MODES[options.mode]).to(memory_format=memory_format)
     kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
     masks = [grad_mult(k.detach()) for k in kernels] if options.mode == "rep" else []
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -199,7 +223,7 @@ def bench_conv(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench", choices=("step", "optimizer", "conv"))
-    parser.add_argument("--mode", choices=("rep", "plain", "repvgg"), default="rep")
+    parser.add_argument("--mode", choices=("rep", "plain", "repvgg", "hyper_search"), default="rep")
     parser.add_argument("--format", choices=("nchw", "nhwc"), default="nhwc")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)

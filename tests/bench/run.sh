@@ -63,12 +63,12 @@ theirs() {
 one_round() {
   ! have /usr/bin/python3 || /usr/bin/python3 "$root/tests/bench/compile_time.py" | sed 's/^{/{"source":"repopt",/' >>"$out"
   for threads in $1; do
-    for mode in rep repvgg; do
+    for mode in rep repvgg hyper_search; do
       ours step --mode $mode --threads "$threads" --rounds "$steps"
       for format in nchw nhwc; do theirs "$threads" step --mode $mode --format $format --rounds "$steps"; done
     done
     [ -z "$quick" ] || continue
-    ours step --mode csla --threads "$threads" --rounds "$steps"
+    for mode in csla hyper_search_real folded; do ours step --mode $mode --threads "$threads" --rounds "$steps"; done
     ours step --mode rep --conv-algorithm plain --threads "$threads" --rounds "$steps"
     for batch in 32 64 256; do ours step --batch $batch --threads "$threads" --rounds "$steps"; done
     ours optimizer --threads "$threads" --rounds 7

@@ -16,6 +16,8 @@
 
 #include "repopt/io/cifar.hpp"
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
+#include "repopt/nn/models/folded_training.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/optim/lr_schedule.hpp"
@@ -150,6 +152,37 @@ NetworkDistance follow_csla_network(const Recipe<Rule>& recipe, const Scales<T>&
   return distance;
 }
 
+/// Trains Hyper-Search's network of real branches and the same branches folded, and compares the losses.
+template <class Rule>
+double follow_search_folded(const Recipe<Rule>& recipe, const Scales<double>& scales) {
+  const VggConfig config = vgg_preset("cifar-small");
+  constexpr std::uint64_t seed = 7;
+  Trainer<Rule, double> real(hyper_search_vgg(config, seed, scales), recipe);
+  Vgg<double> model = plain_vgg<double>(config, seed);
+  FoldedTraining<double> folded(model, folded_kernels(config, Prior::repvgg, scales, true));
+  init_branches(folded, seed);
+  RepOptimizer<Rule, double> optimizer;
+  add_parameters(optimizer, folded, recipe.options);
+  Tensor<double> grad_logits;
+  double largest = 0;
+  std::size_t iteration = 0;
+  for (const Batch<double>& batch : batches<double>(recipe.iterations, recipe.batch_size)) {
+    const double expected = real.step(batch, iteration);
+    if (recipe.schedule) optimizer.set_lr(recipe.schedule(iteration));
+    folded.fold();
+    model.zero_grad();
+    const double loss =
+        cross_entropy<double>(model.forward(batch.images, Phase::train), batch.labels, 0.1, grad_logits);
+    model.backward(grad_logits);
+    folded.add_gradients();
+    if (recipe.max_norm > 0) optimizer.clip_grad_norm(recipe.max_norm);
+    optimizer.step();
+    largest = std::max(largest, std::abs(loss - expected) / expected);
+    ++iteration;
+  }
+  return largest;
+}
+
 const VggConfig cifar_small = vgg_preset("cifar-small");
 
 /// Options with Nesterov momentum, weight decay, warm-up, cosine and clipping. A larger lr makes the training itself
@@ -187,6 +220,12 @@ TEST_CASE("AdamW follows the network of CSLA branches for 10 iterations") {
   CHECK(distance.kernel < 1e-11);  // if a gradient is nearly 0, AdamW divides one rounding error by another
   CHECK(distance.other < 1e-11);
   CHECK(distance.clipped > 0);
+}
+
+TEST_CASE("Hyper-Search folded follows Hyper-Search's real branches, SGD for 50 iterations and AdamW for 10") {
+  const auto scales = mixed_sign_scales<double>(cifar_small, 5);
+  CHECK(follow_search_folded(sgd_recipe(), scales) < 1e-12);
+  CHECK(follow_search_folded(adamw_recipe(), scales) < 1e-12);
 }
 
 // Rounding alone causes errors of 1e-7 in the losses and 1e-6 in the kernels. Each iteration computes a million

@@ -25,9 +25,9 @@ using namespace repopt::testing;
 
 /// A folded kernel with an optimizer for its parameters: weights decay, scales do not.
 template <class Rule>
-class FoldedTraining {
+class FoldedRecipe {
  public:
-  FoldedTraining(FoldedKernel<double>& folded, typename Rule::Options options) : folded_(folded) {
+  FoldedRecipe(FoldedKernel<double>& folded, typename Rule::Options options) : folded_(folded) {
     auto& decayed = optimizer_.add_param_group(options);
     options.weight_decay = 0;
     auto& others = optimizer_.add_param_group(options);
@@ -59,7 +59,7 @@ double three_ways_differ(const CslaBlock<double>& csla, const typename Rule::Opt
   for (const Branch<double>& branch : csla.branches()) block.add(random, FoldedBranch<double>::conv(branch), false);
   RealBranches<double>& real = block.real;
   FoldedKernel<double> folded = block.folded();
-  FoldedTraining<Rule> folded_training(folded, options);
+  FoldedRecipe<Rule> folded_training(folded, options);
   std::vector<double> weight = kernel_of(folded), grad(weight.size());
   RepOptimizer<Rule, double> optimizer;
   optimizer.add_param_group(options).add_param("weight", weight, grad, csla);
@@ -133,7 +133,7 @@ TEST_CASE_TEMPLATE("After a search, the RepOptimizer trains the kernel as block(
     for (double& k : kernel) k -= random.real(-1, 1);
     return kernel;
   };
-  FoldedTraining<Rule> search_training(search, options);
+  FoldedRecipe<Rule> search_training(search, options);
   for (int t = 0; t < 20; ++t) search_training.step(gradient(kernel_of(search)), 5);
   const CslaBlock<double> found = search.block();
   CHECK(found.branches()[0].scale != block.branches()[0].scale);
@@ -144,7 +144,7 @@ TEST_CASE_TEMPLATE("After a search, the RepOptimizer trains the kernel as block(
   std::vector<double> weight = kernel_of(search), grad(weight.size());
   RepOptimizer<Rule, double> optimizer;
   optimizer.add_param_group(options).add_param("weight", weight, grad, found);
-  FoldedTraining<Rule> training(branches, options);
+  FoldedRecipe<Rule> training(branches, options);
   for (int t = 0; t < 50; ++t) {
     std::ranges::copy(gradient(weight), grad.begin());
     training.step(grad, 5);
