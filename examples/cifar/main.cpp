@@ -33,7 +33,8 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--model", o.model, "cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1 or L2")->capture_default_str();
   app.add_option("--epochs", o.epochs)->capture_default_str();
   app.add_option("--batch-size", o.batch_size, "of each process")->capture_default_str();
-  app.add_option("--optimizer", o.optimizer, "sgd (Nesterov), adamw or lion; but for mode rep, adam or lamb, too")
+  app.add_option("--optimizer", o.optimizer,
+                 "sgd (Nesterov), adamw, lion, adam or lamb; mode rep takes only the first three")
       ->capture_default_str();
   app.add_option("--lr", o.lr, "learning rate after the warm-up [sgd: 0.1; adamw, adam: 1e-3; lion: 1e-4; lamb: 5e-3]");
   app.add_option("--momentum", o.momentum, "of sgd")->capture_default_str();
@@ -63,7 +64,8 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--threads", o.threads, "of each process; 0: its share of the cores")->capture_default_str();
   app.add_option("--out", o.out,
-                 "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors "
+                 "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors and, of hyper_search, "
+                 "scales.safetensors "
                  "[runs/MODEL-MODE]");
   app.add_flag("--resume", o.resume, "go on from --out's checkpoint");
   app.add_option("--checkpoint-every", o.checkpoint_every, "so many steps, besides each epoch's end; 0: only there")

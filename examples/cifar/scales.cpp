@@ -13,6 +13,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
 
 namespace repopt_cifar {
 
@@ -32,11 +33,12 @@ void print_table(const std::vector<ScaleSummary>& scales) {
   }
 }
 
-/// Returns why `train` would refuse the file for `model`, whose names and lengths it has. The text is empty if `train`
-/// would accept the file.
-std::string training_fault(const std::filesystem::path& file, const std::string& model) {
+/// Returns why training refuses a file that fits a model: the message, or nothing if training takes it.
+std::string training_fault(const std::filesystem::path& file, const repopt::Scales<double>& scales) {
+  repopt::ScaleLengths lengths;
+  for (const auto& [name, values] : scales) lengths[name] = values.size();
   try {
-    repopt::formats::load_scales<float>(file, repopt::nn::scale_lengths(repopt::nn::vgg_preset(model)));
+    repopt::formats::load_scales<float>(file, lengths);
     return "";
   } catch (const std::runtime_error& error) {
     return error.what();
@@ -68,7 +70,7 @@ Json show_scales(const ScalesOptions& options) {
   }
   json.update({{"count", count}, {"negative", negative}, {"not_finite", not_finite}, {"scales", list}});
 
-  const std::string fault = fitting.empty() ? "" : training_fault(options.file, fitting.front());
+  const std::string fault = fitting.empty() ? "" : training_fault(options.file, scales);
   json["fault"] = fault.empty() ? Json() : Json(fault);
 
   std::string names;

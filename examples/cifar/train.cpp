@@ -57,6 +57,8 @@ TrainOptions resolved(TrainOptions options) {
   require(trains_folded(options.mode) || options.prior == "repvgg", "--prior ", options.prior,
           " is for --mode folded and hyper_search, not ", options.mode);
   repopt::nn::prior_of_name(options.prior);
+  require(options.identity_init == "searched" || options.prior == "repvgg",
+          "--identity-init one is for --prior repvgg: the blocks of ", options.prior, " have no identity");
   require(options.epochs > 0, "--epochs must be positive");
   require(options.batch_size > 1, "--batch-size must be at least 2, it is ", options.batch_size);
   require(options.warmup_epochs >= 0, "--warmup-epochs must be >= 0, it is ", options.warmup_epochs);

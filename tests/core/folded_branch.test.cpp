@@ -77,7 +77,7 @@ TEST_CASE("An impossible shape is refused when a branch is made, before anything
     CHECK_THROWS_AS(Folded::sequence(bare1x1, shape, 1.0), std::invalid_argument);
     CHECK_THROWS_AS(FoldedKernel<double>(target3x3, {Folded::conv({shape, 1.0})}), std::invalid_argument);
   }
-  for (const std::size_t groups : {0, 3})
+  for (const std::size_t groups : {std::size_t(0), std::size_t(3)})
     refuses_to_make([&] { Folded::sequence(bare1x1, target3x3, 1.0, groups); },
                     "groups must divide in_channels and out_channels: " + describe([&] {
                       ConvShape both = with_groups(target3x3, groups);

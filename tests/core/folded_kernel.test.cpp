@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("Rows longer than a vector or a cache block are folded correc
                    float) {
   Random random(303);
   for (const WeightLayout layout : {WeightLayout::oihw, WeightLayout::ohwi, WeightLayout::hwio})
-    for (const std::size_t groups : {1, 2}) {
+    for (const std::size_t groups : {std::size_t(1), std::size_t(2)}) {
       FoldedBlock<T> block{square(22, 262, 3, 1, groups)};
       block.target.layout = layout;
       ConvShape conv1x1 = square(22, 262, 1, 1, groups), conv3x3 = square(22, 262, 3, 1, 2);

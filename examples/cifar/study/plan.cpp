@@ -17,7 +17,8 @@ constexpr std::string_view search_name = "hyper_search";
 constexpr double search_lr = 0.1;
 
 constexpr std::array<Variant, 13> known_variants{{
-    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches themselves, with trained scales", "#8c6d31", ""},
+    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches, trained folded, with trained scales", "#8c6d31",
+     ""},
     {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training", "#444444", "76.91"},
     {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales", "#0072b2", "78.47"},
     {"rep-sqrt", "rep", "sgd", "sqrt", "rule", "on", "both rules, scales sqrt(2/l)", "#56b4e9", "77.71"},

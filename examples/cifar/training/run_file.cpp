@@ -141,8 +141,8 @@ void require_same_options(const std::map<std::string, std::string>& run,
                           const std::map<std::string, std::string>& saved, const std::string& source) {
   for (const auto& [name, value] : run) {
     const auto found = saved.find(name);
-    if (found == saved.end() && name == "prior" && value == "repvgg") continue;  // saved before there were others
-    const std::string other = found == saved.end() ? "not there" : found->second;
+    const char* const missing = name == "prior" ? "repvgg" : "not there";  // once there was no other prior
+    const std::string other = found == saved.end() ? missing : found->second;
     if (other != value)
       throw std::runtime_error(
           repopt::concat(source, " belongs to another run: its ", name, " is ", other, ", here it is ", value));

@@ -92,7 +92,7 @@ class Trainer {
 
   Json run() {
     if (options_.resume) load_checkpoint();
-    Processes::require_same(model_);
+    require_same_network();
     if (Processes::is_first()) {
       std::filesystem::create_directories(options_.out);
       repopt::formats::AtomicFile{
@@ -177,7 +177,7 @@ class Trainer {
     Processes::sum(sums);  // so that all see the same, and stop together
     const auto [loss_sum, correct, stops] = sums;
     const double loss = loss_sum / double(batch.size());
-    require_no(loss_fault("loss", loss, model_));
+    require_no(fault_of_loss("loss", loss));
     const T weight = T(double(share.size * Processes::size()) / double(batch.size()));  // 1, but where shares differ
     for (T& grad : grad_logits_.values()) grad *= weight;
     model_.backward(grad_logits_);
@@ -192,6 +192,20 @@ class Trainer {
     progress_.correct += std::size_t(correct);
     stop_requested_ = stops > 0;
     ++progress_.step;
+  }
+
+  /// As loss_fault(); in the modes whose branches train folded, it looks at the branches before their kernels.
+  std::optional<std::string> fault_of_loss(std::string_view name, double loss) {
+    if (std::isfinite(loss) || !folded_) return loss_fault(name, loss, model_);
+    if (const auto fault = network_fault(*folded_)) return repopt::concat("the ", name, " is ", loss, ": ", *fault);
+    return repopt::concat("the ", name, " is ", loss, ": the branches are finite, but ",
+                          network_fault(model_).value_or("the logits are not"));
+  }
+
+  /// Throws unless all processes have the same network, the folded branches included.
+  void require_same_network() {
+    if (folded_) folded_->fold();
+    Processes::require_same(model_);
   }
 
   /// Ends a run that diverged, before the fault reaches the checkpoint.
@@ -232,10 +246,10 @@ class Trainer {
 
   /// Test, one line, and everything on disk.
   void finish_epoch() {
-    Processes::require_same(model_);
+    require_same_network();
     if (ema_) ema_->swap();
     const Classified test = test_all();
-    require_no(loss_fault("test loss", test.loss, model_));
+    require_no(fault_of_loss("test loss", test.loss));
     if (ema_) ema_->swap();
     const double images = double(pictures_.train.labels.size());
     const EpochMetrics m{.epoch = progress_.step / steps_per_epoch_,
@@ -308,8 +322,9 @@ class Trainer {
     const repopt::nn::Prior prior = repopt::nn::prior_of_name(options_.prior);
     const repopt::Scales<T> found =
         repopt::nn::searched_scales(*folded_, repopt::nn::scale_lengths(model_.config(), prior));
-    repopt::formats::save_scales<T>(options_.out / "scales.safetensors", found,
-                                    {{"model", options_.model}, {"data", pictures_.train.name}});
+    repopt::formats::save_scales<T>(
+        options_.out / "scales.safetensors", found,
+        {{"model", options_.model}, {"prior", options_.prior}, {"data", pictures_.train.name}});
     diagnostics_ = repopt::nn::diagnose(found, scales_);
     std::fprintf(stderr,
                  "scales: %zu, mean %.3f; those of convolutions moved by %.1f %%, identities by %.1f %%; %zu negative, "
@@ -338,7 +353,7 @@ class Trainer {
     Json json{{"command", "train"},
               {"mode", options_.mode},
               {"model", options_.model},
-              {"prior", options_.prior},
+              {"prior", trains_folded(options_.mode) ? Json(options_.prior) : Json()},
               {"data", pictures_.train.name},
               {"optimizer", std::string(Rule::name)},
               {"precision", options_.precision},

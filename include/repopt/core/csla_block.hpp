@@ -19,6 +19,17 @@
 
 namespace repopt {
 
+/// A floating-point or integral number.
+template <class S>
+concept Number = std::floating_point<S> || std::integral<S>;
+
+/// A range of floating-point numbers, such as a std::vector<double>, a std::span<const float> or a std::list.
+template <class Range>
+concept FloatingPointRange = requires(Range& range) {
+  std::end(range);
+}
+&&std::floating_point<std::iter_value_t<decltype(std::begin(std::declval<Range&>()))>>;
+
 /// One branch of a CSLA block: one trainable linear operator, followed by one constant scale for each output channel.
 template <std::floating_point T>
 struct Branch {
@@ -30,42 +41,43 @@ struct Branch {
   Branch(const ConvShape& branch_shape, std::vector<T> channel_scale)
       : shape(branch_shape), scale(std::move(channel_scale)) {}
 
-  /// The same, with scales from any range of numbers. They are rounded to T.
-  template <std::ranges::input_range Range>
-    requires std::floating_point<std::ranges::range_value_t<Range>> Branch(const ConvShape& branch_shape,
-                                                                           Range&& channel_scale)
-        : shape(branch_shape) {
-      for (const auto s : channel_scale) scale.push_back(static_cast<T>(s));
+  /// The same, with scales from any range of floating-point numbers. They are rounded to T.
+  template <FloatingPointRange Range>
+  Branch(const ConvShape& branch_shape, Range&& channel_scale) : shape(branch_shape) {
+    for (const auto s : channel_scale) scale.push_back(static_cast<T>(s));
+  }
+
+  /// A branch with one scale for all output channels.
+  template <Number S>
+  Branch(const ConvShape& branch_shape, S scalar_scale)
+      : shape(branch_shape), scale(branch_shape.out_channels, static_cast<T>(scalar_scale)) {}
+
+  /// The identity branch: one trainable factor for each channel. It is a depthwise 1x1 convolution with s = 1, whose
+  /// (channels) weights start at 1.
+  static Branch identity(std::size_t channels) {
+    Branch branch(ConvShape::depthwise_1x1(channels), T(1));
+    branch.is_identity = true;
+    return branch;
+  }
+
+  /// Throws std::invalid_argument if the shape is impossible, does not embed in `target`, or if `scale` does not hold
+  /// one number for each output channel that is finite and has a finite square. `target` must be valid. The message
+  /// calls the branch `name`.
+  void validate(const ConvShape& target, std::string_view name = "branch") const {
+    shape.validate();
+    const std::string_view obstacle = embedding_obstacle(shape, target);
+    require(obstacle.empty(), name, " [", describe(shape), "] does not embed in target [", describe(target),
+            "]: ", obstacle);
+    require(scale.size() == target.out_channels, "scale has ", scale.size(), " elements, out_channels is ",
+            target.out_channels, "; ", name, " [", describe(shape), "]");
+    for (const T s : scale) {
+      require(std::isfinite(s), "scale holds ", s, ", it must be finite; ", name, " [", describe(shape), "]");
+      require(std::isfinite(s * s), "scale holds ", s, ", its square must be finite; ", name, " [", describe(shape),
+              "]");
     }
+  }
 
-    /// A branch with one scale for all output channels.
-    template <class Number>
-      requires(std::floating_point<Number> || std::integral<Number>)
-    Branch(const ConvShape& branch_shape, Number scalar_scale)
-        : shape(branch_shape), scale(branch_shape.out_channels, static_cast<T>(scalar_scale)) {}
-
-    /// The identity branch: one trainable factor for each channel. It is a depthwise 1x1 convolution with s = 1, whose
-    /// (channels) weights start at 1.
-    static Branch identity(std::size_t channels) {
-      Branch branch(ConvShape::depthwise_1x1(channels), T(1));
-      branch.is_identity = true;
-      return branch;
-    }
-
-    /// Throws std::invalid_argument if the shape is impossible, does not embed in `target`, or if `scale` does not hold
-    /// one finite number for each output channel. `target` must be valid. The message calls the branch `name`.
-    void validate(const ConvShape& target, std::string_view name = "branch") const {
-      shape.validate();
-      const std::string_view obstacle = embedding_obstacle(shape, target);
-      require(obstacle.empty(), name, " [", describe(shape), "] does not embed in target [", describe(target),
-              "]: ", obstacle);
-      require(scale.size() == target.out_channels, "scale has ", scale.size(), " elements, out_channels is ",
-              target.out_channels, "; ", name, " [", describe(shape), "]");
-      for (const T s : scale)
-        require(std::isfinite(s), "scale holds ", s, ", it must be finite; ", name, " [", describe(shape), "]");
-    }
-
-    bool operator==(const Branch&) const = default;
+  bool operator==(const Branch&) const = default;
 };
 
 /// A CSLA block (Constant-Scale Linear Addition): y = sum_i s_i * conv(x, W_i) (arXiv 2205.15242, section 3). It

@@ -34,9 +34,9 @@ void for_each_in_run(const WeightRun& run, auto visit) {
 /// A part of the target kernel that is contiguous in memory: all weights of one output channel or, in HWIO, the weights
 /// of one tap for a range of input channels (of each group).
 struct FoldSlab {
-  const ConvShape& target;
-  WeightIndex first;    ///< its first weight
-  std::size_t ins = 0;  ///< in HWIO, the number of input channels from first.in on
+  const ConvShape& target;  ///< the kernel's shape
+  WeightIndex first;        ///< its first weight
+  std::size_t ins = 0;      ///< in HWIO, the number of input channels from first.in on
 
   /// The slab's first index in memory and its number of weights.
   /// @{

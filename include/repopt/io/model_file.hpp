@@ -38,7 +38,8 @@ inline ConvShape in_oihw(ConvShape shape) {
 }  // namespace detail
 
 /// Returns every parameter, constant scale and running statistic of `model`, by name. A model is an nn::Vgg or an
-/// nn::FoldedTraining. Both have the same names, so the file of one can be read into the other.
+/// nn::FoldedTraining. A FoldedTraining of the prior repvgg has the names of a network of CSLA blocks, so that the
+/// file of one can be read into the other.
 template <template <class> class Model, class T>
 std::map<std::string, ModelTensor<T>> model_tensors(Model<T>& model) {
   std::map<std::string, ModelTensor<T>> tensors;

@@ -11,6 +11,9 @@
 //     optimizer.clip_grad_norm(5.0);  // clips the mean, as one process would
 //     optimizer.step();
 //
+// With nn::FoldedTraining, average the gradients of its model() before add_gradients(). broadcast_parameters() does not
+// copy the branches: draw them from the same seed in every process.
+//
 // Each process computes GradMult from the scales, so GradMult is never sent: the traffic is the plain network's.
 #pragma once
 

@@ -56,42 +56,51 @@ struct Param {
   }
 };
 
-/// The memory of all weights of an optimizer, by name. It makes sure that no weight is added twice.
+/// The memory of all parameters of an optimizer, by name. It makes sure that no weight is added twice, and that no step
+/// writes into a gradient.
 template <std::floating_point T>
 class WeightRegistry {
  public:
   /// Registers a parameter. Throws std::invalid_argument if `name` is taken, if `grad` is not as long as `weight`, or
-  /// if `weight` overlaps `grad` or the weight of another parameter.
+  /// if a weight would overlap a gradient or another weight.
   void add(const std::string& name, std::span<const T> weight, std::span<const T> grad) {
-    require(!weights_.contains(name), "there is already a parameter '", name, "'");
+    require(!params_.contains(name), "there is already a parameter '", name, "'");
     require_free(name, weight, grad);
-    weights_.emplace(name, weight);
+    params_.emplace(name, Memory{weight, grad});
   }
 
   /// Replaces the memory of a registered parameter. Throws in the same cases as add(), and if `weight` has another size
   /// than before.
   void replace(const std::string& name, std::span<const T> weight, std::span<const T> grad) {
-    std::span<const T>& own = weights_.at(name);
-    require(weight.size() == own.size(), "'", name, "' has ", own.size(), " elements, the new weight has ",
-            weight.size());
+    Memory& own = params_.at(name);
+    require(weight.size() == own.weight.size(), "'", name, "' has ", own.weight.size(),
+            " elements, the new weight has ", weight.size());
     require_free(name, weight, grad);
-    own = weight;
+    own = {weight, grad};
   }
 
   /// Forgets a parameter.
-  void remove(const std::string& name) { weights_.erase(name); }
+  void remove(const std::string& name) { params_.erase(name); }
 
  private:
   void require_free(const std::string& name, std::span<const T> weight, std::span<const T> grad) const {
     require(grad.size() == weight.size(), "grad of '", name, "' has ", grad.size(), " elements, its weight has ",
             weight.size());
     require(!overlap<T>(weight, grad), "weight and grad of '", name, "' overlap in memory");
-    for (const auto& [other, memory] : weights_)
-      require(other == name || !overlap<T>(weight, memory), "weights of '", name, "' and '", other,
-              "' overlap in memory");
+    for (const auto& [other, memory] : params_) {
+      if (other == name) continue;
+      require(!overlap<T>(weight, memory.weight), "weights of '", name, "' and '", other, "' overlap in memory");
+      require(!overlap<T>(weight, memory.grad), "weight of '", name, "' and grad of '", other, "' overlap in memory");
+      require(!overlap<T>(grad, memory.weight), "grad of '", name, "' and weight of '", other, "' overlap in memory");
+    }
   }
 
-  std::map<std::string, std::span<const T>> weights_;
+  /// A parameter's buffers.
+  struct Memory {
+    std::span<const T> weight, grad;
+  };
+
+  std::map<std::string, Memory> params_;
 };
 
 /// A group of parameters that share options. RepOptimizer::add_param_group() makes it.
@@ -108,7 +117,7 @@ class ParamGroup {
   /// Adds a kernel that stands for `block`. `weight` and `grad` (dL/dweight) are (out_channels, in_channels / groups,
   /// kh, kw) in the layout of block.target(), and must outlive the optimizer. A call does not compile if the rule is
   /// not a ReparameterizableRule. Throws std::invalid_argument if the name is taken, a size is wrong, or the weight
-  /// overlaps the gradient or the weight of another parameter.
+  /// would overlap a gradient or another weight.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad, CslaBlock<T> block) {
     static_assert(ReparameterizableRule<Rule, T>,
                   "this update rule has no form on the kernel of a CSLA block: use Sgd, AdamW or Lion, or train the "
@@ -159,6 +168,7 @@ class ParamGroup {
       require(weight.size() == shape->size(), "weight of '", name, "' has ", weight.size(), " elements, target [",
               describe(*shape), "] has ", shape->size());
     }
+    require(!weight.empty(), "weight of '", name, "' has no elements");
     registry_->add(name, weight, grad);
     return params_.emplace_back(Param<Rule, T>{std::move(name), weight, grad, shape});
   }

@@ -97,7 +97,7 @@ class RepOptimizer {
 
   /// Binds a parameter to other buffers of the same size and layout. The state stays, and no contents are copied.
   /// Throws std::invalid_argument, and changes nothing, if there is no parameter of that name, if a size differs, or if
-  /// the weight overlaps the gradient or the weight of another parameter.
+  /// a weight would overlap a gradient or another weight.
   void rebind(std::string_view name, std::span<T> weight, std::span<const T> grad) {
     const auto [group, index] = find_param(name);
     Param<Rule, T>& param = group->params_[index];
@@ -123,7 +123,9 @@ class RepOptimizer {
   /// torch.nn.utils.clip_grad_norm_ for the CSLA model. The next step() multiplies its gradients by min(1, max_norm /
   /// (norm + 1e-6)). Returns `norm`, the norm of all gradients of the CSLA model, sqrt(sum GradMult * grad^2), after
   /// grad_scale. This holds for every rule, because it only depends on the branches' gradients, not on updates. A NaN
-  /// norm makes the coefficient NaN, as in torch. Throws std::invalid_argument unless max_norm > 0.
+  /// norm makes the coefficient NaN, as in torch. A second call before step() replaces the first. The norm is that of
+  /// the parameters that train at this call: adding, removing, freezing or rebinding one before step() does not change
+  /// it. Throws std::invalid_argument unless max_norm > 0.
   double clip_grad_norm(double max_norm) {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
     double sum_of_squares = 0;
@@ -149,7 +151,8 @@ class RepOptimizer {
   }
 
   /// Takes one step: calls Rule::update() for each parameter that is not frozen, with the gradient times grad_scale
-  /// times the clip coefficient. The clip coefficient is used only once. Does not throw.
+  /// times the clip coefficient. The clip coefficient is used only once. Throws nothing but
+  /// std::bad_alloc, and that only in a parameter's first step, which allocates its state.
   void step() {
     const T grad_scale = T(grad_scale_ * clip_coef_);
     for (ParamGroup& group : param_groups_)
@@ -160,7 +163,8 @@ class RepOptimizer {
   }
 
   /// The optimizer's state by parameter name: options of the groups, blocks with their scales, and the rule's buffers.
-  /// The buffers are spans into this optimizer. Weights, grad_scale and a pending clip coefficient are not included.
+  /// The buffers are spans into this optimizer: later steps change them, and load_state_dict(), remove_param() and the
+  /// optimizer's end make them invalid. Weights, grad_scale and a pending clip coefficient are not included.
   StateDict<T> state_dict() const {
     StateDict<T> dict{.rule = std::string(Rule::name), .param_groups = {}, .params = {}};
     for (std::size_t group = 0; group < param_groups_.size(); ++group) {

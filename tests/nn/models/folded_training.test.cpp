@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <map>
+#include <numbers>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -150,6 +152,22 @@ TEST_CASE("OREPA's scales start at its article's constants, Hyper-Search's at sq
   CHECK_THROWS_WITH_AS(prior_of_name("resnet"),
                        "there is no prior 'resnet'; the priors are repvgg, average, dbb, edge, asymmetric, orepa",
                        std::invalid_argument);
+}
+
+TEST_CASE("The fixed filters are Sobel's, Laplace's and OREPA's frequencies") {
+  using Filter = std::vector<double>;
+  const Filter sobel_x{1, 0, -1, 2, 0, -2, 1, 0, -1}, sobel_y{1, 2, 1, 0, 0, 0, -1, -2, -1};
+  CHECK(nn::detail::fixed_filter<double>("sobel_x", 1) == sobel_x);
+  CHECK(nn::detail::fixed_filter<double>("sobel_y", 1) == sobel_y);
+  CHECK(nn::detail::fixed_filter<double>("laplacian", 1) == Filter{0, 1, 0, 1, -4, 1, 0, 1, 0});
+  // cos(pi (h + 1/2) (i + 1) / 3) in the rows of channel i < 2, the same in the columns of channels 2 and 3.
+  const Filter frequency = nn::detail::fixed_filter<double>("frequency", 4);
+  const double first = std::cos(std::numbers::pi / 6), second = std::cos(std::numbers::pi / 3);
+  const Filter expected{first,  first,  first,  0,      0,  0,      -first, -first, -first,  //
+                        second, second, second, -1,     -1, -1,     second, second, second,  //
+                        first,  0,      -first, first,  0,  -first, first,  0,      -first,  //
+                        second, -1,     second, second, -1, second, second, -1,     second};
+  CHECK(relative_error(frequency, expected) < 1e-15);
 }
 
 TEST_CASE("A folded kernel for no kernel of the model, or for another shape, is refused") {

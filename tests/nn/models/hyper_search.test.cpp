@@ -22,7 +22,7 @@ using namespace repopt::testing;
 
 TEST_CASE("ones_scales are 1 for every scale of the network") {
   const VggConfig config = tiny_config();
-  const Scales<float> scales = ones_scales<float>(config);
+  const Scales<float> scales = ones_scales<float>(config, Prior::repvgg);
   const auto lengths = scale_lengths(config);
   CHECK(scales.size() == 6 * 2 + 2);  // stage1.0 and stage2.1 have an identity
   REQUIRE(scales.size() == lengths.size());

@@ -1,5 +1,6 @@
 #include "repopt/nn/models/vgg_scales.hpp"
 #include "repopt/core/scales.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,7 @@
 // The priors with which a Vgg can be trained folded: the branches of a block, their names and their initial scales.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -74,6 +75,21 @@ inline ScaleLengths scale_lengths(const VggConfig& config, Prior prior) {
     for (const std::string_view kind : branch_kinds(spec, prior))
       lengths[scale_name(spec, concat("scale_", kind))] = spec.shape.out_channels;
   return lengths;
+}
+
+/// Returns the names of the presets whose scales have exactly these names and lengths, for the prior repvgg or, if the
+/// name says so, for another one: "cifar-small with --prior dbb".
+template <class T>
+std::vector<std::string> fitting_presets(const Scales<T>& scales) {
+  std::vector<std::string> names;
+  const auto same = [](const auto& scale, const auto& expected) {
+    return scale.first == expected.first && scale.second.size() == expected.second;
+  };
+  for (const Prior prior : priors)
+    for (const VggConfig& preset : vgg_presets())
+      if (std::ranges::equal(scales, scale_lengths(preset, prior), same))
+        names.push_back(prior == Prior::repvgg ? preset.name : concat(preset.name, " with --prior ", to_string(prior)));
+  return names;
 }
 
 /// All scales of a network with that prior, and the identities' weights, 1.

@@ -10,30 +10,18 @@
 
 #include "repopt/base/error.hpp"
 #include "repopt/core/scales.hpp"
+#include "repopt/nn/models/folded_priors.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/nn/models/vgg_scales.hpp"
 
 namespace repopt::nn {
 
-/// Returns scales that are all 1, and the identities' initial weights, also 1.
-template <class T>
-Scales<T> ones_scales(const VggConfig& config) {
-  Scales<T> scales;
-  for (const auto& [name, length] : scale_lengths(config)) scales[name].assign(length, T(1));
-  return scales;
-}
-
 /// Returns the scales with which Hyper-Search starts (arXiv 2205.15242, section 4): sqrt(2 / l) for block l of a stage;
 /// 1 for the stage's first block, l = 0, and for the identities.
 template <class T>
 Scales<T> sqrt_scales(const VggConfig& config) {
-  Scales<T> scales = ones_scales<T>(config);
-  for (const BlockSpec& spec : config.block_specs())
-    for (const PriorBranch& branch : prior_branches(spec))
-      if (spec.index_in_stage > 0 && !branch.is_identity())
-        std::ranges::fill(scales[scale_name(spec, branch.scale_name)], T(initial_scale(spec.index_in_stage)));
-  return scales;
+  return initial_scales<T>(config, Prior::repvgg);
 }
 
 /// Returns `scales` with the identities' initial weights set to 1, in place of the weights that the search found.
@@ -41,7 +29,9 @@ template <class T>
 Scales<T> with_identity_one(const VggConfig& config, Scales<T> scales) {
   for (const BlockSpec& spec : config.block_specs())
     for (const PriorBranch& branch : prior_branches(spec))
-      if (branch.is_identity()) scales[scale_name(spec, branch.scale_name)].assign(spec.shape.out_channels, T(1));
+      if (const auto found = scales.find(scale_name(spec, branch.scale_name));
+          branch.is_identity() && found != scales.end())
+        found->second.assign(spec.shape.out_channels, T(1));
   return scales;
 }
 

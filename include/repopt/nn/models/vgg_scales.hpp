@@ -1,7 +1,6 @@
 // The branches of a Vgg's CSLA blocks, and the names and lengths of their scales.
 #pragma once
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,18 +44,6 @@ inline ScaleLengths scale_lengths(const VggConfig& config) {
     for (const PriorBranch& branch : prior_branches(spec))
       lengths[scale_name(spec, branch.scale_name)] = spec.shape.out_channels;
   return lengths;
-}
-
-/// Returns the names of the presets whose scales have exactly these names and lengths.
-template <class T>
-std::vector<std::string> fitting_presets(const Scales<T>& scales) {
-  std::vector<std::string> names;
-  const auto same = [](const auto& scale, const auto& expected) {
-    return scale.first == expected.first && scale.second.size() == expected.second;
-  };
-  for (const VggConfig& preset : vgg_presets())
-    if (std::ranges::equal(scales, scale_lengths(preset), same)) names.push_back(preset.name);
-  return names;
 }
 
 /// Returns one scale of a block. Throws std::invalid_argument if it is missing or does not have out_channels elements.

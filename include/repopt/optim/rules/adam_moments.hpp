@@ -55,7 +55,8 @@ void validate_adam_options(const auto& options) {
 
 /// The bias corrections of a step: m^ = m / (1 - beta1^t), and sqrt(v^) = sqrt(v) / sqrt(1 - beta2^t).
 struct BiasCorrection {
-  double moment, root;  ///< factors of m and of sqrt(v)
+  double moment;  ///< factor of m
+  double root;    ///< factor of sqrt(v)
 
   /// `step` is counted from 1.
   BiasCorrection(const auto& options, std::size_t step)

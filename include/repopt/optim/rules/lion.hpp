@@ -92,7 +92,7 @@ struct Lion {
       T* const m = exp_avg + first;
       for_each_independent(count, [=](std::size_t k) {
         const T scaled = grad_scale * g[k], c = beta1 * m[k] + new_part1 * scaled;
-        const T sign = T(c > 0) - T(c < 0);
+        const T sign = c > 0 ? T(1) : c < 0 ? T(-1) : c;  // c is 0 or NaN here, and a NaN must reach the weight
         w[k] = decay * w[k] - lr * (size[k] * sign);
         m[k] = beta2 * m[k] + new_part2 * scaled;
       });

@@ -26,7 +26,7 @@ namespace repopt {
 template <class Rule, class T>
 concept UpdateRule = std::floating_point<T> &&
     requires(std::span<T> weight, std::span<const T> grad, T grad_scale, typename Rule::template State<T>& state,
-             typename Rule::Options& options) {
+             const typename Rule::Options& options) {
   { Rule::name } -> std::convertible_to<std::string_view>;
   Rule::validate(options);
   Rule::update(weight, grad, grad_scale, state, options);
@@ -43,7 +43,7 @@ concept UpdateRule = std::floating_point<T> &&
 template <class Rule, class T>
 concept ReparameterizableRule = UpdateRule<Rule, T> &&
     requires(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
-             typename Rule::template State<T>& state, typename Rule::Options& options) {
+             typename Rule::template State<T>& state, const typename Rule::Options& options) {
   Rule::update(weight, grad, grad_scale, stream, state, options);
 };
 
