@@ -64,7 +64,7 @@ TEST_CASE("A scale whose gradient is missing misses") {
 }
 
 TEST_CASE("A forgotten place of the kernel misses") {
-  for (const std::size_t place : {4, 9, 143})
+  for (const std::size_t place : {std::size_t(4), std::size_t(9), std::size_t(143)})
     must_miss({.before_add_gradients = [=](std::span<double> kernel_grad) { kernel_grad[place] = 0; }});
 }
 

@@ -193,7 +193,10 @@ auto with_rule_of(const GoldenFile& file, auto check) {
     return check(rule_type, options, max_norm);
   };
   std::optional<decltype(check(Sgd(), Sgd::Options(), 0.0))> result;
-  ((rule == Rules::name && (result = read(Rules()), true)) || ...);
+  const auto try_rule = [&](auto rule_type) {
+    if (rule == decltype(rule_type)::name) result = read(rule_type);
+  };
+  (try_rule(Rules()), ...);
   if (!result) throw std::runtime_error("unknown rule '" + rule + "'");
   return *result;
 }
