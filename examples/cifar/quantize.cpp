@@ -23,7 +23,7 @@ namespace quant = repopt::quant;
 struct Comparison {
   quant::QuantizedVgg quantized;
   Classified floats, int8;
-  double seconds = 0;  ///< that the network in integers took
+  double seconds = 0;  ///< the time that the network in integers took
 
   /// The share of the pictures for which both predict the same class.
   double agreement() const {

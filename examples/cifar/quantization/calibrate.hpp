@@ -14,7 +14,7 @@ namespace repopt_cifar {
 struct CalibratedNetwork {
   repopt::nn::Vgg<float> plain;
   std::vector<repopt::nn::Tensor<float>> batches;        ///< the pictures that it was calibrated on
-  std::vector<repopt::quant::Histogram> histograms;      ///< of the activations on these pictures
+  std::vector<repopt::quant::Histogram> histograms;      ///< the activations' histograms on these pictures
   std::vector<repopt::quant::Quantization> activations;  ///< how to round each activation
   repopt::quant::Scheme scheme;                          ///< whether a kernel has one scale or one for each channel
 };

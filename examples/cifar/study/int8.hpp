@@ -16,7 +16,7 @@ namespace repopt_cifar::study {
 /// The network of a run, quantized in one way.
 struct Int8Key {
   RunKey run{};
-  std::string scheme = "", calibration = "";  ///< as the options of `repopt-cifar quantize`
+  std::string scheme = "", calibration = "";  ///< the values of `repopt-cifar quantize`'s options
 
   bool operator==(const Int8Key&) const = default;
 

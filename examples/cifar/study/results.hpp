@@ -14,7 +14,7 @@ namespace repopt_cifar::study {
 struct Conditions {
   std::string data = "";
   std::size_t train_images = 0, test_images = 0, batch_size = 0;
-  std::size_t search_epochs = 0;  ///< of the Hyper-Searches whose scales the runs use
+  std::size_t search_epochs = 0;  ///< the length of the Hyper-Searches whose scales the runs use
 
   bool operator==(const Conditions&) const = default;
 };
@@ -27,9 +27,9 @@ struct RunResult {
   RunKey key{};
   std::string optimizer = "";
   double test_accuracy = 0, train_loss = 0;
-  double seconds_per_epoch = 0;            ///< of the training, on the clock: the median over the epochs
-  double processor_seconds_per_epoch = 0;  ///< of the training, over all threads
-  double peak_memory_mb = 0;               ///< of the run's own process
+  double seconds_per_epoch = 0;            ///< the training's time on the clock, the median over the epochs
+  double processor_seconds_per_epoch = 0;  ///< the training's processor time, summed over all threads
+  double peak_memory_mb = 0;               ///< the peak of the run's own process
   std::size_t parameters = 0;              ///< during training
   int threads = 0;
   Conditions conditions{};

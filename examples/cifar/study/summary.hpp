@@ -28,7 +28,7 @@ class Group {
   explicit Group(std::vector<RunResult> runs);
 
   const std::vector<RunResult>& runs() const { return runs_; }
-  const RunKey& key() const { return runs_.front().key; }  ///< of the first run
+  const RunKey& key() const { return runs_.front().key; }  ///< the key of the first run
 
   /// The spread of one number over the seeds.
   Spread spread(double RunResult::*value) const;
