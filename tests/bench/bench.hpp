@@ -11,13 +11,15 @@
 #include <string>
 #include <vector>
 
+#include "repopt/nn/models/vgg_config.hpp"
+
 namespace repopt_bench {
 
 using Json = nlohmann::ordered_json;
 
 /// The options of the command line. Each benchmark reads those that concern it.
 struct Options {
-  std::string model, mode = "rep", layout = "hwio", conv_algorithm = "fastest";
+  std::string model, mode = "rep", layout = "hwio", conv_algorithm = "fastest", onnx;
   std::size_t batch = 128, rounds = 5;
   int threads = 1;
   bool json = false;
@@ -29,11 +31,19 @@ void print(const Options& options, const Json& object);
 /// Measures whole training steps of a network on random images.
 void bench_step(const Options& options);
 
+/// Measures the forward pass of a deployed network on random images.
+void bench_inference(const Options& options);
+
 /// Measures optimizer steps on a network's parameters, and the memory traffic that bounds their speed.
 void bench_optimizer(const Options& options);
 
 /// Measures the three passes of single convolutions.
 void bench_conv(const Options& options);
+
+/// Height and width of a network's pictures: CIFAR's or ImageNet's.
+inline std::size_t picture_size(const repopt::nn::VggConfig& config) {
+  return config.name.starts_with("cifar") ? 32 : 224;
+}
 
 /// Memory of this process in MiB: now, and the largest so far.
 double rss_mb();

@@ -63,7 +63,7 @@ void add_conv_options(CLI::App* command, Options& o) {
 
 int main(int argc, char** argv) {
   using namespace repopt_bench;
-  CLI::App app("Measures repopt: training steps, optimizer steps and convolutions.");
+  CLI::App app("Measures repopt: training steps, inference, optimizer steps and convolutions.");
   app.require_subcommand(1);
   Options options;
 
@@ -75,6 +75,11 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::IsMember({"rep", "plain", "repvgg", "folded", "hyper_search", "csla", "hyper_search_real"}));
   add_conv_options(step, options);
+
+  CLI::App* const inference = add_benchmark(app, "inference", "the forward pass of a deployed network", options);
+  inference->add_option("--model", options.model, "preset of the network [cifar-vgg]");
+  inference->add_option("--onnx", options.onnx, "also write the network to this file, for ONNX Runtime");
+  add_conv_options(inference, options);
 
   CLI::App* const optimizer = add_benchmark(app, "optimizer", "optimizer steps", options);
   optimizer->add_option("--model", options.model, "preset of the network [B1]");
@@ -93,6 +98,7 @@ int main(int argc, char** argv) {
 #endif
   try {
     if (*step) bench_step(options);
+    if (*inference) bench_inference(options);
     if (*optimizer) bench_optimizer(options);
     if (*conv) bench_conv(options);
     return 0;

@@ -1,6 +1,6 @@
 """Measures in PyTorch what repopt-bench measures here, and prints one JSON object a line.
 
-step:       training steps of cifar-vgg. --mode rep multiplies the gradients by a dense GradMult, as the method would be
+step:       training steps of a network. --mode rep multiplies the gradients by a dense GradMult, as the method would be
             written in PyTorch; plain trains the plain network; repvgg trains the network with RepVGG's blocks, and
             hyper_search every branch with a trained scale
 optimizer:  optimizer steps on RepOpt-VGG-B1's kernels
@@ -8,6 +8,7 @@ conv:       single 3x3 convolutions, pass by pass
 """
 
 import argparse
+import dataclasses
 import json
 import resource
 import statistics
@@ -16,18 +17,35 @@ import time
 import torch
 from torch import nn
 
-WIDTHS, BLOCKS, STRIDES, STEM = (64, 128, 256, 512), (2, 4, 6, 1), (1, 2, 2, 2), 64
-B1_WIDTHS, B1_BLOCKS, B1_STEM = (128, 256, 512, 2048), (4, 6, 16, 1), 64
+
+@dataclasses.dataclass
+class Network:
+    """The dimensions of a plain network, as VggConfig has them."""
+
+    stem: int
+    widths: tuple
+    blocks: tuple
+    strides: tuple
+    classes: int
+    size: int  # height and width of a picture
+
+    def shapes(self):
+        """(in_channels, out_channels, stride) of every 3x3 convolution."""
+        shapes, channels = [(3, self.stem, self.strides[0])], self.stem
+        for width, count, stride in zip(self.widths, self.blocks, self.strides[1:]):
+            for index in range(count):
+                shapes.append((channels, width, stride if index == 0 else 1))
+                channels = width
+        return shapes
 
 
-def block_shapes(stem, widths, blocks, strides):
-    """(in_channels, out_channels, stride) of every 3x3 convolution."""
-    shapes, channels = [(3, stem, 1)], stem
-    for width, count, stride in zip(widths, blocks, strides):
-        for index in range(count):
-            shapes.append((channels, width, stride if index == 0 else 1))
-            channels = width
-    return shapes
+CIFAR, IMAGENET = (1, 1, 2, 2, 2), (2, 2, 2, 2, 2)
+NETWORKS = {
+    "cifar-vgg": Network(64, (64, 128, 256, 512), (2, 4, 6, 1), CIFAR, 10, 32),
+    "cifar-deep": Network(16, (16, 32, 64, 128), (4, 6, 16, 1), CIFAR, 10, 32),
+    "A0": Network(48, (48, 96, 192, 1280), (2, 4, 14, 1), IMAGENET, 1000, 224),
+    "B1": Network(64, (128, 256, 512, 2048), (4, 6, 16, 1), IMAGENET, 1000, 224),
+}
 
 
 class PlainBlock(nn.Module):
@@ -79,10 +97,12 @@ class SearchBlock(nn.Module):
 BLOCKS_OF_MODES = {"rep": PlainBlock, "plain": PlainBlock, "repvgg": RepVggBlock, "hyper_search": SearchBlock}
 
 
-def make_model(block):
-    shapes = block_shapes(STEM, WIDTHS, BLOCKS, STRIDES)
+def make_model(block, network):
     return nn.Sequential(
-        *[block(*shape) for shape in shapes], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], 10)
+        *[block(*shape) for shape in network.shapes()],
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(network.widths[-1], network.classes),
     )
 
 
@@ -107,24 +127,37 @@ def peak_rss_mb():
 
 
 def report(**values):
-    print(json.dumps({**values, "threads": torch.get_num_threads()}), flush=True)
+    print(json.dumps({**values, "threads": torch.get_num_threads(), "version": torch.__version__}), flush=True)
+
+
+def sgd(parameters, **how):
+    """SGD as the library's benchmarks take it."""
+    return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=4e-5, nesterov=True, **how)
+
+
+def fused_or_foreach():
+    """The option of PyTorch's fastest optimizer steps on a CPU: fused ones, which came with 2.4."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    return {"fused": True} if version >= (2, 4) else {"foreach": True}
 
 
 def bench_step(options):
     # A first small step makes PyTorch load its libraries. That is start-up time and memory, not training.
-    make_model(PlainBlock)(torch.randn(2, 3, 32, 32)).sum().backward()
+    network = NETWORKS[options.model]
+    make_model(PlainBlock, NETWORKS["cifar-deep"])(torch.randn(2, 3, 32, 32)).sum().backward()
     start_mb = peak_rss_mb()
-    memory_format = torch.channels_last if options.format == "nhwc" else torch.contiguous_format
-    model = make_model(BLOCKS_OF_MODES[options.mode]).to(memory_format=memory_format)
+    memory_format = torch.contiguous_format if options.format.startswith("nchw") else torch.channels_last
+    model = make_model(BLOCKS_OF_MODES[options.mode], network).to(memory_format=memory_format)
     kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d)]
     masks = [grad_mult(k.detach()) for k in kernels] if options.mode == "rep" else []
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    images = torch.randn(options.batch, 3, 32, 32).to(memory_format=memory_format)
-    labels = torch.arange(options.batch) * 7 % 10
+    optimizer = sgd(model.parameters(), **fused_or_foreach())
+    images = torch.randn(options.batch, 3, network.size, network.size).to(memory_format=memory_format)
+    labels = torch.arange(options.batch) * 7 % network.classes
+    forward = torch.compile(model) if options.format.endswith("compiled") else model
 
     def step():
         optimizer.zero_grad(set_to_none=False)
-        nn.functional.cross_entropy(model(images), labels).backward()
+        nn.functional.cross_entropy(forward(images), labels).backward()
         if masks:
             torch._foreach_mul_([k.grad for k in kernels], masks)
         optimizer.step()
@@ -134,6 +167,7 @@ def bench_step(options):
     median = statistics.median(times)
     report(
         bench="step",
+        model=options.model,
         mode=options.mode,
         format=options.format,
         batch=options.batch,
@@ -144,30 +178,22 @@ def bench_step(options):
 
 
 def bench_optimizer(options):
-    shapes = block_shapes(B1_STEM, B1_WIDTHS, B1_BLOCKS, (2, 2, 2, 2))
-    parameters = [nn.Parameter(torch.full((o, i, 3, 3), 0.01)) for i, o, _ in shapes]
+    parameters = [nn.Parameter(torch.full((o, i, 3, 3), 0.01)) for i, o, _ in NETWORKS["B1"].shapes()]
     for p in parameters:
         p.grad = torch.full_like(p, 0.01)
     masks = [grad_mult(p.detach()) for p in parameters]
-    settings = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 4e-5, "nesterov": True}
-    loop = torch.optim.SGD(parameters, foreach=False, **settings)
-    foreach = torch.optim.SGD(parameters, foreach=True, **settings)
-    adamw = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=4e-5, foreach=True)
+    optimizers = {"SGD": sgd(parameters, foreach=False), "foreach SGD": sgd(parameters, foreach=True)}
+    optimizers["foreach AdamW"] = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=4e-5, foreach=True)
+    if "fused" in fused_or_foreach():
+        optimizers["fused SGD"] = sgd(parameters, fused=True)
+        optimizers["fused AdamW"] = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=4e-5, fused=True)
 
-    def with_loop():
-        for p, mask in zip(parameters, masks):
-            p.grad.mul_(mask)
-        loop.step()
-
-    def with_foreach():
+    def with_masks(optimizer):
         torch._foreach_mul_([p.grad for p in parameters], masks)
-        foreach.step()
+        optimizer.step()
 
-    def with_adamw():
-        torch._foreach_mul_([p.grad for p in parameters], masks)
-        adamw.step()
-
-    variants = {"mul_ and SGD": with_loop, "_foreach_mul_ and SGD": with_foreach, "_foreach_mul_ and AdamW": with_adamw}
+    variants = {f"GradMult and {name}": lambda o=o: with_masks(o) for name, o in optimizers.items()}
+    variants.update((f"{name} alone", optimizers[name].step) for name in optimizers if name.startswith("fused"))
     times = {name: [] for name in variants}
     for round_ in range(options.rounds + 1):
         for name, run in variants.items():
@@ -224,7 +250,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench", choices=("step", "optimizer", "conv"))
     parser.add_argument("--mode", choices=("rep", "plain", "repvgg", "hyper_search"), default="rep")
-    parser.add_argument("--format", choices=("nchw", "nhwc"), default="nhwc")
+    parser.add_argument("--model", choices=NETWORKS, default="cifar-vgg")
+    formats = ("nchw", "nhwc", "nchw compiled", "nhwc compiled")
+    parser.add_argument("--format", choices=formats, default="nhwc", help="compiled: by torch.compile")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)

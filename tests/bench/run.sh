@@ -1,28 +1,38 @@
 #!/bin/sh
-# Runs repopt-bench and PyTorch in turn for several rounds, and prints tables of medians and ratios.
+# Runs repopt-bench, PyTorch and ONNX Runtime in turn for several rounds, and prints tables of medians and ratios.
 set -eu
 
 usage() {
   cat <<'USAGE'
-Usage: sh tests/bench/run.sh [--rounds N] [--quick] [--bench PROGRAM] [--out FILE]
+Usage: sh tests/bench/run.sh [--rounds N] [--only PARTS] [--threads LIST] [--quick] [--bench PROGRAM] [--out FILE]
 
-Builds repopt-bench in build/release, then runs it and PyTorch in turn, with 1 and with 2 threads. PyTorch is the
-python3-torch of Debian, run by /usr/bin/python3. Also measures how long files that include the library take to compile.
-Prints tables, the machine's name and the compiler flags of build/release. The machine should be idle.
+Builds repopt-bench in build/release, then runs it and its rivals in turn. PyTorch and ONNX Runtime are the newest that
+pip installs into build/bench/venv. If pip cannot reach them, PyTorch is Debian's python3-torch, run by /usr/bin/python3.
+Prints tables, the machine's name, the compiler flags of build/release, and which convolutions PyTorch ran. The machine
+should be idle.
 
-  --rounds N   rounds of the whole list [5]
-  --quick      one round with 1 thread, of compiling and of single training steps: shows that everything runs
-  --bench PROGRAM
-               measures this repopt-bench (built with other flags, say) instead of building one
-  --out FILE   where the JSON lines go [build/bench.jsonl]
+  --rounds N      rounds of the whole list [5]
+  --only PARTS    some of "step batches compiled large inference optimizer conv compile" [all]
+                    step       training steps on 128 pictures
+                    batches    training steps on 32 and 256 pictures
+                    compiled   the rival's steps by torch.compile, too
+                    large      training steps of A0 and B1 on pictures of 224x224
+                    compile    how long files that include the library take to compile
+  --threads LIST  numbers of threads ["1 2"]
+  --quick         one round of single training steps with 1 thread, and of compiling: shows that everything runs
+  --bench PROGRAM measures this repopt-bench (built with other flags, say) instead of building one
+  --out FILE      where the JSON lines go [build/bench/results.jsonl]
 USAGE
 }
 
-rounds=5 quick='' bench='' out=''
+rounds=5 steps=2 bench='' out='' threads_list='1 2'
+parts='step batches compiled large inference optimizer conv compile'
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2 && shift 2 ;;
-    --quick) quick=yes && shift ;;
+    --only) parts=$2 && shift 2 ;;
+    --threads) threads_list=$2 && shift 2 ;;
+    --quick) rounds=1 steps=1 threads_list=1 parts='step compile' && shift ;;
     --bench) bench=$2 && shift 2 ;;
     --out) out=$2 && shift 2 ;;
     --help | -h) usage && exit ;;
@@ -40,52 +50,111 @@ if [ -z "$bench" ]; then
   flags=$(sed -n 's/^CMAKE_CXX_FLAGS:[^=]*=\(.*\)/, flags \1/p' "$root/build/release/CMakeCache.txt")
 fi
 "$bench" --help >/dev/null || fail "$bench does not run"
-out=${out:-$root/build/bench.jsonl}
-mkdir -p "$(dirname "$out")"
+work=$root/build/bench
+out=${out:-$work/results.jsonl}
+mkdir -p "$work" "$(dirname "$out")"
 : >"$out"
 
-pytorch=yes
-/usr/bin/python3 -c 'import torch' 2>/dev/null || pytorch=''
-[ -n "$pytorch" ] || say "no PyTorch for /usr/bin/python3 (Debian: python3-torch); measuring repopt alone"
+# does PART: whether --only names the part.
+does() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 
-# ours and theirs append their JSON lines to $out, each marked with its source.
-ours() { "$bench" "$@" --json | sed 's/^{/{"source":"repopt",/' >>"$out"; }
-theirs() {
-  [ -n "$pytorch" ] || return 0
-  threads=$1 && shift
-  # Without the first two variables PyTorch returns memory to the system after each step and faults it in again, which
-  # makes it several times slower. The third gives it large pages, which repopt asks for itself.
-  MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
-    OMP_NUM_THREADS=$threads /usr/bin/python3 "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
+# has MODULE: whether $python can import the module.
+has() { "$python" -c "import $1" 2>/dev/null; }
+
+install_rivals() {
+  have python3 && python3 -m venv --clear "$work/venv" &&
+    "$python" -m pip install --quiet --upgrade torch numpy onnxruntime
+}
+
+python=$work/venv/bin/python
+if ! has torch || ! has onnxruntime; then
+  install_rivals || { python=/usr/bin/python3 && say "pip cannot install the rivals; taking what $python has of them"; }
+fi
+torch='' onnxruntime=''
+if has torch; then torch=yes; else say "no PyTorch for $python"; fi
+if has onnxruntime; then onnxruntime=yes; else say "no ONNX Runtime for $python"; fi
+
+# ours, pytorch and onnxruntime run one benchmark and append its JSON lines to $out, each marked with its source.
+ours() { "$bench" "$@" --threads "$threads" --json | sed 's/^{/{"source":"repopt",/' >>"$out"; }
+
+# Without the first two variables PyTorch returns memory to the system after each step and faults it in again, which
+# makes it several times slower. The third gives it large pages, which repopt asks for itself.
+tuned() {
+  env MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
+    OMP_NUM_THREADS="$threads" "$@"
+}
+pytorch() {
+  [ -n "$torch" ] || return 0
+  tuned "$python" "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
     sed 's/^{/{"source":"pytorch",/' >>"$out"
+}
+onnxruntime() {
+  [ -n "$onnxruntime" ] || return 0
+  tuned "$python" "$root/tests/bench/onnxruntime_bench.py" "$@" --threads "$threads" |
+    sed 's/^{/{"source":"onnxruntime",/' >>"$out"
+}
+
+# step_beside_pytorch ARGUMENT...: a training step by us, and by PyTorch in each format.
+step_beside_pytorch() {
+  ours step "$@" --rounds "$steps"
+  for format in nchw nhwc; do pytorch step "$@" --format $format --rounds "$steps"; done
+  ! does compiled || pytorch step "$@" --format 'nhwc compiled' --rounds "$steps"
 }
 
 one_round() {
-  ! have /usr/bin/python3 || /usr/bin/python3 "$root/tests/bench/compile_time.py" | sed 's/^{/{"source":"repopt",/' >>"$out"
-  for threads in $1; do
-    for mode in rep repvgg hyper_search; do
-      ours step --mode $mode --threads "$threads" --rounds "$steps"
-      for format in nchw nhwc; do theirs "$threads" step --mode $mode --format $format --rounds "$steps"; done
-    done
-    [ -z "$quick" ] || continue
-    for mode in csla hyper_search_real folded; do ours step --mode $mode --threads "$threads" --rounds "$steps"; done
-    ours step --mode rep --conv-algorithm plain --threads "$threads" --rounds "$steps"
-    for batch in 32 64 256; do ours step --batch $batch --threads "$threads" --rounds "$steps"; done
-    ours optimizer --threads "$threads" --rounds 7
-    theirs "$threads" optimizer --rounds 7
-    ours conv --threads "$threads" --rounds 3
-    for format in nchw nhwc; do theirs "$threads" conv --format $format --rounds 3; done
+  for threads in $threads_list; do
+    if does step; then
+      for mode in rep repvgg hyper_search; do step_beside_pytorch --mode $mode; done
+      for mode in csla hyper_search_real folded; do ours step --mode $mode --rounds "$steps"; done
+      ours step --conv-algorithm plain --rounds "$steps"
+    fi
+    if does batches; then
+      for batch in 32 256; do
+        for mode in rep repvgg hyper_search; do step_beside_pytorch --mode $mode --batch $batch; done
+      done
+    fi
+    if does large; then
+      step_beside_pytorch --model A0 --batch 16
+      step_beside_pytorch --model B1 --batch 8
+    fi
+    if does inference; then
+      for batch in 1 128; do
+        ours inference --batch $batch --onnx "$work/cifar-vgg.onnx" --rounds 7
+        onnxruntime "$work/cifar-vgg.onnx" --batch $batch --rounds 7
+      done
+    fi
+    if does optimizer; then
+      ours optimizer --rounds 7
+      pytorch optimizer --rounds 7
+    fi
+    if does conv; then
+      ours conv --rounds 3
+      for format in nchw nhwc; do pytorch conv --format $format --rounds 3; done
+    fi
   done
 }
 
-if [ -n "$quick" ]; then rounds=1 steps=1 threads_list=1; else steps=2 threads_list='1 2'; fi
 round=1
 while [ "$round" -le "$rounds" ]; do
   say "round $round of $rounds"
-  one_round "$threads_list"
+  if does compile && have /usr/bin/python3; then
+    /usr/bin/python3 "$root/tests/bench/compile_time.py" | sed 's/^{/{"source":"repopt",/' >>"$out"
+  fi
+  one_round
   round=$((round + 1))
 done
 
 printf '\n%s, %s cores%s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(processors)" "$flags"
-have /usr/bin/python3 || fail "no /usr/bin/python3 to print the tables with; the measurements are in $out"
-/usr/bin/python3 "$root/tests/bench/table.py" <"$out"
+have python3 || fail "no python3 to print the tables with; the measurements are in $out"
+python3 "$root/tests/bench/table.py" <"$out"
+
+# Which kernels PyTorch's convolutions ran: oneDNN prints a line for each call, whose sixth field begins with `conv`.
+if [ -n "$torch" ] && does step; then
+  threads=1
+  printf '\nConvolutions of PyTorch, by number of calls:\n'
+  for format in nchw nhwc; do
+    tuned env ONEDNN_VERBOSE=1 "$python" "$root/tests/bench/pytorch_bench.py" step --format $format --rounds 1 |
+      awk -F, -v format=$format '/primitive,exec/ { for (i = 1; i < NF; ++i) if ($i == "convolution") ++n[$(i + 1) " " $(i + 2)] }
+                                 END { for (kernel in n) print format, n[kernel], kernel }' | sort -k1,1 -k2,2nr
+  done
+fi

@@ -28,7 +28,7 @@ void bench_step(const Options& options) {
   const double start_mb = rss_mb();
   VggConfig config = vgg_preset(options.model.empty() ? "cifar-vgg" : options.model);
   if (options.conv_algorithm == "plain") config.algorithm = ConvAlgorithm::plain;
-  const std::size_t size = config.name.starts_with("cifar") ? 32 : 224;
+  const std::size_t size = picture_size(config);
   const Scales<float> scales = nn::sqrt_scales<float>(config);
   Vgg<float> model = make_model(config, options.mode, scales);
   RepSgd<float> optimizer;

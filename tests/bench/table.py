@@ -1,5 +1,5 @@
-"""Reads the JSON lines of repopt-bench and pytorch_bench.py from stdin, and prints Markdown tables of medians and
-ratios."""
+"""Reads the JSON lines of repopt-bench, pytorch_bench.py and onnxruntime_bench.py from stdin, and prints Markdown tables
+of medians and ratios."""
 
 import collections
 import json
@@ -57,16 +57,28 @@ def step_row(name, case, m, rivals):
 
 
 def step_table(table):
-    head("whole step, cifar-vgg", "threads", "batch", "images/s", "MiB", "PyTorch images/s", "MiB", "ratio", "memory")
+    head("whole step", "threads", "batch", "images/s", "MiB", "PyTorch images/s", "MiB", "ratio", "memory")
     ours = find(table, bench="step", source="repopt")
-    for case, m in sorted(ours, key=lambda e: (e[0]["mode"], e[0]["threads"], -e[0]["batch"])):
+    for case, m in sorted(ours, key=lambda e: (e[0]["model"], e[0]["mode"], e[0]["threads"], -e[0]["batch"])):
         is_plain = case["conv_algorithm"] == "plain"
-        same = {k: case[k] for k in ("threads", "batch")}
+        same = {k: case[k] for k in ("model", "threads", "batch")}
         rivals = find(table, bench="step", source="pytorch", mode=case["mode"], **same)
-        step_row(case["mode"] + (", plain convolutions" if is_plain else ""), case, m, rivals)
+        name = f"{case['model']}, {case['mode']}"
+        step_row(name + (", plain convolutions" if is_plain else ""), case, m, rivals)
         repvgg = find(table, bench="step", source="pytorch", mode="repvgg", **same)
         if case["mode"] == "rep" and repvgg and not is_plain:
-            step_row("rep, beside PyTorch's repvgg", case, m, repvgg)
+            step_row(name + ", beside PyTorch's repvgg", case, m, repvgg)
+
+
+def inference_table(table):
+    head("inference", "threads", "batch", "images/s", "ONNX Runtime images/s", "ratio")
+    ours = find(table, bench="inference", source="repopt")
+    for case, m in sorted(ours, key=lambda e: (e[0]["model"], e[0]["threads"], e[0]["batch"])):
+        same = {k: case[k] for k in ("model", "threads", "batch")}
+        cells = [case["model"], case["threads"], case["batch"], m["images_per_second"]]
+        for _, rival in find(table, bench="inference", source="onnxruntime", **same):
+            cells += [rival["images_per_second"], m["images_per_second"] / rival["images_per_second"]]
+        row(*cells)
 
 
 def optimizer_table(table):
@@ -108,10 +120,18 @@ def compile_table(table):
 def main():
     table = medians(line for line in sys.stdin if line.startswith("{"))
     benches = {dict(case)["bench"] for case in table}
-    shows = {"step": step_table, "optimizer": optimizer_table, "conv": conv_table, "compile": compile_table}
+    shows = {
+        "step": step_table,
+        "inference": inference_table,
+        "optimizer": optimizer_table,
+        "conv": conv_table,
+        "compile": compile_table,
+    }
     for name, show in shows.items():
         if name in benches:
             show(table)
+    for source, version in sorted({(dict(c)["source"], dict(c)["version"]) for c in table if "version" in dict(c)}):
+        print(f"\n{source} {version}")
 
 
 if __name__ == "__main__":
