@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what the test `onnx` needs: onnxruntime and onnx by pip, in a virtual environment. If pip fails, it installs
-# node and python3 with onnx by apt-get, and onnxruntime-node by npm. If npm fails, too, the test will be skipped.
-# Usage: sh tests/programs/onnx/install.sh [FOLDER]   (default: build/release/tests/onnx, where the test looks)
+# Installs what tests take from PyPI: onnxruntime, onnx and safetensors by pip, in a virtual environment. If pip fails,
+# it installs node and python3 with onnx by apt-get, and onnxruntime-node by npm. Tests whose packages are missing are
+# skipped.
+# Usage: sh tests/programs/python_packages.sh [FOLDER]   (default: build/release/tests/python, where the tests look)
 set -eu
 
-folder=${1:-$(dirname "$0")/../../../build/release/tests/onnx}
+folder=${1:-$(dirname "$0")/../../build/release/tests/python}
 mkdir -p "$folder"
 cd "$folder"
 
@@ -12,13 +13,14 @@ apt_get_install() {
   apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
-has_modules() { "$1" -c 'import onnx, onnxruntime' 2>/dev/null; }
+has_modules() { "$1" -c 'import onnx, onnxruntime, safetensors' 2>/dev/null; }
 
 # `--clear` replaces a broken virtual environment of an earlier try.
 install_by_pip() {
   has_modules venv/bin/python && return
   python3 -c 'import venv, ensurepip' 2>/dev/null || apt_get_install python3-venv || return
-  python3 -m venv --clear venv && venv/bin/python -m pip install --quiet onnxruntime onnx && has_modules venv/bin/python
+  python3 -m venv --clear venv && venv/bin/python -m pip install --quiet onnxruntime onnx safetensors numpy &&
+    has_modules venv/bin/python
 }
 
 install_by_npm() {
@@ -33,4 +35,5 @@ install_by_npm() {
     ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund onnxruntime-node@1.30.0
 }
 
-install_by_pip || install_by_npm || echo "neither pip nor npm can install ONNX Runtime: the test onnx will be skipped"
+install_by_pip || install_by_npm ||
+  echo "neither pip nor npm can install ONNX Runtime: the tests onnx and safetensors will be skipped"

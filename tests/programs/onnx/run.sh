@@ -1,7 +1,7 @@
 #!/bin/sh
 # Trains a network, exports it to ONNX and compares ONNX Runtime's results with the library's. ONNX Runtime is PyPI's in
 # FOLDER/venv or, if that is missing, npm's in FOLDER/node_modules. If both are missing, exits with 77: skipped.
-# Usage: sh run.sh REPOPT_CIFAR ONNX_REFERENCE FOLDER   (FOLDER: see install.sh)
+# Usage: sh run.sh REPOPT_CIFAR ONNX_REFERENCE FOLDER   (FOLDER: see python_packages.sh)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ elif node -e "require('onnxruntime-node')" 2>/dev/null && /usr/bin/python3 -c 'i
   python=/usr/bin/python3
   run_model() { node "$here/compare.js" "$@"; }
 else
-  echo "skipped: no ONNX Runtime in $folder; tests/programs/onnx/install.sh installs it"
+  echo "skipped: no ONNX Runtime in $folder; tests/programs/python_packages.sh installs it"
   exit 77
 fi
 
