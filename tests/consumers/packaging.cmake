@@ -1,4 +1,4 @@
-# The vcpkg port and the Conan recipe in cmake/packaging.
+# The vcpkg port and the Conan recipe in cmake/packaging, and other versions of CMake.
 
 # repopt_add_vcpkg_test(FEATURES USE ABSENT): carries out the port with these features. A consumer must then find the
 # components USE, and the targets ABSENT must be missing. The lists have commas.
@@ -21,3 +21,7 @@ repopt_add_vcpkg_test(core,formats,io,nn core,formats,nn,repopt,io "")
 repopt_add_consumer_test("Conan recipe" sh "${here}/conan_recipe.sh"
                          "${PROJECT_SOURCE_DIR}/cmake/packaging/conan" "${work}/conan" "${eigen}" "${json}")
 set_tests_properties("consumer/Conan recipe" PROPERTIES SKIP_RETURN_CODE 77)
+
+repopt_add_consumer_test("oldest and newest CMake" sh "${here}/cmake_versions.sh" "${PROJECT_SOURCE_DIR}"
+                         "${work}/cmake_versions" "${here}/project")
+set_tests_properties("consumer/oldest and newest CMake" PROPERTIES SKIP_RETURN_CODE 77)
