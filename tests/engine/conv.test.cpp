@@ -20,6 +20,7 @@
 #include "repopt/nn/layers/relu.hpp"
 #include "repopt/nn/layers/scale.hpp"
 #include "support/block_kinds.hpp"
+#include "support/fewer_shapes.hpp"
 #include "support/naive_conv.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
@@ -148,7 +149,7 @@ constexpr double tolerance = std::is_same_v<T, double> ? 1e-12 : 1e-5;
 TEST_CASE_TEMPLATE("All three passes of the engine agree with the naive convolution", T, float, double) {
   Random random(1);
   std::vector<Shapes> all = chosen_shapes();
-  std::ranges::copy(random_shapes(random, 300), std::back_inserter(all));
+  std::ranges::copy(random_shapes(random, fewer_shapes() ? 30 : 300), std::back_inserter(all));
   for (const Shapes& shapes : all) {
     CAPTURE(describe(shapes.shape));
     CAPTURE(describe(shapes.image));
@@ -165,7 +166,7 @@ TEST_CASE_TEMPLATE(
     float, double) {
   Random random(2);
   std::vector<Shapes> all = chosen_shapes();
-  std::ranges::copy(random_shapes(random, 100), std::back_inserter(all));
+  std::ranges::copy(random_shapes(random, fewer_shapes() ? 10 : 100), std::back_inserter(all));
   for (const Shapes& shapes : all) {
     CAPTURE(describe(shapes.shape));
     CAPTURE(describe(shapes.image));
