@@ -129,7 +129,7 @@ TEST_CASE_TEMPLATE("After a search, the RepOptimizer trains the kernel as block(
   search.visit_parameters([&](const std::string&, std::span<double> value, std::span<double>, bool) {
     std::ranges::copy(random.numbers<double>(value.size()), value.begin());
   });
-  const auto gradient = [&](std::vector<double> kernel) {  // of |kernel - r|^2 / 2
+  const auto gradient = [&](std::vector<double> kernel) {  // the loss is |kernel - r|^2 / 2, r is random
     for (double& k : kernel) k -= random.real(-1, 1);
     return kernel;
   };

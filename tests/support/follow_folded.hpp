@@ -35,7 +35,7 @@ struct FoldedMutation {
 /// The largest relative errors over all iterations.
 struct FoldedStrayed {
   double output = 0, parameters = 0, norm = 0;
-  double average = 0;  ///< of the last output with averaged parameters
+  double average = 0;  ///< the error of the last output with averaged parameters
 
   double largest() const { return std::max({output, parameters, norm, average}); }
 };

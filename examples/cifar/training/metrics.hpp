@@ -11,10 +11,10 @@ namespace repopt_cifar {
 /// The line of metrics.csv for one epoch.
 struct EpochMetrics {
   std::size_t epoch = 0;  ///< counted from 1
-  double lr = 0;          ///< of the epoch's last step
+  double lr = 0;          ///< the learning rate of the epoch's last step
   double train_loss = 0, train_accuracy = 0, test_loss = 0, test_accuracy = 0;
-  double images_per_second = 0;  ///< of the training alone
-  double seconds = 0;            ///< of training and test together
+  double images_per_second = 0;  ///< in the training alone
+  double seconds = 0;            ///< training and test together
 };
 
 /// Writes a header and a line for each epoch. from_csv() reads exactly the same numbers.

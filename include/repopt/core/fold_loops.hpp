@@ -13,9 +13,9 @@ namespace repopt {
 /// Weights at equal distances, in the branch and in the target: weight[index + k * index_step] is added to
 /// kernel[place + k * place_step] for k < count.
 struct WeightRun {
-  std::size_t out;         ///< output channel of all weights; in HWIO targets of the first one, and out + k of the k-th
-  std::size_t place;       ///< of the first weight, in the target
-  std::size_t index;       ///< of the first weight, in the branch
+  std::size_t out;         ///< the weights' output channel; in HWIO targets weight k belongs to channel out + k
+  std::size_t place;       ///< the first weight's index in the target
+  std::size_t index;       ///< the first weight's index in the branch
   std::size_t count;       ///< number of weights
   std::size_t place_step;  ///< from weight to weight
   std::size_t index_step;  ///< from weight to weight
