@@ -174,6 +174,23 @@ struct PlainStream {
   /// @}
 };
 
+/// Returns the squared norm of the gradients of all branches that a kernel stands for: sum GradMult * grad^2. `stream`
+/// is the kernel's KernelStream<T>, or a PlainStream<T> for an ordinary parameter. The result is the same for any
+/// number of threads.
+template <std::floating_point T>
+double csla_grad_norm_squared(std::span<const T> grad, const auto& stream) {
+  return sum_over_chunks(grad.size(), [grad, &stream](std::size_t first, std::size_t count) {
+    T memory[max_chunk];
+    const auto m = stream.grad_mult(first, std::span<T>(memory, count));
+    double sum = 0;
+    for (std::size_t k = 0; k < count; ++k) {
+      const double g = double(grad[first + k]);
+      sum += double(m[k]) * g * g;
+    }
+    return sum;
+  });
+}
+
 /// Computes multiplied = GradMult * grad, for optimizers outside this library. Both buffers are (out_channels,
 /// in_channels / groups, kh, kw) in the layout of the block's target; `multiplied` may be `grad` itself. This is exact
 /// for every rule that is linear in weight and gradient. Throws std::invalid_argument if a size is wrong.

@@ -43,16 +43,8 @@ struct Param {
 
   /// The contribution of this parameter to the squared gradient norm of the CSLA model: sum GradMult * grad^2.
   double csla_grad_norm_squared() const {
-    return sum_over_chunks(weight.size(), [this](std::size_t first, std::size_t count) {
-      T memory[max_chunk];
-      const T* const m = stream ? stream->grad_mult(first, {memory, count}) : nullptr;
-      double sum = 0;
-      for (std::size_t k = 0; k < count; ++k) {
-        const double g = double(grad[first + k]);
-        sum += m ? double(m[k]) * g * g : g * g;
-      }
-      return sum;
-    });
+    return stream ? repopt::csla_grad_norm_squared(grad, *stream)
+                  : repopt::csla_grad_norm_squared(grad, PlainStream<T>());
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,14 @@ struct AdamMoments {
     visitor("max_exp_avg_sq", state.max_exp_avg_sq);
     visitor("step", state.step);
   }
+};
+
+/// The memory of the moments, wherever it is. Each span is as long as the weight and in its layout.
+template <class T>
+struct AdamMomentSpans {
+  std::span<T> exp_avg;         ///< m
+  std::span<T> exp_avg_sq;      ///< v
+  std::span<T> max_exp_avg_sq;  ///< the largest v so far; empty without amsgrad
 };
 
 /// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.

@@ -47,52 +47,31 @@ struct AdamW {
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
-    apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
+    take_step(weight, grad, grad_scale, PlainStream<T>(), state, options);
   }
 
   /// The same for a kernel that stands for stream.block().
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
-    apply(weight, grad, grad_scale, stream, state, options);
+    take_step(weight, grad, grad_scale, stream, state, options);
   }
 
-  /// Required by UpdateRule.
-  /// @{
+  /// Takes one step on the caller's own memory, such as another library's tensors. `stream` is the kernel's
+  /// KernelStream<T>, or a PlainStream<T> for an ordinary parameter. `step` is the number of this step, counted from 1.
+  /// Before the first step the moments must hold zeros.
   template <class T>
-  static std::string state_fault(const State<T>& state) {
-    return state.fault();
-  }
-
-  static constexpr void visit_options(auto& options, auto visit) {
-    visit("lr", options.lr);
-    visit("beta1", options.betas[0]);
-    visit("beta2", options.betas[1]);
-    visit("eps", options.eps);
-    visit("weight_decay", options.weight_decay);
-    visit("amsgrad", options.amsgrad);
-  }
-
-  template <class S>
-  static constexpr void visit_state(S& state, auto visit) {
-    S::visit(state, visit);
-  }
-  /// @}
-
- private:
-  template <class T>
-  static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
-                    const Options& options) {
-    state.begin_step(weight.size(), options.amsgrad);
-    const BiasCorrection correction(options, state.step);
+  static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream,
+                    const AdamMomentSpans<T>& moments, std::size_t step, const Options& options) {
+    const BiasCorrection correction(options, step);
     const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
     const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as in torch
     const T decay = T(1 - options.lr * options.weight_decay);
     const T step_size = T(options.lr * correction.moment), root_correction = T(correction.root);
 
-    T* const exp_avg = state.exp_avg.data();
-    T* const exp_avg_sq = state.exp_avg_sq.data();
-    T* const max_exp_avg_sq = options.amsgrad ? state.max_exp_avg_sq.data() : nullptr;
+    T* const exp_avg = moments.exp_avg.data();
+    T* const exp_avg_sq = moments.exp_avg_sq.data();
+    T* const max_exp_avg_sq = options.amsgrad ? moments.max_exp_avg_sq.data() : nullptr;
 
     const auto corrected_root = [=](T second_moment) { return std::sqrt(second_moment) * root_correction; };
     const auto update_chunk = [=, &stream](std::size_t first, std::size_t count) {
@@ -129,6 +108,37 @@ struct AdamW {
     };
     for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
                    max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
+  }
+
+  /// Required by UpdateRule.
+  /// @{
+  template <class T>
+  static std::string state_fault(const State<T>& state) {
+    return state.fault();
+  }
+
+  static constexpr void visit_options(auto& options, auto visit) {
+    visit("lr", options.lr);
+    visit("beta1", options.betas[0]);
+    visit("beta2", options.betas[1]);
+    visit("eps", options.eps);
+    visit("weight_decay", options.weight_decay);
+    visit("amsgrad", options.amsgrad);
+  }
+
+  template <class S>
+  static constexpr void visit_state(S& state, auto visit) {
+    S::visit(state, visit);
+  }
+  /// @}
+
+ private:
+  template <class T>
+  static void take_step(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
+                        const Options& options) {
+    state.begin_step(weight.size(), options.amsgrad);
+    const AdamMomentSpans<T> moments{state.exp_avg, state.exp_avg_sq, state.max_exp_avg_sq};
+    apply(weight, grad, grad_scale, stream, moments, state.step, options);
   }
 };
 

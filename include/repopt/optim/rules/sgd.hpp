@@ -50,41 +50,28 @@ struct Sgd {
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, State<T>& state,
                      const Options& options) {
-    apply(weight, grad, grad_scale, PlainStream<T>(), state, options);
+    take_step(weight, grad, grad_scale, PlainStream<T>(), state, options);
   }
 
   /// The same for a kernel that stands for stream.block().
   template <class T>
   static void update(std::span<T> weight, std::span<const T> grad, T grad_scale, const KernelStream<T>& stream,
                      State<T>& state, const Options& options) {
-    apply(weight, grad, grad_scale, stream, state, options);
+    take_step(weight, grad, grad_scale, stream, state, options);
   }
 
-  /// Required by UpdateRule.
-  /// @{
-  static constexpr void visit_options(auto& options, auto visit) {
-    visit("lr", options.lr);
-    visit("momentum", options.momentum);
-    visit("dampening", options.dampening);
-    visit("weight_decay", options.weight_decay);
-    visit("nesterov", options.nesterov);
-  }
-
-  static constexpr void visit_state(auto& state, auto visit) { visit("momentum_buffer", state.momentum_buffer); }
-  /// @}
-
- private:
+  /// Takes one step on the caller's own memory, such as another library's tensors. `stream` is the kernel's
+  /// KernelStream<T>, or a PlainStream<T> for an ordinary parameter. `momentum_buffer` is as long as the weight and in
+  /// its layout; it is empty if options.momentum is 0. Before the first step with momentum it must hold zeros. That
+  /// step is the one with `is_first_step`: the gradient enters the buffer undampened, as in torch.
   template <class T>
-  static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
-                    const Options& options) {
-    // As in torch, the buffer starts as the gradient, undampened.
-    const bool first_step = state.momentum_buffer.empty();
-    if (options.momentum != 0 && first_step) state.momentum_buffer.assign(weight.size(), T(0));
+  static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream,
+                    std::span<T> momentum_buffer, bool is_first_step, const Options& options) {
     const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
-    const T new_part = T(1 - (first_step ? 0 : options.dampening));
+    const T new_part = T(1 - (is_first_step ? 0 : options.dampening));
     const T gradient_part = T(options.nesterov ? options.lr : 0);
     const T buffer_part = T(options.nesterov ? options.lr * options.momentum : options.lr);
-    T* const buffer = options.momentum != 0 ? state.momentum_buffer.data() : nullptr;
+    T* const buffer = options.momentum != 0 ? momentum_buffer.data() : nullptr;
 
     const auto update_chunk = [=, &stream](std::size_t first, std::size_t count) {
       T memory[max_chunk];
@@ -106,6 +93,28 @@ struct Sgd {
         for_each_independent(count, without_momentum);
     };
     for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), buffer ? buffer : weight.data());
+  }
+
+  /// Required by UpdateRule.
+  /// @{
+  static constexpr void visit_options(auto& options, auto visit) {
+    visit("lr", options.lr);
+    visit("momentum", options.momentum);
+    visit("dampening", options.dampening);
+    visit("weight_decay", options.weight_decay);
+    visit("nesterov", options.nesterov);
+  }
+
+  static constexpr void visit_state(auto& state, auto visit) { visit("momentum_buffer", state.momentum_buffer); }
+  /// @}
+
+ private:
+  template <class T>
+  static void take_step(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream, State<T>& state,
+                        const Options& options) {
+    const bool is_first_step = state.momentum_buffer.empty();
+    if (options.momentum != 0 && is_first_step) state.momentum_buffer.assign(weight.size(), T(0));
+    apply(weight, grad, grad_scale, stream, std::span<T>(state.momentum_buffer), is_first_step, options);
   }
 };
 
