@@ -4,7 +4,7 @@
 #   repopt::nn        tensor, engine, nn, quant      repopt::core, Eigen
 #   repopt::repopt    repopt.hpp                     repopt::nn
 #   repopt::io        io                             repopt::repopt, repopt::formats
-#   repopt::libtorch  libtorch                       repopt::core, LibTorch; only if REPOPT_LIBTORCH is ON
+#   repopt::libtorch  libtorch                       repopt::core, LibTorch, OpenMP; only if REPOPT_LIBTORCH is ON
 #   repopt::mpi       mpi                            repopt::nn, MPI; only if REPOPT_MPI is ON
 # Every header of a folder belongs to the folder's target. If nlohmann_json or Eigen is missing, the targets that need
 # it are left out.
@@ -69,4 +69,11 @@ if(REPOPT_LIBTORCH)
   repopt_add_library(libtorch HEADERS libtorch/*.hpp LINKS repopt::core)
   # TORCH_LIBRARIES holds paths of this machine, so it is not exported: an installed repopt looks for LibTorch again.
   target_link_libraries(repopt_libtorch INTERFACE "$<BUILD_INTERFACE:${TORCH_LIBRARIES}>")
+  # LibTorch runs on OpenMP's threads but does not ask its users' compilers for OpenMP, and then a step has one thread.
+  find_package(OpenMP QUIET GLOBAL COMPONENTS CXX)
+  if(OpenMP_CXX_FOUND)
+    target_link_libraries(repopt_libtorch INTERFACE "$<BUILD_INTERFACE:OpenMP::OpenMP_CXX>")
+  else()
+    message(STATUS "repopt: no OpenMP was found, so the steps of repopt::libtorch run on one thread")
+  endif()
 endif()

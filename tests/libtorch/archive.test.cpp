@@ -58,11 +58,11 @@ struct LinearState {
 };
 
 struct LinearModel {
-  nn::Linear layer{nn::LinearOptions(2, 2).bias(false)};
+  torch_nn::Linear layer{torch_nn::LinearOptions(2, 2).bias(false)};
   CslaBlocks blocks{{"weight", CslaBlock<double>::plain(ConvShape::linear(2, 2))}};
 
   LinearModel() {
-    nn::init::ones_(layer->weight);
+    torch_nn::init::ones_(layer->weight);
     layer->weight.mutable_grad() = torch::ones({2, 2});
   }
 };

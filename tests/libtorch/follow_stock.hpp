@@ -31,7 +31,7 @@
 
 namespace repopt::libtorch::testing {
 
-namespace nn = torch::nn;
+namespace torch_nn = torch::nn;
 
 /// The device that networks are trained on: the CPU unless REPOPT_LIBTORCH_DEVICE names another one, such as cuda.
 inline torch::Device test_device() {
@@ -39,67 +39,71 @@ inline torch::Device test_device() {
   return name ? torch::Device(name) : torch::Device(torch::kCPU);
 }
 
-inline nn::Conv2d make_conv(const ConvShape& shape) {
+inline torch_nn::Conv2d make_conv(const ConvShape& shape) {
   const auto pair = [](const std::array<std::size_t, 2>& sizes) {
     return torch::ExpandingArray<2>({std::int64_t(sizes[0]), std::int64_t(sizes[1])});
   };
-  return nn::Conv2d(
-      nn::Conv2dOptions(std::int64_t(shape.in_channels), std::int64_t(shape.out_channels), pair(shape.kernel_size))
-          .stride(pair(shape.stride))
-          .padding(pair(shape.padding))
-          .dilation(pair(shape.dilation))
-          .groups(std::int64_t(shape.groups))
-          .bias(false));
+  return torch_nn::Conv2d(torch_nn::Conv2dOptions(std::int64_t(shape.in_channels), std::int64_t(shape.out_channels),
+                                                  pair(shape.kernel_size))
+                              .stride(pair(shape.stride))
+                              .padding(pair(shape.padding))
+                              .dilation(pair(shape.dilation))
+                              .groups(std::int64_t(shape.groups))
+                              .bias(false));
 }
 
-/// y = sum_i s_i * conv_i(x). Each branch is a module of its own, and its scale is a constant.
-struct CslaConv : nn::Module {
-  std::vector<nn::Conv2d> convs;
+/// y = sum_i s_i * conv_i(x). Each branch is a module of its own. Its scale is a constant or, if `trains_scales` and
+/// the branch is not an identity, a parameter "scale0" and so on.
+struct CslaConv : torch_nn::Module {
+  std::vector<torch_nn::Conv2d> convs;
   std::vector<Tensor> scales;
 
-  explicit CslaConv(const CslaBlock<double>& block) {
+  explicit CslaConv(const CslaBlock<double>& block, bool trains_scales = false) {
     for (const Branch<double>& branch : block.branches()) {
-      convs.push_back(register_module(std::to_string(convs.size()), make_conv(branch.shape)));
-      scales.push_back(torch::tensor(branch.scale, torch::kDouble).view({1, -1, 1, 1}));
+      const std::string number = std::to_string(convs.size());
+      convs.push_back(register_module(number, make_conv(branch.shape)));
+      const Tensor scale = torch::tensor(branch.scale, torch::kDouble);
+      const bool is_trained = trains_scales && !branch.is_identity;
+      scales.push_back(is_trained ? register_parameter("scale" + number, scale) : scale);
     }
   }
 
   Tensor forward(const Tensor& x) {
-    Tensor y = scales[0].to(x.options()) * convs[0](x);
-    for (std::size_t i = 1; i < convs.size(); ++i) y = y + scales[i].to(x.options()) * convs[i](x);
+    Tensor y = torch::zeros({}, x.options());
+    for (std::size_t i = 0; i < convs.size(); ++i) y = y + scales[i].to(x.options()).view({1, -1, 1, 1}) * convs[i](x);
     return y;
   }
 };
 
 /// One layer for each block, followed by batch norm and ReLU; at the end the mean over the picture and a classifier.
-/// Layers have the names of the blocks. If `csla`, each layer is a CSLA block. Otherwise it is a plain convolution, or
-/// a Linear if the kernel is 1x1.
-struct Net : nn::Module {
+/// Layers have the names of the blocks. If `csla`, each layer is a CSLA block, with trained scales if `trains_scales`.
+/// Otherwise it is a plain convolution, or a Linear if the kernel is 1x1.
+struct Net : torch_nn::Module {
   std::vector<std::function<Tensor(Tensor)>> layers;
-  std::vector<nn::BatchNorm2d> norms;
-  nn::Linear head{nullptr};
+  std::vector<torch_nn::BatchNorm2d> norms;
+  torch_nn::Linear head{nullptr};
 
-  Net(const CslaBlocks& blocks, bool csla) {
+  Net(const CslaBlocks& blocks, bool csla, bool trains_scales = false) {
     std::size_t channels = 0;
     for (const auto& [kernel, block] : blocks) {
       const std::string name = kernel.substr(0, kernel.find('.'));
       channels = block.target().out_channels;
       if (csla) {
-        const auto conv = register_module(name, std::make_shared<CslaConv>(block));
+        const auto conv = register_module(name, std::make_shared<CslaConv>(block, trains_scales));
         layers.push_back([conv](const Tensor& x) { return conv->forward(x); });
       } else if (block.target().taps() > 1) {
-        nn::Conv2d conv = register_module(name, make_conv(block.target()));
+        torch_nn::Conv2d conv = register_module(name, make_conv(block.target()));
         layers.push_back([conv](const Tensor& x) mutable { return conv(x); });
       } else {
         const auto in = std::int64_t(block.target().in_channels), out = std::int64_t(channels);
-        nn::Linear linear = register_module(name, nn::Linear(nn::LinearOptions(in, out).bias(false)));
+        torch_nn::Linear linear = register_module(name, torch_nn::Linear(torch_nn::LinearOptions(in, out).bias(false)));
         layers.push_back([linear](const Tensor& x) mutable {
           return linear(x.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
         });
       }
-      norms.push_back(register_module("bn_" + name, nn::BatchNorm2d(std::int64_t(channels))));
+      norms.push_back(register_module("bn_" + name, torch_nn::BatchNorm2d(std::int64_t(channels))));
     }
-    head = register_module("head", nn::Linear(std::int64_t(channels), 4));
+    head = register_module("head", torch_nn::Linear(std::int64_t(channels), 4));
   }
 
   Tensor forward(Tensor x) {
@@ -131,9 +135,31 @@ std::vector<torch::optim::OptimizerParamGroup> stock_groups(const Net& net, cons
   return groups;
 }
 
+enum class Strides { contiguous, channels_last, every_second };
+
+/// The same numbers with other strides. Only a tensor of four axes can be channels_last.
+inline Tensor with_strides(const Tensor& tensor, Strides strides) {
+  if (strides == Strides::every_second) {
+    Tensor sparse = torch::empty({2 * tensor.numel()}, tensor.options()).slice(0, 0, 2 * tensor.numel(), 2);
+    return sparse.view(tensor.sizes()).copy_(tensor);
+  }
+  const bool is_channels_last = strides == Strides::channels_last && tensor.dim() == 4;
+  return tensor.contiguous(is_channels_last ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous);
+}
+
 inline std::vector<double> numbers(const Tensor& tensor) {
   const Tensor flat = tensor.detach().to(torch::kCPU, torch::kDouble).contiguous().view(-1);
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
+}
+
+/// The weights of the branches of a `csla` net, by the kernels' names in the plain net.
+inline BranchWeights branch_weights_of(const Net& csla, const CslaBlocks& blocks) {
+  BranchWeights weights;
+  const auto params = csla.named_parameters();
+  for (const auto& [kernel, block] : blocks)
+    for (std::size_t i = 0; i < block.branches().size(); ++i)
+      weights[kernel].push_back(params[kernel.substr(0, kernel.find('.') + 1) + std::to_string(i) + ".weight"]);
+  return weights;
 }
 
 struct Training {
@@ -154,14 +180,6 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
   const torch::Device device = test_device();
   csla.to(device, training.dtype);
   target.to(device, training.dtype);
-  const auto branch_weights = [&] {
-    BranchWeights weights;
-    const auto params = csla.named_parameters();
-    for (const auto& [kernel, block] : blocks)
-      for (std::size_t i = 0; i < block.branches().size(); ++i)
-        weights[kernel].push_back(params[kernel.substr(0, kernel.find('.') + 1) + std::to_string(i) + ".weight"]);
-    return weights;
-  };
   {
     const torch::NoGradGuard no_grad;
     const auto params = csla.named_parameters();
@@ -171,7 +189,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
         Tensor(param.value()).set_data(param.value().contiguous(torch::MemoryFormat::ChannelsLast));
     }
   }
-  initialize(target, blocks, branch_weights());
+  initialize(target, blocks, branch_weights_of(csla, blocks));
 
   Stock stock(stock_groups(csla, options), options);
   const CslaBlocks& optimized_as = training.optimized_as ? *training.optimized_as : blocks;
@@ -191,7 +209,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
     torch::cross_entropy_loss(theirs, labels).backward();
     torch::cross_entropy_loss(ours, labels).backward();
     if (training.max_norm > 0) {
-      const double norm = nn::utils::clip_grad_norm_(csla.parameters(), training.max_norm);
+      const double norm = torch_nn::utils::clip_grad_norm_(csla.parameters(), training.max_norm);
       largest = std::max(largest, std::abs(optimizer->clip_grad_norm(training.max_norm) - norm) / norm);
     }
     stock.step();
@@ -211,7 +229,7 @@ double follow_stock(const CslaBlocks& blocks, const Options& options, const Trai
   }
   Net expected(blocks, false);
   expected.to(device, training.dtype);
-  initialize(expected, blocks, branch_weights());
+  initialize(expected, blocks, branch_weights_of(csla, blocks));
   for (const auto& [name, block] : blocks)
     largest = std::max(largest, repopt::testing::relative_error(numbers(target.named_parameters()[name]),
                                                                 numbers(expected.named_parameters()[name])));

@@ -31,11 +31,12 @@ double follow_adamw(const AdamWOptions& options, const Training& training = {}) 
 
 /// A wrong rule: AdamW, given GradMult * grad instead of grad.
 struct AdamWOnMultipliedGrad : libtorch::AdamW {
-  static void update(const Tensor& weight, const Tensor& grad, const libtorch::TensorBlock& block, State& state,
-                     const Options& options) {
+  static void update(const Tensor& weight, const Tensor& grad, double grad_scale, const libtorch::TensorBlock& block,
+                     State& state, const Options& options) {
     const Tensor multiplied = torch::zeros_like(grad);
     block.for_each_branch([&](const Tensor& s, auto at) { at(multiplied).addcmul_(s.square(), at(grad)); });
-    libtorch::AdamW::update(weight, multiplied, libtorch::TensorBlock(weight.options()), state, options);
+    libtorch::TensorBlock ordinary(weight.options());
+    libtorch::AdamW::update(weight, multiplied, grad_scale, ordinary, state, options);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -19,6 +20,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/libtorch/adamw.hpp"
+#include "repopt/libtorch/dense_memory.hpp"
 #include "repopt/libtorch/param.hpp"
 #include "repopt/libtorch/sgd.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
@@ -32,8 +34,11 @@ using NamedParams = torch::OrderedDict<std::string, Tensor>;
 /// Gradient Re-parameterization for LibTorch: trains the plain kernels of a module as the CSLA blocks that they stand
 /// for would train. It is a torch::optim::Optimizer: param_groups, zero_grad, closures, learning-rate schedulers,
 /// torch::save and torch::load work as usual. Each step reads its options from the groups. step() changes weights and
-/// never changes gradients. All of it is tensor operations on the parameters' devices; gradients must be dense. As with
-/// torch::optim, move the module to its device and precision before you make its optimizer.
+/// never changes gradients; gradients must be dense. Kernels of float or double on the CPU that are contiguous or
+/// channels_last take the fused loops of repopt/optim, in parallel if the program is built with OpenMP, which
+/// repopt::libtorch links. All others take tensor operations on their devices. Both give the same result up to rounding
+/// and share the state. As with torch::optim, move the module to its device and precision before you make its
+/// optimizer.
 ///
 ///     const repopt::libtorch::CslaBlocks blocks{{"conv1.weight", block}};
 ///     repopt::libtorch::initialize(*model, blocks);
@@ -72,8 +77,9 @@ class RepOptimizer : public torch::optim::Optimizer {
   }
 
   /// Adds a group. Throws std::invalid_argument, and changes nothing, if an option is out of range, if the optimizer
-  /// already has a parameter or its name, or if a block names no parameter of the group or does not fit its parameter.
-  /// Throws c10::Error for a tensor that torch::optim refuses, such as one that is not a leaf.
+  /// already has a parameter or its name, if a block names no parameter of the group or does not fit its parameter, or
+  /// if the square of a scale is not finite in the parameter's precision. Throws c10::Error for a tensor that
+  /// torch::optim refuses, such as one that is not a leaf.
   void add_param_group(const ParamGroup& group, const CslaBlocks& blocks = {}) {
     const Options options = group.options ? *group.options : static_cast<const Options&>(defaults());
     Rule::validate(options);
@@ -114,7 +120,7 @@ class RepOptimizer : public torch::optim::Optimizer {
       loss = closure();
     }
     for_each_grad([this](const Tensor& weight, const Tensor& grad, Param<Rule>& param, const Options& options) {
-      Rule::update(weight, clip_coef_ == 1 ? grad : grad * clip_coef_, param.block, param.state, options);
+      Rule::update(weight, grad, clip_coef_, param.block, param.state, options);
     });
     clip_coef_ = 1;
     return loss;
@@ -127,12 +133,17 @@ class RepOptimizer : public torch::optim::Optimizer {
   double clip_grad_norm(double max_norm) {
     require(max_norm > 0, "max_norm must be > 0, it is ", max_norm);
     const torch::NoGradGuard no_grad;
-    std::vector<Tensor> norms{torch::zeros({}, torch::kDouble)};
-    for_each_grad([&](const Tensor&, const Tensor& grad, Param<Rule>& param, const Options&) {
-      param.block.for_each_branch(
-          [&](const Tensor& s, auto at) { norms.push_back((s * at(grad)).norm(2, torch::kDouble)); });
+    double dense_sum = 0;
+    std::vector<Tensor> norms;
+    for_each_grad([&](const Tensor& weight, const Tensor& grad, Param<Rule>& param, const Options&) {
+      if (!visit_dense(weight, grad, param.block, [&](const auto& memory, const auto& stream) {
+            dense_sum += csla_grad_norm_squared(memory.grad(), stream);
+          }))
+        param.block.for_each_branch(
+            [&](const Tensor& s, auto at) { norms.push_back((s * at(grad)).norm(2, torch::kDouble)); });
     });
-    for (Tensor& norm : norms) norm = norm.to(norms.back().device());
+    norms.push_back(torch::tensor(std::sqrt(dense_sum), torch::kDouble));
+    for (Tensor& norm : norms) norm = norm.to(norms.front().device());
     const double norm = torch::stack(norms).norm().item<double>(), coef = max_norm / (norm + 1e-6);
     clip_coef_ = coef > 1 ? 1 : coef;
     return norm;
@@ -217,6 +228,7 @@ class RepOptimizer : public torch::optim::Optimizer {
   /// Calls visit(weight, grad, param, options) for each parameter that has a gradient. The options are those of its
   /// group.
   void for_each_grad(auto visit) {
+    static_cast<void>(torch::get_num_threads());  // LibTorch gives its number of threads to this thread's OpenMP
     for (torch::optim::OptimizerParamGroup& group : param_groups_)
       for (const Tensor& tensor : group.params())
         if (tensor.grad().defined())

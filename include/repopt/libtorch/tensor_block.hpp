@@ -1,5 +1,6 @@
 // TensorBlock: a CSLA block for tensors. It shows each branch's part of a kernel as a view of that kernel, so that a
-// rule consists of tensor operations and runs on any device.
+// rule can be written in tensor operations that run on any device. For dense kernels on the CPU it has the streams of
+// repopt/optim.
 #pragma once
 
 #include <torch/types.h>
@@ -11,11 +12,14 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/embedding.hpp"
+#include "repopt/optim/kernel_stream.hpp"
 
 namespace repopt::libtorch {
 
@@ -34,12 +38,18 @@ inline std::string describe_sizes(torch::IntArrayRef sizes) {
   return "(" + text + ")";
 }
 
+/// The sizes of a kernel: (out_channels, in_channels / groups, kh, kw).
+inline std::array<std::int64_t, 4> kernel_sizes(const ConvShape& shape) {
+  return {std::int64_t(shape.out_channels), std::int64_t(shape.in_per_group()), std::int64_t(shape.kernel_size[0]),
+          std::int64_t(shape.kernel_size[1])};
+}
+
 /// Throws std::invalid_argument, naming the parameter and both sizes, unless `weight` is a kernel of `target`.
 inline void require_kernel(const std::string& name, const Tensor& weight, const ConvShape& target) {
-  const std::array sizes{target.out_channels, target.in_per_group(), target.kernel_size[0], target.kernel_size[1]};
+  const std::array<std::int64_t, 4> sizes = kernel_sizes(target);
   bool fits = weight.dim() <= 4 && weight.is_floating_point();
   for (std::size_t axis = 0; fits && axis < sizes.size(); ++axis)
-    fits = sizes[axis] == (axis < std::size_t(weight.dim()) ? std::size_t(weight.sizes()[axis]) : 1);
+    fits = sizes[axis] == (axis < std::size_t(weight.dim()) ? weight.sizes()[axis] : 1);
   if (!fits)
     require(false, "'", name, "' has sizes ", describe_sizes(weight.sizes()), ", the block's target is [",
             describe(target), "]");
@@ -77,6 +87,20 @@ inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, cons
   return kernel.as_strided(branch_axes(branch, target), strides, origin);
 }
 
+/// Returns the block with scales rounded to T and with the target in `layout`. Throws std::invalid_argument if the
+/// square of a scale is not finite in T.
+template <class T, class Given>
+CslaBlock<T> block_in(const CslaBlock<Given>& block, WeightLayout layout) {
+  const auto relaid = [&](ConvShape shape) {
+    shape.layout = layout;
+    return shape;
+  };
+  std::vector<Branch<T>> branches;
+  for (const Branch<Given>& branch : block.branches())
+    branches.emplace_back(relaid(branch.shape), branch.scale).is_identity = branch.is_identity;
+  return {relaid(block.target()), std::move(branches)};
+}
+
 /// The CSLA block that a parameter stands for, with scales on the parameter's device and in its precision. An ordinary
 /// parameter has no block. It may have any shape, and it is treated as one branch with s = 1.
 class TensorBlock {
@@ -84,13 +108,16 @@ class TensorBlock {
   /// Makes the block of an ordinary parameter; `options` are those of its tensor.
   explicit TensorBlock(const torch::TensorOptions& options) : scales_{torch::ones({}, options)} {}
 
-  /// Makes the block of a kernel that stands for `block`; `options` are those of its tensor.
+  /// Makes the block of a kernel that stands for `block`; `options` are those of its tensor. Throws
+  /// std::invalid_argument if the square of a scale is not finite in the tensor's precision.
   TensorBlock(CslaBlock<double> block, const torch::TensorOptions& options) : block_(std::move(block)) {
     for (const Branch<double>& branch : block_->branches()) {
       std::array<std::int64_t, 6> sizes = branch_axes(branch.shape, block_->target());
       sizes[3] = sizes[4] = sizes[5] = 1;
       scales_.push_back(torch::tensor(branch.scale, torch::kDouble).view(sizes).to(options));
     }
+    if (options.dtype() == torch::kFloat) stream_in<float>(WeightLayout::oihw);
+    if (options.dtype() == torch::kDouble) stream_in<double>(WeightLayout::oihw);
   }
 
   /// The block; empty for an ordinary parameter.
@@ -105,9 +132,28 @@ class TensorBlock {
       });
   }
 
+  /// Calls visit(stream) with the stream of a kernel in memory: its KernelStream<T> in `layout`, or a PlainStream<T>
+  /// for an ordinary parameter.
+  template <class T>
+  void visit_stream(WeightLayout layout, auto visit) {
+    if (block_)
+      visit(stream_in<T>(layout));
+    else
+      visit(PlainStream<T>());
+  }
+
  private:
+  /// Returns the stream, which is made again if the parameter has got another layout or precision.
+  template <class T>
+  const KernelStream<T>& stream_in(WeightLayout layout) {
+    if (const auto* made = std::get_if<KernelStream<T>>(&stream_); made && made->block().target().layout == layout)
+      return *made;
+    return stream_.emplace<KernelStream<T>>(block_in<T>(*block_, layout));
+  }
+
   std::optional<CslaBlock<double>> block_;
   std::vector<Tensor> scales_;  ///< one for each branch; together O(branches x out_channels) numbers
+  std::variant<std::monostate, KernelStream<float>, KernelStream<double>> stream_;
 };
 
 }  // namespace repopt::libtorch

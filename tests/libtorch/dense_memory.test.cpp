@@ -1,0 +1,120 @@
+// LibTorch before doctest: follow_stock.hpp says why.
+#include "libtorch/follow_stock.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "libtorch/net_blocks.hpp"
+#include "repopt/base/parallel.hpp"
+#include "repopt/libtorch/dense_memory.hpp"
+
+using namespace repopt;
+using namespace repopt::testing;
+using namespace repopt::libtorch::testing;
+using libtorch::CslaBlocks;
+using torch::Tensor;
+
+namespace {
+
+/// The parameters of a net after 12 steps with random gradients. Before step i they get the strides number i, in turn.
+template <class RepOptimizer, class Options>
+std::vector<double> trained(const Options& options, torch::ScalarType dtype, const std::vector<Strides>& in_turn) {
+  torch::manual_seed(5);
+  Net net(net_blocks(), false);
+  net.to(dtype);
+  RepOptimizer optimizer(rep_groups<RepOptimizer>(net, options), net_blocks(), options);
+  for (std::size_t step = 0; step < 12; ++step) {
+    for (Tensor param : net.parameters()) {
+      param.set_data(with_strides(param.detach(), in_turn[step % in_turn.size()]));
+      param.mutable_grad() = with_strides(torch::randn(param.sizes(), dtype), Strides::contiguous);
+    }
+    optimizer.clip_grad_norm(3);
+    optimizer.step();
+  }
+  std::vector<double> all;
+  for (const Tensor& param : net.parameters())
+    for (const double value : numbers(param)) all.push_back(value);
+  return all;
+}
+
+template <class RepOptimizer, class Options>
+void check_routes(const Options& options) {
+  using enum Strides;
+  for (const auto dtype : {torch::kDouble, torch::kFloat}) {
+    const std::vector<double> by_tensors = trained<RepOptimizer>(options, dtype, {every_second});
+    for (const std::vector<Strides>& in_turn :
+         {std::vector{contiguous}, {channels_last}, {contiguous, every_second, channels_last}}) {
+      const double error = relative_error(trained<RepOptimizer>(options, dtype, in_turn), by_tensors);
+      CHECK(error < (dtype == torch::kDouble ? 1e-12 : 1e-5));
+    }
+  }
+}
+
+bool is_dense(const Tensor& weight, const Tensor& grad) {
+  libtorch::TensorBlock block(weight.options());
+  return libtorch::visit_dense(weight, grad, block, [](const auto&, const auto&) {});
+}
+
+}  // namespace
+
+TEST_CASE("The loops of repopt/optim and tensor operations agree up to rounding, and may take turns in a training") {
+  check_routes<libtorch::RepSgd>(sgd);
+  check_routes<libtorch::RepSgd>(torch::optim::SGDOptions(0.02).momentum(0.9).dampening(0.3));
+  check_routes<libtorch::RepAdamW>(torch::optim::AdamWOptions(adamw).amsgrad(true));
+}
+
+TEST_CASE("The loops take dense float and double tensors on the CPU; others are left to tensor operations") {
+  const Tensor weight = torch::ones({4, 3, 2, 2});
+  for (const auto strides : {Strides::contiguous, Strides::channels_last})
+    for (const auto dtype : {torch::kFloat, torch::kDouble})
+      CHECK(is_dense(with_strides(weight.to(dtype), strides), weight.to(dtype)));
+  CHECK(is_dense(weight, with_strides(weight, Strides::every_second)));  // the gradient is copied
+  CHECK_FALSE(is_dense(with_strides(weight, Strides::every_second), weight));
+  CHECK_FALSE(is_dense(weight.to(torch::kBFloat16), weight.to(torch::kBFloat16)));
+  CHECK_FALSE(is_dense(weight, weight.to(torch::kDouble)));
+  CHECK_FALSE(is_dense(weight.to(torch::kMeta), weight.to(torch::kMeta)));
+  CHECK_FALSE(is_dense(weight, weight.to_sparse()));
+  CHECK_FALSE(
+      is_dense(weight, torch::imag(torch::complex(weight, weight).conj())));  // negative numbers that are not yet so
+}
+
+TEST_CASE("Autograd notices that a step has changed weights") {
+  torch_nn::Linear layer(2, 2);
+  libtorch::RepSgd optimizer(*layer, {}, sgd);
+  const Tensor loss = layer->weight.square().sum();
+  loss.backward({}, true);
+  optimizer.step();
+  CHECK_THROWS_AS(loss.backward(), c10::Error);
+}
+
+TEST_CASE("A step runs on LibTorch's number of threads, and any number gives the same weights") {
+  const int threads = torch::get_num_threads();
+  const CslaBlock<double> block(square(64, 64, 3), {{square(64, 64, 3), 0.5}, Branch<double>::identity(64)});
+  std::vector<Tensor> kernels;
+  for (const int count : {1, 2}) {
+    torch::set_num_threads(count);
+    torch::manual_seed(1);
+    torch_nn::Conv2d conv = make_conv(block.target());
+    libtorch::RepSgd optimizer(*conv, {{"weight", block}}, sgd);
+    conv->weight.mutable_grad() = torch::randn(conv->weight.sizes());
+    optimizer.step();
+    CHECK(thread_count() == std::size_t(count));
+    kernels.push_back(conv->weight);
+  }
+  CHECK(kernels[0].equal(kernels[1]));
+  torch::set_num_threads(threads);
+}
+
+TEST_CASE("A scale whose square is not finite in the parameter's precision is refused") {
+  torch_nn::Conv2d conv = make_conv(square(2, 2, 3));
+  const CslaBlocks blocks{{"weight", {square(2, 2, 3), {{square(2, 2, 3), 1e30}}}}};
+  CHECK_THROWS_AS(libtorch::RepSgd(*conv, blocks, sgd), std::invalid_argument);
+  conv->to(torch::kDouble);
+  CHECK_NOTHROW(libtorch::RepSgd(*conv, blocks, sgd));
+}
