@@ -12,7 +12,6 @@
 #include <torch/optim/schedulers/step_lr.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -25,6 +24,7 @@
 #include "repopt/io/cifar.hpp"
 #include "repopt/libtorch/initialize.hpp"
 #include "repopt/libtorch/rep_optimizer.hpp"
+#include "repopt/libtorch/rep_vgg_blocks.hpp"
 
 using namespace repopt;
 
@@ -57,29 +57,6 @@ struct Vgg : torch::nn::Module {
     return head(x.mean({2, 3}));
   }
 };
-
-/// RepVGG's block for each kernel: s * conv3x3(x) + s * conv1x1(x), plus an identity with a trainable factor for each
-/// channel if input and output have the same shape. The i-th block of a stage, counted from 0, has s = sqrt(2 / i); the
-/// first one has s = 1.
-libtorch::CslaBlocks repvgg_blocks() {
-  libtorch::CslaBlocks blocks;
-  std::size_t in = 3;
-  for (int stage = 0; stage < stages; ++stage)
-    for (int i = 0; i < blocks_in_stage; ++i) {
-      const auto out = std::size_t(widths[stage]), stride = std::size_t(i == 0 ? 2 : 1);
-      const double s = i == 0 ? 1 : std::sqrt(2.0 / i);
-      const ConvShape conv3x3{.in_channels = in, .out_channels = out, .stride = {stride, stride}};
-      ConvShape conv1x1 = conv3x3;
-      conv1x1.kernel_size = {1, 1};
-      conv1x1.padding = {0, 0};
-      std::vector<Branch<double>> branches{{conv3x3, s}, {conv1x1, s}};
-      if (in == out && stride == 1) branches.push_back(Branch<double>::identity(out));
-      blocks.emplace("stage" + std::to_string(stage) + "_" + std::to_string(i) + "_conv.weight",
-                     CslaBlock<double>(conv3x3, branches));
-      in = out;
-    }
-  return blocks;
-}
 
 /// The first pictures of a data set, at most `limit`, and their labels, as tensors on `device`.
 struct Pictures {
@@ -138,7 +115,7 @@ int main(int count, char** arguments) try {
   torch::manual_seed(0);
   Vgg rep(classes);
   rep.to(device);
-  const libtorch::CslaBlocks blocks = repvgg_blocks();
+  const auto blocks = libtorch::rep_vgg_blocks(rep);
   libtorch::initialize(rep, blocks);               // Rule of Initialization
   libtorch::RepSgd rep_sgd(rep, blocks, options);  // Rule of Iteration
   std::puts("repopt::libtorch::RepSgd");

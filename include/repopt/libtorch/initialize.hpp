@@ -22,16 +22,29 @@ namespace repopt::libtorch {
 /// be (channels).
 using BranchWeights = std::map<std::string, std::vector<Tensor>>;
 
-/// Draws initial weights for the branches as torch::nn::Conv2d and Linear do, uniform in +-1 / sqrt(fan_in), from
-/// LibTorch's generator. The weights of Branch::identity() are 1. `options` give device and precision.
+/// Draws a weight of that shape as torch::nn::Conv2d and Linear do: uniform in +-1 / sqrt(fan_in), from LibTorch's
+/// generator. `options` give device and precision. The result is (out_channels, in_channels / groups, kh, kw).
+inline Tensor draw_weight(const ConvShape& shape, const torch::TensorOptions& options) {
+  const double bound = 1 / std::sqrt(double(shape.in_per_group() * shape.taps()));
+  return torch::empty(kernel_sizes(shape), options).uniform_(-bound, bound);
+}
+
+/// Draws initial weights for the branches by draw_weight(). The weights of Branch::identity() are 1.
 inline std::vector<Tensor> draw_branch_weights(const CslaBlock<double>& block, const torch::TensorOptions& options) {
   std::vector<Tensor> weights;
-  for (const Branch<double>& branch : block.branches()) {
-    const ConvShape& shape = branch.shape;
-    const double bound = 1 / std::sqrt(double(shape.in_per_group() * shape.taps()));
-    const Tensor weight = torch::empty(branch_axes(shape, block.target()), options);
-    weights.push_back(branch.is_identity ? weight.fill_(1) : weight.uniform_(-bound, bound));
-  }
+  for (const Branch<double>& branch : block.branches())
+    weights.push_back(branch.is_identity ? torch::ones(kernel_sizes(branch.shape), options)
+                                         : draw_weight(branch.shape, options));
+  return weights;
+}
+
+/// Draws the weights of all blocks whose kernels the module has, in the order of the module's parameters, on the
+/// kernels' devices and in their precision.
+inline BranchWeights draw_branch_weights(const torch::nn::Module& module, const CslaBlocks& blocks) {
+  BranchWeights weights;
+  for (const auto& param : module.named_parameters())
+    if (const auto block = blocks.find(param.key()); block != blocks.end())
+      weights[param.key()] = draw_branch_weights(block->second, param.value().options());
   return weights;
 }
 
@@ -80,13 +93,9 @@ inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, cons
   }
 }
 
-/// The same with weights from draw_branch_weights(). They are drawn in the order of the module's parameters.
+/// The same with weights from draw_branch_weights().
 inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks) {
-  BranchWeights branch_weights;
-  for (const auto& param : module.named_parameters())
-    if (const auto block = blocks.find(param.key()); block != blocks.end())
-      branch_weights[param.key()] = draw_branch_weights(block->second, param.value().options());
-  initialize(module, blocks, branch_weights);
+  initialize(module, blocks, draw_branch_weights(module, blocks));
 }
 
 }  // namespace repopt::libtorch
