@@ -9,10 +9,10 @@
 #include <string_view>
 
 #include "formats/csv.hpp"
+#include "formats/file_lock.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/child.hpp"
-#include "study/file_lock.hpp"
 #include "study/summary.hpp"
 #include "training/interrupt.hpp"
 

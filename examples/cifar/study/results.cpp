@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "formats/csv.hpp"
+#include "formats/file_lock.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
-#include "study/file_lock.hpp"
 #include "training/metrics.hpp"
 
 namespace repopt_cifar::study {

@@ -7,9 +7,9 @@
 #include <thread>
 #include <utility>
 
+#include "formats/file_lock.hpp"
 #include "repopt/base/error.hpp"
 #include "study/child.hpp"
-#include "study/file_lock.hpp"
 #include "training/progress.hpp"
 
 namespace repopt_cifar::study {

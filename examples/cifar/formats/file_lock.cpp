@@ -1,4 +1,4 @@
-#include "study/file_lock.hpp"
+#include "formats/file_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
