@@ -8,7 +8,7 @@
 
 #include "repopt/formats/file.hpp"
 
-namespace repopt_cifar::study {
+namespace repopt_cifar {
 
 using repopt::formats::require_file;
 
@@ -28,4 +28,4 @@ FileLock::FileLock(const std::filesystem::path& path, Wait wait)
 
 FileLock::~FileLock() { ::close(descriptor_); }
 
-}  // namespace repopt_cifar::study
+}  // namespace repopt_cifar

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-namespace repopt_cifar::study {
+namespace repopt_cifar {
 
 /// Locks a file until the object is destroyed, and creates the file if it is missing. Programs that this one starts in
 /// the meantime share the lock. So if this process is killed, they still hold it.
@@ -26,4 +26,4 @@ class FileLock {
   bool held_ = false;
 };
 
-}  // namespace repopt_cifar::study
+}  // namespace repopt_cifar

@@ -20,6 +20,12 @@ std::string names(const std::vector<std::string>& files) {
   return list.empty() ? "all" : list;
 }
 
+/// --scales, if the run's multiplier is what that says alone.
+std::string recorded_scales(const TrainOptions& options) {
+  if (options.grad_mult == "off") return "none";
+  return options.average_scales ? "" : options.scales;
+}
+
 }  // namespace
 
 repopt::nn::Mode network_mode(const std::string& mode) {
@@ -31,6 +37,19 @@ repopt::nn::Mode network_mode(const std::string& mode) {
 }
 
 bool trains_folded(const std::string& mode) { return mode == "folded" || mode == "hyper_search"; }
+
+ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset& train,
+                     const repopt::io::ChannelStatistics& normalisation, double train_loss) {
+  return {.mode = options.mode,
+          .model = options.model,
+          .data = train.name,
+          .prior = options.prior,
+          .classes = train.classes,
+          .epochs = options.epochs,
+          .train_loss = train_loss,
+          .scales = recorded_scales(options),
+          .normalisation = normalisation};
+}
 
 NetworkFormat network_format(const repopt::formats::Safetensors& file) {
   const auto found = file.metadata().find("format");

@@ -41,6 +41,10 @@ struct ModelInfo {
   repopt::io::ChannelStatistics normalisation;
 };
 
+/// What the file of a run's network is to say.
+ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset& train,
+                     const repopt::io::ChannelStatistics& normalisation, double train_loss);
+
 /// What the tensors of a file are: floats, or what `quantize` made of them.
 enum class NetworkFormat { floats, int8 };
 

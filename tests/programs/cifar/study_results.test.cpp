@@ -4,13 +4,14 @@
 #include <string>
 
 #include "formats/csv.hpp"
-#include "study/file_lock.hpp"
+#include "formats/file_lock.hpp"
 #include "study/results.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace repopt_cifar::study;
 using repopt::testing::TemporaryFolder;
 using repopt::testing::write_bytes;
+using repopt_cifar::FileLock;
 
 namespace {
 
