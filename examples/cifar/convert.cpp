@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "commands.hpp"
+#include "formats/output_file.hpp"
 #include "repopt/base/random.hpp"
 #include "repopt/nn/models/builders.hpp"
 #include "training/network.hpp"
@@ -36,6 +37,7 @@ double relative_difference(Model& a, Model& b) {
 
 Json convert(const ConvertOptions& options) {
   set_threads(options.threads);
+  require_output(options.out, {options.weights});
   auto [info, model] = load_network(options.weights);
   Model plain = repopt::nn::deployed(model);
   const double difference = relative_difference(model, plain);

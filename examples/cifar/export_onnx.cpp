@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "data/pictures.hpp"
+#include "formats/output_file.hpp"
 #include "quantization/calibrate.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/io/onnx.hpp"
@@ -48,6 +49,7 @@ Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, c
 Json export_onnx(const ExportOnnxOptions& options) {
   const QuantizeOptions& quantization = options.quantization;
   set_threads(quantization.threads);
+  require_output(options.out, {quantization.weights});
   const NetworkFormat format = network_format(repopt::formats::Safetensors::load(quantization.weights));
   if (format == NetworkFormat::floats && !options.int8) {
     repopt::require(!options.signed_weights, "--signed-weights is for INT8 networks: ", quantization.weights.string(),

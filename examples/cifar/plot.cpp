@@ -1,11 +1,14 @@
 // `repopt-cifar plot`: the curves of several runs in one picture.
 #include "commands.hpp"
+#include "formats/output_file.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "training/metrics.hpp"
 
 namespace repopt_cifar {
 
 Json plot(const PlotOptions& options) {
+  require_svg(options.out);
+  require_output(options.out, {});
   std::vector<Curve> curves;
   for (const std::filesystem::path& run : options.runs)
     curves.push_back({std::filesystem::absolute(run).lexically_normal().filename().string(), read_metrics(run)});

@@ -10,6 +10,7 @@
 #include "charts/scale_summary.hpp"
 #include "charts/scales_svg.hpp"
 #include "commands.hpp"
+#include "formats/output_file.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/formats/scales_file.hpp"
@@ -48,6 +49,8 @@ std::string training_fault(const std::filesystem::path& file, const repopt::Scal
 }  // namespace
 
 Json show_scales(const ScalesOptions& options) {
+  require_svg(options.out);
+  require_output(options.out, {options.file});
   const auto scales = repopt::formats::load_scales<double>(options.file);
   repopt::formats::require_file(!scales.empty(), options.file.string(), " holds no scales");
   const std::vector<std::string> fitting = repopt::nn::fitting_presets(scales);
