@@ -46,7 +46,8 @@ Json show_scales(const ScalesOptions& options);
 /// The peak resident memory of this process so far, in MiB.
 double peak_rss_mb();
 
-/// Lets the engine use `threads` threads. 0 gives each process an equal share of the cores.
+/// Lets the engine use `threads` threads. 0 gives each process an equal share of the cores. Throws
+/// std::invalid_argument if there are so many that starting them could fail.
 void set_threads(int threads);
 
 }  // namespace repopt_cifar

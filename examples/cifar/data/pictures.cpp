@@ -1,6 +1,7 @@
 #include "data/pictures.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <numeric>
 #include <utility>
 
@@ -30,17 +31,33 @@ void keep_classes(repopt::io::ImageDataset& pictures, std::size_t classes) {
   keep_first(pictures, kept);
 }
 
+/// Says what the folder lacks of a whole CIFAR, whose sets have 50,000 and 10,000 pictures.
+std::string note_of(const std::string& data, const PictureSets& sets, bool some_files) {
+  constexpr std::size_t whole_train = 50000, whole_test = 10000;
+  if ((some_files || sets.train.size() == whole_train) && sets.test.size() == whole_test) return "";
+  return repopt::concat(data, " holds only a part of ", sets.train.name, ": ", sets.train.size(), " of ", whole_train,
+                        " training pictures and ", sets.test.size(), " of ", whole_test, " test pictures",
+                        some_files ? ", the training pictures from --train-files" : "");
+}
+
 }  // namespace
 
 PictureSets PictureSets::load(const std::string& data, std::size_t limit, std::size_t classes,
                               const std::vector<std::string>& train_files) {
+  repopt::require(
+      !data.empty(),
+      "there is no --data: it names a folder of CIFAR-10 or CIFAR-100 (binary version), and `sh "
+      "examples/run.sh` fetches CIFAR-10 into build/cifar;\n--data synthetic generates pictures and needs no "
+      "files");
+  repopt::require(classes != 1, "--classes is 1, but a network needs 2 classes to tell apart; 0 keeps all");
   PictureSets sets;
   if (data == "synthetic") {
     repopt::require(train_files.empty(), "synthetic pictures have no --train-files");
     const auto count = [&](std::size_t all) { return limit > 0 && classes == 0 ? std::min(limit, all) : all; };
-    sets = {synthetic_pictures(count(10000), 1), synthetic_pictures(count(2000), 2)};
+    sets = {synthetic_pictures(count(10000), 1), synthetic_pictures(count(2000), 2), ""};
   } else {
-    sets = {repopt::io::load_cifar_train(data, train_files), repopt::io::load_cifar_test(data)};
+    sets = {repopt::io::load_cifar_train(data, train_files), repopt::io::load_cifar_test(data), ""};
+    sets.note = note_of(data, sets, !train_files.empty());
   }
   for (repopt::io::ImageDataset* const set : {&sets.train, &sets.test}) {
     keep_classes(*set, classes);
@@ -49,6 +66,10 @@ PictureSets PictureSets::load(const std::string& data, std::size_t limit, std::s
                     classes > 0 ? repopt::concat(" of its first ", classes, " classes") : "");
   }
   return sets;
+}
+
+void print_note(const PictureSets& pictures) {
+  if (!pictures.note.empty()) std::fprintf(stderr, "note: %s\n", pictures.note.c_str());
 }
 
 std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::size_t epoch) {

@@ -16,14 +16,18 @@ namespace repopt_cifar {
 /// Training and test pictures.
 struct PictureSets {
   repopt::io::ImageDataset train, test;
+  std::string note;  ///< what a user should know of them: that the folder holds only a part of CIFAR; often empty
 
   /// Loads the pictures of `data`, a folder or "synthetic". Keeps the first `classes` classes (0: all), and of these
   /// the first `limit` pictures of each set (0: all). If `train_files` is not empty, the training pictures come only
   /// from these files of the folder. Throws std::runtime_error if a file is missing or wrong, and std::invalid_argument
-  /// if there are fewer classes or one of the sets is empty.
+  /// if `data` is empty, there are fewer classes, or one of the sets is empty.
   static PictureSets load(const std::string& data, std::size_t limit, std::size_t classes = 0,
                           const std::vector<std::string>& train_files = {});
 };
+
+/// Prints the note to stderr, unless it is empty.
+void print_note(const PictureSets& pictures);
 
 /// Returns the order of the pictures in an epoch, a permutation that depends only on (seed, epoch).
 std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::size_t epoch);

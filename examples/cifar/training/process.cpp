@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "commands.hpp"
+#include "repopt/base/error.hpp"
 #include "training/processes.hpp"
 
 #ifdef _OPENMP
@@ -24,9 +25,12 @@ double peak_rss_mb() {
 #endif
 }
 
-void set_threads([[maybe_unused]] int threads) {
-#ifdef _OPENMP
+void set_threads(int threads) {
+  constexpr std::size_t most = 64;  // allowed on any machine, so that a command runs on smaller ones, too
   const std::size_t cores = std::thread::hardware_concurrency();
+  repopt::require(threads >= 0 && std::size_t(threads) <= std::max(most, cores), "--threads must be 0 to ",
+                  std::max(most, cores), " on this machine, which has ", cores, " cores, it is ", threads);
+#ifdef _OPENMP
   omp_set_num_threads(threads > 0 ? threads : int(std::max<std::size_t>(1, cores / Processes::size())));
 #endif
 }
