@@ -69,7 +69,7 @@ find_data() {
 train() {
   say "training cifar-deep, mode $1"
   result=$(run "$program" train --data "$data" --mode "$1" --model cifar-deep --epochs "$epochs" --limit "$limit" \
-    --out "$runs/$1") || fail "the training failed"
+    --overwrite --out "$runs/$1") || fail "the training failed"
   result=$(printf '%s\n' "$result" | tail -n 1)
 }
 

@@ -2,13 +2,13 @@
 // JSON object with the result.
 #include <CLI/CLI.hpp>
 #include <csignal>
-#include <cstdio>
-#include <exception>
-#include <functional>
+#include <optional>
 #include <string>
 
 #include "commands.hpp"
+#include "console.hpp"
 #include "repopt/base/error.hpp"
+#include "repopt/version.hpp"
 #include "study/plan.hpp"
 #include "training/processes.hpp"
 
@@ -16,8 +16,10 @@ namespace repopt_cifar {
 
 namespace {
 
+constexpr const char* data_option = "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'";
+
 void add_train(CLI::App& app, TrainOptions& o) {
-  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--data", o.data, data_option);
   app.add_option("--train-files", o.train_files, "train on these files of the folder alone, e.g. data_batch_1.bin")
       ->delimiter(',');
   app.add_option("--classes", o.classes, "keep the first classes only, in training and test; 0: all")
@@ -37,7 +39,7 @@ void add_train(CLI::App& app, TrainOptions& o) {
                  "sgd (Nesterov), adamw, lion, adam or lamb; mode rep takes only the first three")
       ->capture_default_str();
   app.add_option("--lr", o.lr, "learning rate after the warm-up [sgd: 0.1; adamw, adam: 1e-3; lion: 1e-4; lamb: 5e-3]");
-  app.add_option("--momentum", o.momentum, "of sgd")->capture_default_str();
+  app.add_option("--momentum", o.momentum, "of sgd [0.9]");
   app.add_option("--weight-decay", o.weight_decay, "of kernels [sgd, adam: 5e-4; adamw, lamb: 5e-2; lion: 0.5]");
   app.add_option("--label-smoothing", o.label_smoothing)->capture_default_str();
   app.add_option("--warmup-epochs", o.warmup_epochs, "linear; then the learning rate falls as a cosine")
@@ -67,7 +69,10 @@ void add_train(CLI::App& app, TrainOptions& o) {
                  "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors and, of hyper_search, "
                  "scales.safetensors "
                  "[runs/MODEL-MODE]");
-  app.add_flag("--resume", o.resume, "go on from --out's checkpoint");
+  app.add_flag("--resume", o.resume,
+               "go on from --out's checkpoint, or start if there is none. With more --epochs than before, the learning "
+               "rate continues on the cosine of the new length");
+  app.add_flag("--overwrite", o.overwrite, "replace the run in --out; without it or --resume, a run there is refused");
   app.add_option("--checkpoint-every", o.checkpoint_every, "so many steps, besides each epoch's end; 0: only there")
       ->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
@@ -75,7 +80,7 @@ void add_train(CLI::App& app, TrainOptions& o) {
 
 void add_eval(CLI::App& app, EvalOptions& o) {
   app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert or quantize wrote")->required();
-  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--data", o.data, data_option);
   app.add_option("--classes", o.classes, "keep the first classes only; 0: all")->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--limit", o.limit, "use at most so many test pictures; 0: all")->capture_default_str();
@@ -93,8 +98,7 @@ void add_calibration(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--scheme", o.scheme, "scales of the kernels: per-tensor or per-channel")->capture_default_str();
   app.add_option("--calibration", o.calibration, "range of the activations: min-max, percentile, mse or entropy")
       ->capture_default_str();
-  app.add_option("--percentile", o.percentile, "what --calibration percentile keeps of each side")
-      ->capture_default_str();
+  app.add_option("--percentile", o.percentile, "what --calibration percentile keeps of each side [99.99]");
   app.add_option("--calibration-images", o.calibration_images, "training pictures to calibrate on")
       ->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->capture_default_str();
@@ -106,10 +110,10 @@ void add_calibration(CLI::App& app, QuantizeOptions& o) {
 
 void add_quantize(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
-  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'")->required();
+  app.add_option("--data", o.data, data_option);
   app.add_option("--fine-tune-epochs", o.fine_tune_epochs, "quantization-aware training afterwards")
       ->capture_default_str();
-  app.add_option("--lr", o.lr, "learning rate of fine-tuning, which falls as a cosine")->capture_default_str();
+  app.add_option("--lr", o.lr, "learning rate of fine-tuning, which falls as a cosine [1e-3]");
   app.add_option("--scales", o.scales,
                  "of fine-tuning a network of mode rep: a scales file, 'sqrt', 'ones' or 'none' [as it was trained]");
   add_calibration(app, o);
@@ -120,17 +124,20 @@ void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
   app.add_option("--weights", o.quantization.weights, "model.safetensors of a run, or what convert or quantize wrote")
       ->required();
   app.add_option("--out", o.out, "ONNX file to write")->capture_default_str();
-  app.add_flag("--int8", o.int8,
-               "quantize weights in floats first, as `quantize` does; those it wrote are always INT8");
+  CLI::Option* const int8 = app.add_flag(
+      "--int8", o.int8, "quantize weights in floats first, as `quantize` does; those it wrote are always INT8");
   app.add_flag(
       "--signed-weights", o.signed_weights,
       "INT8 kernels of type int8; as uint8, the default, ONNX Runtime is exact on processors without VNNI, too");
   app.add_option("--data", o.quantization.data, "pictures to quantize by, as `quantize --data`");
   add_calibration(app, o.quantization);
+  for (const char* const option : {"--scheme", "--calibration", "--percentile", "--calibration-images", "--batch-size",
+                                   "--seed", "--classes", "--limit"})
+    app.get_option(option)->needs(int8);
 }
 
 void add_study(CLI::App& app, StudyOptions& o) {
-  app.add_option("--data", o.data, "folder of CIFAR-10 or CIFAR-100 (binary version), or 'synthetic'");
+  app.add_option("--data", o.data, data_option);
   app.add_option("--out", o.out,
                  "folder for study.csv, study.html and the runs; what is there already is not run again")
       ->capture_default_str();
@@ -159,17 +166,6 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.footer(variants);
 }
 
-/// CLI11 would read -1 as the largest count there is.
-void refuse_negative_counts(CLI::App& app) {
-  for (CLI::Option* const option : app.get_options())
-    if (option->get_type_name().starts_with("UINT"))
-      option->check(CLI::Validator(
-          [](const std::string& text) {
-            return text.starts_with('-') ? repopt::concat("must not be negative, it is ", text) : std::string();
-          },
-          ""));
-}
-
 void add_plot(CLI::App& app, PlotOptions& o) {
   app.add_option("runs", o.runs, "--out folders of runs")->required();
   app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
@@ -180,30 +176,17 @@ void add_scales(CLI::App& app, ScalesOptions& o) {
   app.add_option("--out", o.out, "SVG file to write")->capture_default_str();
 }
 
-/// Runs the chosen subcommand. The exit status is 1 for an error and 130 after Ctrl-C.
-int run(const std::function<Json()>& command) {
-  try {
-    const Json result = command();
-    if (Processes::is_first()) std::printf("%s\n", result.dump().c_str());
-    return std::fflush(stdout) == 0 ? 0 : 1;
-  } catch (const Interrupted& interrupted) {
-    if (Processes::is_first()) std::fprintf(stderr, "%s\n", interrupted.what());
-    return 130;
-  } catch (const std::exception& error) {
-    const std::string who = Processes::size() > 1 ? repopt::concat("process ", Processes::rank(), ": ") : "";
-    std::fprintf(stderr, "%serror: %s\n", who.c_str(), error.what());
-    return 1;
-  }
-}
-
 }  // namespace
 
 }  // namespace repopt_cifar
 
 int main(int argc, char** argv) {
   using namespace repopt_cifar;
+  if (!prepare_streams()) return 1;
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit of its size is an error of write(), not the program's end
   CLI::App app("Trains RepOpt-VGG on CIFAR: a plain VGG with the training dynamics of a multi-branch network.");
+  app.set_version_flag("--version", repopt::concat("repopt-cifar ", REPOPT_VERSION_MAJOR, ".", REPOPT_VERSION_MINOR,
+                                                   ".", REPOPT_VERSION_PATCH));
   app.require_subcommand(1);
   app.fallthrough(false);
   TrainOptions train_options;
@@ -235,7 +218,7 @@ int main(int argc, char** argv) {
   add_plot(*plot_command, plot_options);
   add_scales(*scales_command, scales_options);
   for (CLI::App* const command : app.get_subcommands({})) refuse_negative_counts(*command);
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> status = parse(app, argc, argv)) return *status;
   if (*train_command) return Processes::run([&] { return run([&] { return train(train_options); }); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });
   if (*convert_command) return run([&] { return convert(convert_options); });

@@ -17,9 +17,9 @@ struct TrainOptions {
   std::size_t classes = 0;               ///< pictures with labels below it only; 0: all
   std::size_t epochs = 8, batch_size = 128;
   std::string optimizer = "sgd";
-  std::optional<double> lr;  ///< the optimizer's default
-  double momentum = 0.9;
-  std::optional<double> weight_decay;  ///< likewise
+  std::optional<double> lr;            ///< the optimizer's default
+  std::optional<double> momentum;      ///< momentum of sgd; empty: 0.9
+  std::optional<double> weight_decay;  ///< the optimizer's default
   double label_smoothing = 0.1, warmup_epochs = 0.5;
   std::string scales;           ///< a file, "sqrt" or "ones"; sqrt in modes that have scales
   bool average_scales = false;  ///< over the channels
@@ -31,7 +31,7 @@ struct TrainOptions {
   std::uint64_t seed = 0;
   int threads = 0;  ///< 0: as many as there are cores
   std::filesystem::path out;
-  bool resume = false;
+  bool resume = false, overwrite = false;
   std::size_t checkpoint_every = 0;  ///< steps, besides each epoch's end; 0: only there
   std::size_t limit = 0;             ///< training and test pictures at most; 0: all
 };
@@ -55,12 +55,12 @@ struct ConvertOptions {
 struct QuantizeOptions {
   std::filesystem::path weights, out;
   std::string data, scheme = "per-channel", calibration = "mse";
-  double percentile = 99.99;
+  std::optional<double> percentile;  ///< share kept by calibration by percentile; empty: 99.99
   std::size_t calibration_images = 512, batch_size = 128;
   std::size_t classes = 0, limit = 0;  ///< as EvalOptions'; limit for training pictures, too
   std::size_t fine_tune_epochs = 0;
-  double lr = 1e-3;
-  std::string scales;  ///< of fine-tuning a network of mode rep, or "none"; empty: what it was trained with
+  std::optional<double> lr;  ///< learning rate of fine-tuning; empty: 1e-3
+  std::string scales;        ///< scales to fine-tune a network of mode rep by, or "none"; empty: those of its training
   std::uint64_t seed = 0;
   int threads = 0;
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "commands.hpp"
+#include "formats/output_file.hpp"
 #include "quantization/calibrate.hpp"
 #include "quantization/fine_tune.hpp"
 #include "repopt/nn/models/builders.hpp"
@@ -70,10 +71,12 @@ Json to_json(const std::vector<quant::LayerReport>& reports) {
 }  // namespace
 
 Json quantize(const QuantizeOptions& options) {
-  repopt::require(options.lr > 0, "--lr must be > 0, it is ", options.lr);
-  repopt::require(options.scales.empty() || options.fine_tune_epochs > 0,
-                  "--scales is used in fine-tuning only, and --fine-tune-epochs is 0");
+  const double lr = options.lr.value_or(1e-3);
+  repopt::require(lr > 0, "--lr must be > 0, it is ", lr);
+  repopt::require((options.scales.empty() && !options.lr) || options.fine_tune_epochs > 0,
+                  options.lr ? "--lr" : "--scales", " is used in fine-tuning only, and --fine-tune-epochs is 0");
   set_threads(options.threads);
+  if (!options.out.empty()) require_output(options.out, {options.weights});
   const Network network = load_network(options.weights);
   const ModelInfo& info = network.info;
   const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
@@ -88,7 +91,7 @@ Json quantize(const QuantizeOptions& options) {
         repopt::nn::deployed(fine_tuned(network, calibrated.activations, calibrated.scheme, pictures.train,
                                         {.epochs = options.fine_tune_epochs,
                                          .batch_size = options.batch_size,
-                                         .lr = options.lr,
+                                         .lr = lr,
                                          .seed = options.seed,
                                          .scales = options.scales}));
     calibrated.histograms = quant::activation_histograms(calibrated.plain, calibrated.batches);

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "commands.hpp"
@@ -68,43 +69,48 @@ TrainOptions resolved(TrainOptions options) {
           options.clip_grad_norm.value_or(0));
   require(!options.ema || (*options.ema >= 0 && *options.ema < 1), "--ema must be in [0, 1), it is ",
           options.ema.value_or(0));
-  require(options.threads >= 0, "--threads must be >= 0, it is ", options.threads);
+  require(options.optimizer == "sgd" || !options.momentum, "--momentum is for --optimizer sgd, not ",
+          options.optimizer);
+  require(!options.momentum || (*options.momentum >= 0 && *options.momentum < 1),
+          "--momentum must be in [0, 1), it is ", options.momentum.value_or(0));
+  require(!(options.resume && options.overwrite), "--resume and --overwrite contradict each other");
   const bool has_scales = options.mode == "rep" || options.mode == "csla" || trains_folded(options.mode);
   require(has_scales || options.scales.empty(), "--mode ", options.mode, " takes no --scales, it has no CSLA blocks");
   if (has_scales && options.scales.empty()) options.scales = "sqrt";
   require(!options.average_scales || (has_scales && options.scales != "sqrt" && options.scales != "ones"),
           "--average-scales needs a file of --scales to average");
   const bool ordinary = options.initialization == "ordinary", off = options.grad_mult == "off";
+  require(has_scales || options.identity_init == "searched", "--identity-init is for modes with scales, not ",
+          options.mode);
   require(options.mode == "rep" || !(ordinary || off), "--initialization ", options.initialization, " and --grad-mult ",
           options.grad_mult, " are for --mode rep, not ", options.mode);
   require(!(ordinary && off),
           "--initialization ordinary with --grad-mult off leaves both rules out: that is --mode plain");
   const RuleDefaults defaults = rule_defaults(options.optimizer);
   if (!options.lr) options.lr = defaults.lr;
+  if (!options.momentum && options.optimizer == "sgd") options.momentum = 0.9;
   if (!options.weight_decay) options.weight_decay = defaults.weight_decay;
   if (options.out.empty()) options.out = std::filesystem::path("runs") / (options.model + "-" + options.mode);
   return options;
 }
 
-template <class Rule, class T>
-Json train_by(const typename Rule::Options& rule, const TrainOptions& options, const repopt::nn::VggConfig& config,
-              PictureSets pictures) {
-  return Trainer<Rule, T>(options, config, rule, std::move(pictures)).run();
+IfThere if_there(const TrainOptions& options) {
+  if (options.resume) return IfThere::resume;
+  return options.overwrite ? IfThere::overwrite : IfThere::refuse;
 }
 
 template <class T>
-Json train_with(const TrainOptions& o, const repopt::nn::VggConfig& config, PictureSets pictures) {
+Json train_with(const TrainOptions& o, const repopt::nn::VggConfig& config, PictureSets pictures, RunFolder& folder) {
   const double lr = *o.lr, decay = *o.weight_decay;
-  if (o.optimizer == "adamw")
-    return train_by<repopt::AdamW, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
-  if (o.optimizer == "adam")
-    return train_by<repopt::Adam, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
-  if (o.optimizer == "lion")
-    return train_by<repopt::Lion, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
-  if (o.optimizer == "lamb")
-    return train_by<repopt::Lamb, T>({.lr = lr, .weight_decay = decay}, o, config, std::move(pictures));
-  return train_by<repopt::Sgd, T>({.lr = lr, .momentum = o.momentum, .weight_decay = decay, .nesterov = o.momentum > 0},
-                                  o, config, std::move(pictures));
+  const auto by = [&]<class Rule>(const typename Rule::Options& rule) {
+    return Trainer<Rule, T>(o, config, rule, std::move(pictures), folder).run();
+  };
+  if (o.optimizer == "adamw") return by.template operator()<repopt::AdamW>({.lr = lr, .weight_decay = decay});
+  if (o.optimizer == "adam") return by.template operator()<repopt::Adam>({.lr = lr, .weight_decay = decay});
+  if (o.optimizer == "lion") return by.template operator()<repopt::Lion>({.lr = lr, .weight_decay = decay});
+  if (o.optimizer == "lamb") return by.template operator()<repopt::Lamb>({.lr = lr, .weight_decay = decay});
+  return by.template operator()<repopt::Sgd>(
+      {.lr = lr, .momentum = *o.momentum, .weight_decay = decay, .nesterov = *o.momentum > 0});
 }
 
 }  // namespace
@@ -112,18 +118,24 @@ Json train_with(const TrainOptions& o, const repopt::nn::VggConfig& config, Pict
 Json train(TrainOptions options) {
   options = resolved(std::move(options));
   set_threads(options.threads);
+  RunFolder folder(options.out, if_there(options));
+  std::error_code none;  // a file that does not exist is no other file
+  require(!options.overwrite || !std::filesystem::equivalent(options.scales, folder.scales(), none),
+          "--overwrite removes ", folder.scales().string(), ", which --scales needs: choose another --out");
+  if (Processes::is_first()) folder.require_free();
   repopt::nn::VggConfig config = repopt::nn::vgg_preset(options.model);
   PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes, options.train_files);
   config.classes = pictures.train.classes;
   if (options.conv_algorithm == "plain") config.algorithm = repopt::nn::ConvAlgorithm::plain;
   for (const auto& [name, value] : binding_options(options, pictures.train.name, pictures.train.size()))
     Processes::require_same("option " + name, value);
-  if (Processes::is_first())
+  if (Processes::is_first()) {
+    print_note(pictures);
     std::fprintf(stderr, "%s, mode %s, on %zu pictures of %s (%zu for the test)\n", options.model.c_str(),
-                 options.mode.c_str(), pictures.train.labels.size(), pictures.train.name.c_str(),
-                 pictures.test.labels.size());
-  return options.precision == "double" ? train_with<double>(options, config, std::move(pictures))
-                                       : train_with<float>(options, config, std::move(pictures));
+                 options.mode.c_str(), pictures.train.size(), pictures.train.name.c_str(), pictures.test.size());
+  }
+  return options.precision == "double" ? train_with<double>(options, config, std::move(pictures), folder)
+                                       : train_with<float>(options, config, std::move(pictures), folder);
 }
 
 }  // namespace repopt_cifar

@@ -54,6 +54,8 @@ CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDatas
   const auto calibration = choice_of("--calibration", options.calibration,
                                      {quant::Calibration::min_max, quant::Calibration::percentile,
                                       quant::Calibration::mse, quant::Calibration::entropy});
+  repopt::require(calibration == quant::Calibration::percentile || !options.percentile,
+                  "--percentile is for --calibration percentile, not ", options.calibration);
   repopt::require(options.batch_size > 0 && options.calibration_images > 0,
                   "--batch-size and --calibration-images must be positive, they are ", options.batch_size, " and ",
                   options.calibration_images);
@@ -61,7 +63,7 @@ CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDatas
   const std::size_t count = std::min(options.calibration_images, pictures.size());
   auto batches = calibration_batches(pictures, count, options, network.info.normalisation);
   auto histograms = quant::activation_histograms(plain, batches);
-  auto activations = quant::calibrated(histograms, calibration, options.percentile);
+  auto activations = quant::calibrated(histograms, calibration, options.percentile.value_or(99.99));
   std::fprintf(stderr, "%s, mode %s, %s, %s of %zu pictures\n", network.info.model.c_str(), network.info.mode.c_str(),
                options.scheme.c_str(), options.calibration.c_str(), count);
   return {std::move(plain), std::move(batches), std::move(histograms), std::move(activations), scheme};

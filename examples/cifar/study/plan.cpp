@@ -121,7 +121,7 @@ std::filesystem::path run_folder(const StudyOptions& options, const std::string&
   return options.out / "runs" / name;
 }
 
-std::vector<std::string> train_arguments(const StudyOptions& options, const PlannedRun& run, bool resume) {
+std::vector<std::string> train_arguments(const StudyOptions& options, const PlannedRun& run) {
   const Variant& variant = find_variant(run.key.variant);
   std::vector<std::string> arguments{"train"};
   const auto add = [&](const char* option, const auto& value) {
@@ -146,7 +146,7 @@ std::vector<std::string> train_arguments(const StudyOptions& options, const Plan
   if (!variant.initialization.empty()) add("--initialization", variant.initialization);
   if (!variant.grad_mult.empty()) add("--grad-mult", variant.grad_mult);
   add("--out", run_folder(options, run.key.name()).string());
-  if (resume) arguments.push_back("--resume");
+  arguments.push_back("--resume");
   return arguments;
 }
 

@@ -70,7 +70,7 @@ StudyOptions smoke_options(StudyOptions options);
 /// Returns the folder of the run of that name.
 std::filesystem::path run_folder(const StudyOptions& options, const std::string& name);
 
-/// Returns the arguments of `repopt-cifar` for the run. With `resume`, the run continues from its checkpoint.
-std::vector<std::string> train_arguments(const StudyOptions& options, const PlannedRun& run, bool resume);
+/// Returns the arguments of `repopt-cifar` for the run. It continues from its checkpoint if there is one.
+std::vector<std::string> train_arguments(const StudyOptions& options, const PlannedRun& run);
 
 }  // namespace repopt_cifar::study

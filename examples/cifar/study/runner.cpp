@@ -68,8 +68,7 @@ Runner::Outcome Runner::adopt(const PlannedRun& run) {
 
 Runner::Outcome Runner::make(const PlannedRun& run) {
   const std::filesystem::path folder = run_folder(options_, run.key.name());
-  std::vector<std::string> arguments =
-      train_arguments(options_, run, std::filesystem::exists(folder / "checkpoint.safetensors"));
+  std::vector<std::string> arguments = train_arguments(options_, run);
   arguments.insert(arguments.begin(), program_);
   std::fprintf(stderr, "%s ...\n", run.key.name().c_str());
   const double start = seconds_now();

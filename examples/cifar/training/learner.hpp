@@ -46,10 +46,12 @@ struct StepSums {
 template <class Rule, class T>
 class Learner {
  public:
-  Learner(const TrainOptions& options, const repopt::nn::VggConfig& config, const typename Rule::Options& rule)
+  /// `resumes` says whether a checkpoint will be read, which holds the scales.
+  Learner(const TrainOptions& options, const repopt::nn::VggConfig& config, const typename Rule::Options& rule,
+          bool resumes)
       : label_smoothing_(options.label_smoothing),
         clip_grad_norm_(options.clip_grad_norm),
-        scales_(run_scales<T>(options, config)),
+        scales_(run_scales<T>(options, config, resumes)),
         model_(initial_model(options, config, scales_)) {
     add_parameters(options, rule);
     if (options.sync_bn) Processes::synchronize_batch_norms(model_);

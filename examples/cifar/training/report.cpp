@@ -7,6 +7,7 @@
 #include "repopt/base/parallel.hpp"
 #include "training/processes.hpp"
 #include "training/run_file.hpp"
+#include "training/run_options.hpp"
 
 namespace repopt_cifar {
 
@@ -48,7 +49,7 @@ void print_scales(const repopt::nn::ScaleDiagnostics& scales) {
 
 Json run_result(const TrainOptions& options, const PictureSets& pictures, const RunSteps& steps,
                 const RunSummary& summary) {
-  const std::vector<EpochMetrics>& metrics = summary.metrics;
+  const std::vector<EpochMetrics>& metrics = summary.progress.metrics;
   double seconds = 0;
   for (const EpochMetrics& m : metrics) seconds += m.seconds;
   const auto& processor = summary.processor_seconds_per_epoch;
@@ -78,6 +79,9 @@ Json run_result(const TrainOptions& options, const PictureSets& pictures, const 
             {"threads", repopt::thread_count()},
             {"processes", Processes::size()},
             {"out", options.out.string()}};
+  for (const RunOption& option : run_options(options))
+    if (!json.contains(option.name)) json[option.name] = option.value;
+  json["earlier_epochs"] = summary.progress.earlier_epochs;
   if (summary.scales) json["scale_diagnostics"] = to_json(*summary.scales);
   return json;
 }

@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "commands.hpp"
 #include "data/pictures.hpp"
 #include "repopt/nn/models/hyper_search.hpp"
 #include "training/metrics.hpp"
+#include "training/run_file.hpp"
 #include "training/steps.hpp"
 
 namespace repopt_cifar {
@@ -18,10 +18,10 @@ namespace repopt_cifar {
 struct RunSummary {
   std::string_view optimizer;  ///< the name of the rule
   std::size_t parameters = 0;
-  std::vector<EpochMetrics> metrics;
+  RunProgress progress;
   /// The training's processor time of an epoch, all threads together. Nothing if this process trained no step.
   std::optional<double> processor_seconds_per_epoch;
-  std::optional<repopt::nn::ScaleDiagnostics> scales;  ///< of the scales that a search found
+  std::optional<repopt::nn::ScaleDiagnostics> scales;  ///< what a search did to its scales
 };
 
 /// Prints the line of an epoch to stderr.

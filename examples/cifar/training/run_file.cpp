@@ -1,9 +1,11 @@
 #include "training/run_file.hpp"
 
 #include <stdexcept>
+#include <utility>
 
 #include "repopt/base/error.hpp"
 #include "training/processes.hpp"
+#include "training/run_options.hpp"
 
 namespace repopt_cifar {
 
@@ -13,11 +15,9 @@ constexpr const char* format_name(NetworkFormat format) {
   return format == NetworkFormat::floats ? "repopt-vgg" : "repopt-vgg-int8";
 }
 
-/// "a.bin, b.bin"; for none, which means all, "all".
-std::string names(const std::vector<std::string>& files) {
-  std::string list;
-  for (const std::string& file : files) list += (list.empty() ? "" : ", ") + file;
-  return list.empty() ? "all" : list;
+/// Whether a number of epochs is larger than another.
+bool is_longer(const std::string& epochs, const std::string& other) {
+  return other.size() < epochs.size() || (other.size() == epochs.size() && other < epochs);
 }
 
 /// --scales, if the run's multiplier is what that says alone.
@@ -39,15 +39,18 @@ repopt::nn::Mode network_mode(const std::string& mode) {
 bool trains_folded(const std::string& mode) { return mode == "folded" || mode == "hyper_search"; }
 
 ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset& train,
-                     const repopt::io::ChannelStatistics& normalisation, double train_loss) {
+                     const repopt::io::ChannelStatistics& normalisation, const RunProgress& progress) {
+  Json all_options = to_json(run_options(options));
+  all_options["earlier_epochs"] = progress.earlier_epochs;
   return {.mode = options.mode,
           .model = options.model,
           .data = train.name,
           .prior = options.prior,
           .classes = train.classes,
           .epochs = options.epochs,
-          .train_loss = train_loss,
+          .train_loss = progress.metrics.back().train_loss,
           .scales = recorded_scales(options),
+          .options = std::move(all_options),
           .normalisation = normalisation};
 }
 
@@ -70,6 +73,7 @@ void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo&
                   {"epochs", info.epochs},
                   {"train_loss", info.train_loss},
                   {"scales", info.scales},
+                  {"options", info.options},
                   {"mean", info.normalisation.mean},
                   {"std", info.normalisation.std}};
   writer.add_metadata("format", format_name(format));
@@ -91,6 +95,7 @@ ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkForma
                    .epochs = json.at("epochs"),
                    .train_loss = json.at("train_loss"),
                    .scales = json.value("scales", ""),
+                   .options = json.value("options", Json()),
                    .normalisation = {}};
     info.normalisation.mean = json.at("mean");
     info.normalisation.std = json.at("std");
@@ -103,41 +108,22 @@ ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkForma
   }
 }
 
-std::map<std::string, std::string> binding_options(const TrainOptions& o, const std::string& data,
+std::map<std::string, std::string> binding_options(const TrainOptions& options, const std::string& data,
                                                    std::size_t train_images) {
-  using repopt::concat;
-  return {{"mode", o.mode},
-          {"model", o.model},
-          {"prior", o.prior},
-          {"data", data},
-          {"train_files", names(o.train_files)},
-          {"classes", concat(o.classes)},
-          {"scales", o.scales},
-          {"average_scales", o.average_scales ? "yes" : "no"},
-          {"identity_init", o.identity_init},
-          {"initialization", o.initialization},
-          {"grad_mult", o.grad_mult},
-          {"train_images", concat(train_images)},
-          {"epochs", concat(o.epochs)},
-          {"batch_size", concat(o.batch_size)},
-          {"optimizer", o.optimizer},
-          {"lr", concat(*o.lr)},
-          {"momentum", concat(o.momentum)},
-          {"weight_decay", concat(*o.weight_decay)},
-          {"label_smoothing", concat(o.label_smoothing)},
-          {"warmup_epochs", concat(o.warmup_epochs)},
-          {"clip_grad_norm", o.clip_grad_norm ? concat(*o.clip_grad_norm) : "none"},
-          {"ema", o.ema ? concat(*o.ema) : "none"},
-          {"sync_bn", o.sync_bn ? "yes" : "no"},
-          {"processes", concat(Processes::size())},
-          {"conv_algorithm", o.conv_algorithm},
-          {"seed", concat(o.seed)}};
+  std::map<std::string, std::string> texts{{"data", data},
+                                           {"train_images", repopt::concat(train_images)},
+                                           {"epochs", repopt::concat(options.epochs)},
+                                           {"processes", repopt::concat(Processes::size())}};
+  for (const RunOption& option : run_options(options))
+    if (option.binds) texts[option.name] = checkpoint_text(option.value);
+  return texts;
 }
 
 void add_progress(std::map<std::string, std::string>& texts, const RunProgress& progress) {
   texts["progress.loss_sum"] = repopt::concat(progress.loss_sum);
   texts["progress.correct"] = repopt::concat(progress.correct);
   texts["progress.metrics"] = to_csv(progress.metrics);
+  texts["progress.earlier_epochs"] = Json(progress.earlier_epochs).dump();
 }
 
 RunProgress take_progress(std::map<std::string, std::string>& texts, std::size_t step, const std::string& source) {
@@ -147,12 +133,20 @@ RunProgress take_progress(std::map<std::string, std::string>& texts, std::size_t
     return text.mapped();
   };
   try {
-    RunProgress progress{.step = step, .loss_sum = std::stod(take("progress.loss_sum")), .correct = 0, .metrics = {}};
+    RunProgress progress{.step = step,
+                         .loss_sum = std::stod(take("progress.loss_sum")),
+                         .correct = 0,
+                         .metrics = {},
+                         .earlier_epochs = {}};
     progress.correct = std::stoul(take("progress.correct"));
     progress.metrics = from_csv(take("progress.metrics"), source);
+    if (const auto text = texts.extract("progress.earlier_epochs"); !text.empty())  // older checkpoints have none
+      progress.earlier_epochs = Json::parse(text.mapped()).get<std::vector<std::size_t>>();
     return progress;
   } catch (const std::logic_error&) {
     throw std::runtime_error(repopt::concat(source, ": its progress is not a number"));
+  } catch (const Json::exception& error) {
+    throw std::runtime_error(repopt::concat(source, ": its earlier epochs: ", error.what()));
   }
 }
 
@@ -162,7 +156,8 @@ void require_same_options(const std::map<std::string, std::string>& run,
     const auto found = saved.find(name);
     const char* const missing = name == "prior" ? "repvgg" : "not there";  // once there was no other prior
     const std::string other = found == saved.end() ? missing : found->second;
-    if (other != value)
+    if (name == "momentum" && value == "none") continue;  // once rules without momentum had a value of it, too
+    if (other != value && !(name == "epochs" && is_longer(value, other)))
       throw std::runtime_error(
           repopt::concat(source, " belongs to another run: its ", name, " is ", other, ", here it is ", value));
   }

@@ -38,12 +38,9 @@ struct ModelInfo {
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
   std::string scales;  ///< whose multiplier mode rep trained with: as --scales, "none", or empty if that cannot tell
+  Json options;        ///< every option that shaped the training; null in files of older versions
   repopt::io::ChannelStatistics normalisation;
 };
-
-/// What the file of a run's network is to say.
-ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset& train,
-                     const repopt::io::ChannelStatistics& normalisation, double train_loss);
 
 /// What the tensors of a file are: floats, or what `quantize` made of them.
 enum class NetworkFormat { floats, int8 };
@@ -64,9 +61,14 @@ struct RunProgress {
   double loss_sum = 0;
   std::size_t correct = 0;
   std::vector<EpochMetrics> metrics;
+  std::vector<std::size_t> earlier_epochs{};  ///< the lengths that the run had before it was resumed with more epochs
 };
 
-/// The options that decide how a run goes on, as text: what a checkpoint must agree with.
+/// What the file of a run's network is to say.
+ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset& train,
+                     const repopt::io::ChannelStatistics& normalisation, const RunProgress& progress);
+
+/// The options that decide how a run goes on, as text: what a checkpoint must agree with. Only `epochs` may grow.
 std::map<std::string, std::string> binding_options(const TrainOptions& options, const std::string& data,
                                                    std::size_t train_images);
 
@@ -114,6 +116,9 @@ RunProgress read_checkpoint(const std::filesystem::path& path, const std::map<st
   auto checkpoint = repopt::io::Checkpoint<T>::load(path);
   RunProgress progress = take_progress(checkpoint.options, checkpoint.progress.step, path.string());
   require_same_options(options, checkpoint.options, path.string());
+  if (const std::size_t epochs = std::stoul(checkpoint.options.at("epochs"));
+      epochs != std::stoul(options.at("epochs")))
+    progress.earlier_epochs.push_back(epochs);
   std::map<std::string, repopt::io::ModelTensor<T>> tensors, averages;
   for (const auto& [name, tensor] : checkpoint.model) {
     const bool average = name.starts_with(average_prefix);

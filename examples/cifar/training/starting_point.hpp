@@ -15,13 +15,12 @@
 
 namespace repopt_cifar {
 
-/// The constants of the run's CSLA blocks; empty for the modes without.
+/// The constants of the run's CSLA blocks; empty for the modes without. A run that `resumes` needs no file of them.
 template <class T>
-repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggConfig& config) {
+repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggConfig& config, bool resumes) {
   if (options.scales.empty()) return {};
   const bool is_file = options.scales != "sqrt" && options.scales != "ones";
-  const bool saved =
-      is_file && options.resume && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
+  const bool saved = is_file && resumes && options.mode != "hyper_search" && !std::filesystem::exists(options.scales);
   const repopt::nn::Prior prior = repopt::nn::prior_of_name(options.prior);
   if (saved) return repopt::nn::ones_scales<T>(config, prior);  // stand-ins: the checkpoint holds the real ones
   auto scales = named_scales<T>(options.scales, config, prior);

@@ -16,7 +16,10 @@ RunSteps RunSteps::of(const TrainOptions& options, std::size_t images) {
   const std::size_t last = images % steps.batch_size;
   repopt::require(last == 0 || last >= 2 * Processes::size(), "--batch-size ", options.batch_size, " leaves ", last,
                   " of ", images, " pictures for the last batch; batch norm needs 2, in each process");
-  steps.schedule(0);  // throws, before anything is written, if the warm-up is too long
+  repopt::require(steps.schedule.warmup_steps < steps.total(), "--epochs ", options.epochs, " on ", images,
+                  " pictures, in batches of ", steps.batch_size, " by --batch-size, make ", steps.total(),
+                  " steps in all, and --warmup-epochs ", options.warmup_epochs, " takes ", steps.schedule.warmup_steps,
+                  " of them, which leaves none: choose a smaller --batch-size, more --epochs or fewer --warmup-epochs");
   return steps;
 }
 

@@ -25,6 +25,7 @@
 #include "training/progress.hpp"
 #include "training/report.hpp"
 #include "training/run_file.hpp"
+#include "training/run_folder.hpp"
 #include "training/steps.hpp"
 
 namespace repopt_cifar {
@@ -32,25 +33,25 @@ namespace repopt_cifar {
 template <class Rule, class T>
 class Trainer {
  public:
+  /// `folder` must outlive the trainer.
   Trainer(const TrainOptions& options, const repopt::nn::VggConfig& config, const typename Rule::Options& rule,
-          PictureSets pictures)
+          PictureSets pictures, RunFolder& folder)
       : options_(options),
+        folder_(folder),
         pictures_(std::move(pictures)),
         normalisation_(repopt::io::channel_statistics(pictures_.train)),
         steps_(RunSteps::of(options, pictures_.train.size())),
-        learner_(options, config, rule) {
+        resumes_(folder.resumes()),
+        learner_(options, config, rule, resumes_) {
     repopt::require(pictures_.test.size() >= Processes::size(), "there are ", pictures_.test.size(),
                     " test pictures for ", Processes::size(), " processes");
   }
 
   Json run() {
-    if (options_.resume) load_checkpoint();
+    Processes::require_same("a checkpoint to resume from", resumes_ ? "there" : "not there");
+    if (resumes_) load_checkpoint();
     learner_.require_same_network();
-    if (Processes::is_first()) {
-      std::filesystem::create_directories(options_.out);
-      repopt::formats::AtomicFile{
-          checkpoint_path()};  // throws if there is no writing, which an epoch later were a pity
-    }
+    if (Processes::is_first()) folder_.claim();
     const Interrupt interrupt;
     try {
       while (progress_.step < steps_.total()) {
@@ -61,7 +62,8 @@ class Trainer {
     } catch (const Diverged& fault) {
       throw std::runtime_error(repopt::concat(
           fault.what(), " after step ", progress_.step, " of ", steps_.total(), ". A lower --lr may help; ",
-          std::filesystem::exists(checkpoint_path()) ? "the last checkpoint is kept" : "there is no checkpoint yet"));
+          std::filesystem::exists(folder_.checkpoint()) ? "the last checkpoint is kept"
+                                                        : "there is no checkpoint yet"));
     }
     learner_.use_averages();  // what is kept is the average
     if (Processes::is_first()) write_model();
@@ -69,8 +71,6 @@ class Trainer {
   }
 
  private:
-  std::filesystem::path checkpoint_path() const { return options_.out / "checkpoint.safetensors"; }
-
   /// The epoch's steps from where progress_ stands.
   void train_epoch(const Interrupt& interrupt) {
     const std::size_t count = steps_.images, epoch = progress_.step / steps_.per_epoch;
@@ -99,7 +99,7 @@ class Trainer {
   [[noreturn]] void stop() {
     progress_line_.clear();
     throw Interrupted(repopt::concat("stopped after step ", progress_.step, " of ", steps_.total(),
-                                     "; --resume continues from ", checkpoint_path().string()));
+                                     "; --resume continues from ", folder_.checkpoint().string()));
   }
 
   /// One iteration on the pictures of these indices, of which this process takes its share.
@@ -133,8 +133,8 @@ class Trainer {
     progress_.correct = 0;
     if (!Processes::is_first()) return;
     print_epoch(progress_.metrics.back(), options_.epochs);
-    repopt::formats::write_file(options_.out / "metrics.csv", to_csv(progress_.metrics));
-    repopt::formats::write_file(options_.out / "curves.svg", curves_svg({{options_.mode, progress_.metrics}}));
+    repopt::formats::write_file(folder_.metrics(), to_csv(progress_.metrics));
+    repopt::formats::write_file(folder_.curves(), curves_svg({{options_.mode, progress_.metrics}}));
     save_checkpoint();
   }
 
@@ -146,31 +146,32 @@ class Trainer {
     learner_.require_finite();
     if (!Processes::is_first()) return;
     learner_.with_trained([&](auto& trained) {
-      write_checkpoint(checkpoint_path(), run_options(), options_.seed, steps_.per_epoch, trained, learner_.optimizer(),
-                       learner_.averages(), progress_);
+      write_checkpoint(folder_.checkpoint(), run_options(), options_.seed, steps_.per_epoch, trained,
+                       learner_.optimizer(), learner_.averages(), progress_);
     });
   }
 
   void load_checkpoint() {
     progress_ = learner_.with_trained([&](auto& trained) {
-      return read_checkpoint(checkpoint_path(), run_options(), trained, learner_.optimizer(), learner_.averages());
+      return read_checkpoint(folder_.checkpoint(), run_options(), trained, learner_.optimizer(), learner_.averages());
     });
+    const std::string source = folder_.checkpoint().string();
     if (progress_.metrics.size() != progress_.step / steps_.per_epoch)
-      throw std::runtime_error(repopt::concat(checkpoint_path().string(), " holds ", progress_.metrics.size(),
+      throw std::runtime_error(repopt::concat(source, " holds ", progress_.metrics.size(),
                                               " finished epochs, its step says ", progress_.step / steps_.per_epoch));
     if (progress_.step > steps_.total())
       throw std::runtime_error(
-          repopt::concat(checkpoint_path().string(), " is at step ", progress_.step, ", the run has ", steps_.total()));
+          repopt::concat(source, " is at step ", progress_.step, ", the run has ", steps_.total()));
     if (Processes::is_first()) std::fprintf(stderr, "resumed at step %zu of %zu\n", progress_.step, steps_.total());
   }
 
   void write_model() {
-    const ModelInfo info = model_info(options_, pictures_.train, normalisation_, progress_.metrics.back().train_loss);
-    learner_.with_trained([&](auto& trained) { save_network(options_.out / "model.safetensors", info, trained); });
+    const ModelInfo info = model_info(options_, pictures_.train, normalisation_, progress_);
+    learner_.with_trained([&](auto& trained) { save_network(folder_.model(), info, trained); });
     if (options_.mode != "hyper_search") return;
     const repopt::Scales<T> found = learner_.trained_scales(repopt::nn::prior_of_name(options_.prior));
     repopt::formats::save_scales<T>(
-        options_.out / "scales.safetensors", found,
+        folder_.scales(), found,
         {{"model", options_.model}, {"prior", options_.prior}, {"data", pictures_.train.name}});
     diagnostics_ = repopt::nn::diagnose(found, learner_.initial_scales());
     print_scales(*diagnostics_);
@@ -182,15 +183,17 @@ class Trainer {
       processor_seconds = processor_seconds_ / double(images_since_start_) * double(steps_.images);
     return {.optimizer = Rule::name,
             .parameters = learner_.with_trained([](auto& trained) { return trained.parameter_count(); }),
-            .metrics = progress_.metrics,
+            .progress = progress_,
             .processor_seconds_per_epoch = processor_seconds,
             .scales = diagnostics_};
   }
 
   TrainOptions options_;
+  RunFolder& folder_;
   PictureSets pictures_;
   repopt::io::ChannelStatistics normalisation_;
   RunSteps steps_;
+  bool resumes_;  ///< whether the run goes on from a checkpoint
   Learner<Rule, T> learner_;
   RunProgress progress_;
   repopt::nn::Tensor<T> images_;
@@ -198,8 +201,9 @@ class Trainer {
   Progress progress_line_;
   bool stop_requested_ = false;
   double epoch_start_ = 0, images_per_second_ = 0, processor_seconds_ = 0;
-  std::size_t images_since_start_ = 0;                       ///< of this process, not of a run that is resumed
-  std::optional<repopt::nn::ScaleDiagnostics> diagnostics_;  ///< of a search's scales, in the first process
+  std::size_t images_since_start_ = 0;  ///< of this process, not of a run that is resumed
+  std::optional<repopt::nn::ScaleDiagnostics>
+      diagnostics_;  ///< what a search did to its scales; only in the first process
 };
 
 }  // namespace repopt_cifar

@@ -21,10 +21,10 @@ std::vector<std::string> names(const StudyOptions& options) {
 }
 
 /// Returns the arguments of a variant's run, with a space before and after each.
-std::string command(const std::string& variant, bool resume = false) {
+std::string command(const std::string& variant) {
   StudyOptions options{.data = "DIR", .out = "OUT", .models = {"cifar-small"}, .variants = {variant}, .seeds = 1};
   std::string text = " ";
-  for (const std::string& argument : train_arguments(options, plan(options).back(), resume)) text += argument + " ";
+  for (const std::string& argument : train_arguments(options, plan(options).back())) text += argument + " ";
   return text;
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("Each variant has its own mode, update rule, scales, initialization an
   CHECK(contains(command("rep-searched"), scales));
   CHECK_FALSE(contains(command("rep-searched"), "--average-scales"));
   CHECK(contains(command("rep-averaged"), scales + "--average-scales "));
-  CHECK(contains(command("repvgg", true), " --out OUT/runs/cifar-small-repvgg-lr0.1-e12-s0 --resume "));
+  CHECK(contains(command("repvgg"), " --out OUT/runs/cifar-small-repvgg-lr0.1-e12-s0 --resume "));
 }
 
 TEST_CASE("A wrong option of a plan is refused with a message that names it or lists the choices") {
