@@ -9,11 +9,13 @@
 
 #include "commands.hpp"
 #include "data/pictures.hpp"
+#include "formats/output_file.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/int8.hpp"
 #include "study/page.hpp"
 #include "study/plan.hpp"
+#include "study/records.hpp"
 #include "study/results.hpp"
 #include "study/runner.hpp"
 
@@ -24,6 +26,7 @@ namespace {
 /// Returns the conditions that all runs with these options share.
 study::Conditions conditions_of(const StudyOptions& options) {
   const PictureSets pictures = PictureSets::load(options.data, options.limit);
+  print_note(pictures);
   return {pictures.train.name, pictures.train.size(), pictures.test.size(), options.batch_size,
           study::search_epochs(options)};
 }
@@ -44,14 +47,19 @@ Json run_study(StudyOptions options, const std::string& program) {
   options.out = std::filesystem::absolute(options.out).lexically_normal();
   const std::vector<study::PlannedRun> plan = study::plan(options);
   study::Conditions conditions;
-  if (!options.page_only) {
+  if (options.page_only) {
+    repopt::require(std::filesystem::exists(options.out / "study.csv"), "--page-only: ", options.out.string(),
+                    " has no study.csv: name the --out of a study");
+  } else {
     conditions = conditions_of(options);
     require_same_conditions(options, conditions);
+    create_folder(options.out);
   }
-  std::filesystem::create_directories(options.out);
+  require_output(options.out / "study.html", {});
   std::fprintf(stderr, "%zu runs in %s\n", plan.size(), options.out.c_str());
   std::map<std::string, std::string> failures;
   const auto write_page = [&] {
+    study::add_records(options);
     repopt::formats::write_file(options.out / "study.html",
                                 study::page(options, plan, study::read_results(options.out), failures));
   };

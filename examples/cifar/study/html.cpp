@@ -26,19 +26,15 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
 
 std::string paragraph(std::string_view html) { return concat("<p>", html, "</p>\n"); }
 
-std::string picture(double width, double height, std::string_view name, std::string_view svg) {
-  return concat("<svg role='img' aria-label='", escaped(name), "' viewBox='0 0 ", width, " ", height, "'>\n", svg,
-                "</svg>\n");
+std::string legend_item(std::string_view name, std::string_view colour, bool dashed) {
+  return concat("<li><svg viewBox='0 0 24 8'><line x1='0' x2='24' y1='4' y2='4' stroke-width='3' stroke='", colour,
+                dashed ? "' stroke-dasharray='6 4" : "", "'/></svg>", name, "</li>");
 }
-
-std::string side_by_side(std::string_view pictures) { return concat("<div class='pictures'>\n", pictures, "</div>\n"); }
 
 std::string legend(const std::vector<const Variant*>& variants) {
   std::string html = "<ul class='legend'>";
   for (const Variant* const variant : variants)
-    html += concat("<li><svg viewBox='0 0 24 8'><line x1='0' x2='24' y1='4' y2='4' stroke-width='3' stroke='",
-                   variant->colour, is_dashed(*variant) ? "' stroke-dasharray='6 4" : "", "'/></svg>", variant->name,
-                   "</li>");
+    html += legend_item(variant->name, variant->colour, is_dashed(*variant));
   return html + "</ul>\n";
 }
 

@@ -20,15 +20,11 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
 
 std::string paragraph(std::string_view html);
 
-/// A picture as wide as the page allows. `svg` is drawn in `width` x `height` units. `name` says what the picture
-/// shows.
-std::string picture(double width, double height, std::string_view name, std::string_view svg);
-
-/// Pictures side by side where there is room.
-std::string side_by_side(std::string_view pictures);
-
 /// A legend of the variants' colours.
 std::string legend(const std::vector<const Variant*>& variants);
+
+/// An item of a legend: a short line and its name.
+std::string legend_item(std::string_view name, std::string_view colour, bool dashed);
 
 /// The test accuracy of a group in percent: "75.31 ± 0.42", or "75.31" for a single seed.
 std::string percent(const Group& group);

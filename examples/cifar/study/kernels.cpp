@@ -1,5 +1,6 @@
 #include "study/kernels.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -19,7 +20,7 @@ std::map<std::string, std::vector<float>> deployed_kernels(const std::filesystem
   return kernels;
 }
 
-GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const Scales<float>& scales) {
+GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const repopt::Scales<float>& scales) {
   const auto block = nn::prior_block(spec, scales);
   const std::vector<float> dense = repopt::GradMult<float>(block).dense();
   GradMultTaps taps{.out_channels = spec.shape.out_channels, .in_channels = spec.shape.in_channels};
@@ -29,6 +30,19 @@ GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const Scales<float>& scal
       taps.corner.push_back(dense[spec.shape.offset({.out = out, .in = in})]);
     }
   return taps;
+}
+
+KernelStatistics kernel_statistics(const std::string& block, const std::vector<float>& kernel, bool with_histogram) {
+  KernelStatistics of{block, kernel.size(), standard_deviation(kernel), 0, {}};
+  for (const float weight : kernel) of.largest = std::max(of.largest, double(std::abs(weight)));
+  if (!with_histogram) return of;
+  of.histogram.resize(KernelStatistics::bins);
+  const double high = KernelStatistics::range * of.deviation;
+  for (const float weight : kernel) {
+    const double place = (double(weight) + high) / (2 * high) * double(KernelStatistics::bins);
+    if (place >= 0 && place < double(KernelStatistics::bins)) ++of.histogram[std::size_t(place)];
+  }
+  return of;
 }
 
 double standard_deviation(const std::vector<float>& numbers) {

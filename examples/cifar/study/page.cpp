@@ -10,7 +10,9 @@
 #include "repopt/base/error.hpp"
 #include "study/html.hpp"
 #include "study/int8.hpp"
+#include "study/records.hpp"
 #include "study/sections.hpp"
+#include "study/style.hpp"
 #include "study/summary.hpp"
 
 namespace repopt_cifar::study {
@@ -18,33 +20,6 @@ namespace repopt_cifar::study {
 using repopt::concat;
 
 namespace {
-
-constexpr const char* style = R"(
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 auto; padding: 1rem;
-  max-width: 1180px; overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; line-height: 1.25; }
-h2 { font-size: 1.35rem; margin: 2.5rem 0 0; padding-top: .5rem; border-top: 3px solid #0072b2; }
-h3 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-p { max-width: 46rem; margin: .5rem 0; }
-nav a { margin-right: 1rem; }
-.pictures { display: grid; gap: 1rem 2rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
-figure { margin: .5rem 0; }
-figure > svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem .9rem; margin: .2rem 0; padding: 0;
-  font-size: .85rem; }
-.legend svg { width: 24px; height: 8px; margin-right: .35rem; vertical-align: middle; }
-.scroll { overflow-x: auto; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: bottom; }
-thead th { border-bottom: 2px solid #888; font-weight: 600; min-width: 4.2rem; }
-tbody th { text-align: left; font-weight: 500; white-space: nowrap; position: sticky; left: 0; background: #fff; }
-thead th:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-td { white-space: nowrap; }
-details { margin: .5rem 0; }
-dt { font-weight: 500; }
-dd { margin: 0 0 .3rem 1.5rem; }
-)";
 
 /// Lists the planned runs without a result, with the reasons of those that failed.
 std::string missing_runs(const std::vector<PlannedRun>& plan, const std::vector<RunResult>& results,
@@ -101,12 +76,12 @@ std::string not_run(const ModelSummary& summary) {
   return names.empty() ? "" : paragraph("Not run: " + names + ".");
 }
 
-std::string model_sections(const ModelSummary& summary, const StudyOptions& options,
+std::string model_sections(const ModelSummary& summary, const Records& records, const repopt::nn::BlockSpec& shown,
                            const std::vector<Int8Result>& int8_results) {
   return concat("<h2 id='", summary.model(), "'>", summary.model(), "</h2>\n", not_run(summary),
-                accuracy_section(summary), spread_section(summary), curves_section(summary, options),
-                time_section(summary, options), rates_section(summary), scales_section(summary, options),
-                kernels_section(summary, options), int8_section(summary, int8_results));
+                accuracy_section(summary), spread_section(summary), curves_section(summary, records),
+                time_section(summary, records), rates_section(summary), scales_section(summary, records, shown),
+                kernels_section(summary, records, shown), int8_section(summary, int8_results));
 }
 
 }  // namespace
@@ -114,17 +89,19 @@ std::string model_sections(const ModelSummary& summary, const StudyOptions& opti
 std::string page(const StudyOptions& options, const std::vector<PlannedRun>& plan,
                  const std::vector<RunResult>& results, const std::map<std::string, std::string>& failures) {
   const std::vector<Int8Result> int8_results = read_int8_results(options.out);
+  const Records records = read_records(options.out);
   std::string body, links;
   for (const repopt::nn::VggConfig& preset : repopt::nn::vgg_presets())
     if (std::ranges::any_of(results, [&](const RunResult& result) { return result.key.model == preset.name; })) {
-      body += model_sections(ModelSummary(preset.name, results), options, int8_results);
+      body += model_sections(ModelSummary(preset.name, results, records.epoch_seconds(preset.name)), records,
+                             shown_block(options, preset.name), int8_results);
       links += concat("<a href='#", preset.name, "'>", preset.name, "</a>");
     }
   return concat(
       "<!DOCTYPE html>\n<html xmlns='http://www.w3.org/1999/xhtml' lang='en'>\n<head>\n<meta charset='utf-8'/>\n"
       "<meta name='viewport' content='width=device-width, initial-scale=1'/>\n"
       "<title>RepOpt-VGG on small pictures</title>\n<style>",
-      style, "</style>\n</head>\n<body>\n<h1>What a multi-branch prior is worth to a plain network</h1>\n",
+      page_style, "</style>\n</head>\n<body>\n<h1>What a multi-branch prior is worth to a plain network</h1>\n",
       introduction(results), list_of_variants(), missing_runs(plan, results, failures), "<nav>", links, "</nav>\n",
       body, "</body>\n</html>\n");
 }

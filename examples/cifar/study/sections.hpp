@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "options.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "study/int8.hpp"
+#include "study/records.hpp"
 #include "study/summary.hpp"
 
 namespace repopt_cifar::study {
@@ -17,19 +18,20 @@ std::string accuracy_section(const ModelSummary& summary);
 std::string spread_section(const ModelSummary& summary);
 
 /// Test accuracy over the epochs.
-std::string curves_section(const ModelSummary& summary, const StudyOptions& options);
+std::string curves_section(const ModelSummary& summary, const Records& records);
 
 /// Test accuracy over the time of training, and the accuracy of each variant in the time that RepVGG's blocks need.
-std::string time_section(const ModelSummary& summary, const StudyOptions& options);
+std::string time_section(const ModelSummary& summary, const Records& records);
 
 /// Test accuracy for each learning rate and number of epochs.
 std::string rates_section(const ModelSummary& summary);
 
-/// The scales that Hyper-Search found, over the depth, and the GradMult of one layer.
-std::string scales_section(const ModelSummary& summary, const StudyOptions& options);
+/// The scales that Hyper-Search found, over the depth, and the GradMult of the block `shown`.
+std::string scales_section(const ModelSummary& summary, const Records& records, const repopt::nn::BlockSpec& shown);
 
-/// The distribution and the standard deviation of one layer's deployed kernels, with batch norms folded in.
-std::string kernels_section(const ModelSummary& summary, const StudyOptions& options);
+/// The distribution and the standard deviation of the deployed kernels of the block `shown`, with batch norms folded
+/// in.
+std::string kernels_section(const ModelSummary& summary, const Records& records, const repopt::nn::BlockSpec& shown);
 
 /// Accuracy in 8-bit integers.
 std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results);

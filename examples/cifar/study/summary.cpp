@@ -32,11 +32,9 @@ Spread Group::spread(double RunResult::*value) const {
   return Spread::of(numbers);
 }
 
-double Group::training_seconds() const {
-  return double(key().epochs) * spread(&RunResult::processor_seconds_per_epoch).mean / runs_.front().threads;
-}
-
-ModelSummary::ModelSummary(std::string model, const std::vector<RunResult>& results) : model_(std::move(model)) {
+ModelSummary::ModelSummary(std::string model, const std::vector<RunResult>& results,
+                           std::map<std::string, double> epoch_seconds)
+    : model_(std::move(model)), epoch_seconds_(std::move(epoch_seconds)) {
   std::map<std::tuple<std::ptrdiff_t, std::size_t, double>, std::map<std::uint64_t, RunResult>> by_seed;
   for (const RunResult& result : results)
     if (result.key.model == model_) {
@@ -68,11 +66,17 @@ const Group* ModelSummary::best(std::string_view variant, std::size_t epochs) co
   return best;
 }
 
+double ModelSummary::epoch_seconds(const Group& group) const {
+  if (const auto measured = epoch_seconds_.find(group.key().variant); measured != epoch_seconds_.end())
+    return measured->second;
+  return group.spread(&RunResult::processor_seconds_per_epoch).mean / group.runs().front().threads;
+}
+
 const Group* ModelSummary::longest_within(std::string_view variant, double seconds) const {
   std::set<std::size_t, std::greater<>> lengths;
   for (const Group& group : groups_) lengths.insert(group.key().epochs);
   for (const std::size_t epochs : lengths)
-    if (const Group* const group = best(variant, epochs); group && group->training_seconds() <= seconds) return group;
+    if (const Group* const group = best(variant, epochs); group && training_seconds(*group) <= seconds) return group;
   return nullptr;
 }
 

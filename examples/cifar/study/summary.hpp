@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,9 +34,6 @@ class Group {
   /// The spread of one number over the seeds.
   Spread spread(double RunResult::*value) const;
 
-  /// The mean time of the whole training on an idle machine: processor time divided by the number of threads.
-  double training_seconds() const;
-
  private:
   std::vector<RunResult> runs_;
 };
@@ -43,7 +41,9 @@ class Group {
 /// The results of a study for one model.
 class ModelSummary {
  public:
-  ModelSummary(std::string model, const std::vector<RunResult>& results);
+  /// `epoch_seconds` are times of an epoch by variant, which replace those of the runs in epoch_seconds().
+  ModelSummary(std::string model, const std::vector<RunResult>& results,
+               std::map<std::string, double> epoch_seconds = {});
 
   const std::string& model() const { return model_; }
 
@@ -57,6 +57,16 @@ class ModelSummary {
   /// with the most seeds. nullptr if there is no run.
   const Group* best(std::string_view variant, std::size_t epochs) const;
 
+  /// The time of an epoch on the clock of an idle machine: the variant's measured time, or the runs' mean processor
+  /// time divided by the number of threads.
+  double epoch_seconds(const Group& group) const;
+
+  /// The same for a whole training.
+  double training_seconds(const Group& group) const { return double(group.key().epochs) * epoch_seconds(group); }
+
+  /// Whether the times are measured ones.
+  bool has_measured_seconds() const { return !epoch_seconds_.empty(); }
+
   /// The variant's longest training that takes at most `seconds`, with its best learning rate. nullptr if there is
   /// none.
   const Group* longest_within(std::string_view variant, double seconds) const;
@@ -64,6 +74,7 @@ class ModelSummary {
  private:
   std::string model_;
   std::vector<Group> groups_;
+  std::map<std::string, double> epoch_seconds_;  ///< by variant
 };
 
 }  // namespace repopt_cifar::study

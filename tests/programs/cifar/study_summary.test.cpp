@@ -60,9 +60,16 @@ TEST_CASE("The best learning rate has the highest mean among those with the most
 TEST_CASE("longest_within() finds the longest training that takes at most the given time") {
   const ModelSummary summary("cifar-small", {run("plain", 0.1, 2, 0, 0.4), run("plain", 0.1, 4, 0, 0.5),
                                              run("plain", 0.1, 9, 0, 0.6), run("repvgg", 0.1, 2, 0, 0.7, 25)});
-  const double seconds = summary.best("repvgg", 2)->training_seconds();
+  const double seconds = summary.training_seconds(*summary.best("repvgg", 2));
   CHECK(seconds == 50);
   REQUIRE(summary.longest_within("plain", seconds));
   CHECK(summary.longest_within("plain", seconds)->key().epochs == 4);
   CHECK(summary.longest_within("plain", 19) == nullptr);
+}
+
+TEST_CASE("A measured time of an epoch replaces the processor time of the runs, for its variant alone") {
+  const std::vector<RunResult> runs{run("plain", 0.1, 2, 0, 0.4), run("repvgg", 0.1, 2, 0, 0.7, 25)};
+  const ModelSummary summary("cifar-small", runs, {{"plain", 3}});
+  CHECK(summary.training_seconds(*summary.best("plain", 2)) == 6);
+  CHECK(summary.training_seconds(*summary.best("repvgg", 2)) == 50);
 }

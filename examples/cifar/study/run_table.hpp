@@ -1,0 +1,36 @@
+// RunTable: a CSV file of a study with lines for each finished run.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "formats/csv.hpp"
+#include "study/plan.hpp"
+
+namespace repopt_cifar::study {
+
+/// A file of the study's folder. The first columns are the run's key: model, variant, lr, epochs and seed.
+class RunTable {
+ public:
+  static constexpr std::size_t key_columns = 5;
+
+  /// `columns` are the names of the columns behind the key, between commas.
+  constexpr RunTable(std::string_view file, std::string_view columns) : file_(file), columns_(columns) {}
+
+  /// Reads the lines of all runs. Returns none if there is no file. Throws std::runtime_error that names a wrong line.
+  std::vector<std::pair<RunKey, CsvLine>> read(const std::filesystem::path& out) const;
+
+  /// Adds the lines of a run, unless the file has lines of it. `lines` are the texts behind the key. Other processes
+  /// may add lines at the same time.
+  void add(const std::filesystem::path& out, const RunKey& key, const std::vector<std::string>& lines) const;
+
+ private:
+  std::string header() const;
+
+  std::string_view file_, columns_;
+};
+
+}  // namespace repopt_cifar::study
