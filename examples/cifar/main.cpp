@@ -26,8 +26,9 @@ void add_train(CLI::App& app, TrainOptions& o) {
       ->capture_default_str();
   app.add_option("--mode", o.mode,
                  "rep: plain network, both rules, RepOptimizer; plain: the same network, ordinary training; repvgg: "
-                 "RepVGG's blocks; folded: branches with constant scales, trained through the plain network; "
-                 "hyper_search: the same with trained scales; csla: the branches of folded, each computed by itself")
+                 "RepVGG's blocks; qarepvgg: QARepVGG's blocks, made for INT8; folded: branches with constant scales, "
+                 "trained through the plain network; hyper_search: the same with trained scales; csla: the branches of "
+                 "folded, each computed by itself")
       ->capture_default_str();
   app.add_option("--prior", o.prior,
                  "the branches of modes folded and hyper_search: repvgg, average, dbb, edge, asymmetric or orepa")
@@ -157,7 +158,8 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--threads", o.threads, "of a run; 0: one for each core")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
-  app.add_flag("--int8", o.int8, "then quantize the networks of plain, rep-searched and repvgg, into quant.csv");
+  app.add_flag("--int8", o.int8,
+               "then quantize the networks of plain, rep-searched, repvgg and qarepvgg, into quant.csv");
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag("--smoke", o.smoke, "a few minutes of it all on generated pictures, whatever else is said but --out");
   std::string variants = "Variants:\n";

@@ -44,7 +44,7 @@ RuleDefaults rule_defaults(std::string_view optimizer) {
 
 /// The options with their defaults filled in. Throws std::invalid_argument if they do not go together.
 TrainOptions resolved(TrainOptions options) {
-  require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "folded", "hyper_search"});
+  require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "qarepvgg", "folded", "hyper_search"});
   require_one_of("--precision", options.precision, {"float", "double"});
   require_one_of("--conv-algorithm", options.conv_algorithm, {"fastest", "plain"});
   require_one_of("--identity-init", options.identity_init, {"searched", "one"});

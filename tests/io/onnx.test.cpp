@@ -50,7 +50,7 @@ void refuses(const nn::Vgg<float>& model, const io::OnnxOptions& options, const 
 }  // namespace
 
 TEST_CASE("The file of a network in any mode holds its kernels and biases with batch norms folded") {
-  for (const nn::Mode mode : {nn::Mode::target, nn::Mode::repvgg, nn::Mode::deploy}) {
+  for (const nn::Mode mode : {nn::Mode::target, nn::Mode::repvgg, nn::Mode::qarepvgg, nn::Mode::deploy}) {
     nn::Vgg<float> model = testing::trained_model(mode);
     const std::string file = io::onnx_model(model, options());
     const auto specs = model.config().block_specs();

@@ -124,11 +124,15 @@ Training csla_training() { return Training(csla_vgg(tiny_config(), 2, mixed_sign
 
 Training repvgg_training() { return Training(rep_vgg<double>(tiny_config(), 2)); }
 
+Training qarepvgg_training() { return Training(qa_rep_vgg<double>(tiny_config(), 2)); }
+
 }  // namespace
 
 TEST_CASE("Processes with synchronized batch norms train as one process that has the whole batch") {
-  const std::map<std::string, Training (*)()> modes{
-      {"target", target_training}, {"csla", csla_training}, {"repvgg", repvgg_training}};
+  const std::map<std::string, Training (*)()> modes{{"target", target_training},
+                                                    {"csla", csla_training},
+                                                    {"repvgg", repvgg_training},
+                                                    {"qarepvgg", qarepvgg_training}};
   for (const auto& [name, make_training] : modes)
     for (const std::size_t batch_size : {6U, 7U}) {  // 7 makes shares of different sizes
       const Strayed strayed = follow_one_process(make_training, batch_size, true);

@@ -173,7 +173,7 @@ TEST_CASE("Every layer of the integer network gives the level that its scales an
 }
 
 TEST_CASE("INT8 logits are close to the float network's for every mode, scheme and calibration") {
-  for (const Mode mode : {Mode::target, Mode::repvgg, Mode::deploy})
+  for (const Mode mode : {Mode::target, Mode::repvgg, Mode::qarepvgg, Mode::deploy})
     for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel})
       for (const Calibration calibration :
            {Calibration::min_max, Calibration::percentile, Calibration::mse, Calibration::entropy}) {

@@ -54,7 +54,7 @@ std::vector<Int8Key> int8_plan(const std::vector<RunResult>& results) {
   std::vector<Int8Key> keys;
   for (const std::string& model : models) {
     const ModelSummary summary(model, results);
-    for (const std::string_view variant : {"plain", "rep-searched", "repvgg"})
+    for (const std::string_view variant : {"plain", "rep-searched", "repvgg", "qarepvgg"})
       if (const Group* const group = summary.best(variant, summary.usual_epochs()))
         for (const RunResult& run : group->runs())
           for (const char* scheme : {"per-tensor", "per-channel"})

@@ -28,7 +28,7 @@ struct ShownKernels {
 /// Returns the variants that have kernels with a histogram of the block `layer`.
 std::vector<ShownKernels> shown_kernels(const ModelSummary& summary, const Records& records, const std::string& layer) {
   std::vector<ShownKernels> networks;
-  for (const std::string_view name : {"repvgg", "csla", "rep-searched", "rep-sqrt", "plain"}) {
+  for (const std::string_view name : {"repvgg", "qarepvgg", "csla", "rep-searched", "rep-sqrt", "plain"}) {
     const Group* const group = summary.best(name, summary.usual_epochs());
     if (!group) continue;
     const std::vector<KernelStatistics>& kernels = records.of(group->key().name()).kernels;
@@ -83,10 +83,11 @@ std::string kernels_section(const ModelSummary& summary, const Records& records,
                                       ". It gets one when a run finishes, of the block that --layer names."));
   if (!networks.empty())
     html = concat(
-        paragraph("Deployed kernels: batch norms are folded in and, for repvgg, the branches are merged into one "
-                  "convolution. The article reports standard deviations of 0.0066 for RepOpt-VGG-B1 and 0.0234 "
-                  "for RepVGG-B1, which loses far more accuracy in 8-bit integers. The histograms reach 4 standard "
-                  "deviations to both sides."),
+        paragraph(
+            "Deployed kernels: batch norms are folded in, and the branches of repvgg and qarepvgg are merged into one "
+            "convolution. The article reports standard deviations of 0.0066 for RepOpt-VGG-B1 and 0.0234 "
+            "for RepVGG-B1, which loses far more accuracy in 8-bit integers. The histograms reach 4 standard "
+            "deviations to both sides."),
         histogram_picture(networks, shown.name),
         table({"network", "s.d. of the layer", "its largest weight / s.d.", "s.d. of a block, mean",
                "lowest – highest block"},

@@ -16,7 +16,7 @@ namespace {
 constexpr std::string_view search_name = "hyper_search";
 constexpr double search_lr = 0.1;
 
-constexpr std::array<Variant, 13> known_variants{{
+constexpr std::array<Variant, 14> known_variants{{
     {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches, trained folded, with trained scales", "#8c6d31",
      ""},
     {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training", "#444444", "76.91"},
@@ -32,6 +32,7 @@ constexpr std::array<Variant, 13> known_variants{{
     {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, with searched scales as constants", "#7b3fb5",
      ""},
     {"repvgg", "repvgg", "sgd", "", "", "", "the branches, each with a batch norm", "#b22222", "78.41"},
+    {"qarepvgg", "qarepvgg", "sgd", "", "", "", "the branches, with QARepVGG's batch norms", "#e9967a", ""},
     {"plain-adamw", "plain", "adamw", "", "", "", "plain, trained by AdamW", "#444444", "75.03"},
     {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, trained by AdamW", "#0072b2", ""},
     {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, trained by AdamW", "#7b3fb5", ""},

@@ -29,7 +29,8 @@ struct Comparison {
 
 const std::array<Comparison, 3>& comparisons() {
   static const std::array<Comparison, 3> all{{
-      {"The prior, by branches or by gradients", {"plain", "rep-searched", "csla", "repvgg", "hyper_search"}},
+      {"The prior, by branches or by gradients",
+       {"plain", "rep-searched", "csla", "repvgg", "qarepvgg", "hyper_search"}},
       {"The two rules and the scales",
        {"plain", "rep-searched", "rep-sqrt", "rep-ones", "rep-averaged", "rep-ordinary-init", "rep-no-grad-mult"}},
       {"AdamW", {"plain-adamw", "rep-searched-adamw", "csla-adamw"}},
@@ -141,7 +142,7 @@ std::string time_section(const ModelSummary& summary, const Records& records) {
   if (!repvgg) return section(summary.model() + "-time", "At equal time", html + paragraph("RepVGG was not run."));
   const double budget = summary.training_seconds(*repvgg);
   std::vector<Cells> rows;
-  for (const std::string_view name : {"repvgg", "rep-searched", "rep-sqrt", "plain", "csla"}) {
+  for (const std::string_view name : {"repvgg", "qarepvgg", "rep-searched", "rep-sqrt", "plain", "csla"}) {
     const Group* const group = name == "repvgg" ? repvgg : summary.longest_within(name, budget);
     if (!group) continue;
     rows.push_back({std::string(name), concat(group->key().epochs), seconds(summary.training_seconds(*group)),

@@ -32,6 +32,7 @@ repopt::nn::Mode network_mode(const std::string& mode) {
   using repopt::nn::Mode;
   if (mode == "csla") return Mode::csla;
   if (mode == "repvgg") return Mode::repvgg;
+  if (mode == "qarepvgg") return Mode::qarepvgg;
   repopt::require(mode == "rep" || mode == "plain" || trains_folded(mode), "there is no mode '", mode, "'");
   return Mode::target;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "repopt/engine/conv.hpp"
+#include "repopt/nn/blocks/qa_rep_vgg_block.hpp"
 #include "support/block_kinds.hpp"
 #include "support/random.hpp"
 #include "support/relative_error.hpp"
@@ -18,7 +19,7 @@ using namespace repopt::testing;
 namespace {
 
 /// Gives kernels, batch norms and running statistics random values of both signs, as if the block had been trained.
-void randomize_parameters(Random& random, RepVggBlock<double>& block) {
+void randomize_parameters(Random& random, Block<double>& block) {
   block.visit_parameters("block", [&](const std::string& name, Parameter<double>& parameter) {
     const bool variance = name.ends_with("running_var");
     fill_random<double>(random, parameter.value, variance ? 0.1 : -1, variance ? 2 : 1);
@@ -27,14 +28,15 @@ void randomize_parameters(Random& random, RepVggBlock<double>& block) {
 
 }  // namespace
 
-TEST_CASE("The fused convolution computes the same as the RepVGG block in evaluation") {
+TEST_CASE_TEMPLATE("The fused convolution computes the same as RepVGG's or QARepVGG's block in evaluation", RepBlock,
+                   RepVggBlock<double>, QaRepVggBlock<double>) {
   Random random(1);
   for (const ConvShape& shape : {square(5, 5, 3), square(3, 6, 3), strided(square(4, 4, 3), {2, 2})}) {
     CAPTURE(describe(shape));
     ConvShape shape_1x1 = shape;
     shape_1x1.kernel_size = {1, 1};
     shape_1x1.padding = {0, 0};
-    RepVggBlock<double> block(shape, shape_1x1, shape == square(5, 5, 3));
+    RepBlock block(shape, shape_1x1, shape == square(5, 5, 3));
     randomize_parameters(random, block);
     const FusedConv<double> fused = block.fused();
     const Tensor<double> x = random_tensor<double>(random, {2, 7, 6, shape.in_channels});

@@ -52,7 +52,7 @@ std::vector<long> allocations_by_step(Mode mode, const typename Optimizer::Optio
 }  // namespace
 
 TEST_CASE_TEMPLATE("A training step after the first allocates nothing", T, float, double) {
-  for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg}) {
+  for (const Mode mode : {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::qarepvgg}) {
     CAPTURE(int(mode));
     for (const std::vector<long>& counts : {allocations_by_step<RepSgd<T>, T>(mode, {.lr = 0.01, .momentum = 0.9}),
                                             allocations_by_step<RepAdamW<T>, T>(mode, {.lr = 0.001})}) {

@@ -25,7 +25,7 @@ using namespace repopt::testing;
 
 namespace {
 
-constexpr Mode all_modes[] = {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::deploy};
+constexpr Mode all_modes[] = {Mode::target, Mode::csla, Mode::hyper_search, Mode::repvgg, Mode::qarepvgg, Mode::deploy};
 
 template <class T>
 std::map<std::string, std::vector<T>> values_of(Vgg<T> model) {
@@ -58,6 +58,7 @@ TEST_CASE("The network of a mode equals the network that the structure's own fun
   CHECK(values_of(tiny_model<float>(Mode::csla, 3)) == values_of(csla_vgg<float>(config, 3, scales)));
   CHECK(values_of(tiny_model<float>(Mode::hyper_search, 3)) == values_of(hyper_search_vgg<float>(config, 3, scales)));
   CHECK(values_of(tiny_model<float>(Mode::repvgg, 3)) == values_of(rep_vgg<float>(config, 3)));
+  CHECK(values_of(tiny_model<float>(Mode::qarepvgg, 3)) == values_of(qa_rep_vgg<float>(config, 3)));
   CHECK(names_in(Mode::deploy).contains("stage2.1.conv.bias"));
 }
 
@@ -72,6 +73,17 @@ TEST_CASE("Parameters carry the published names in every mode") {
   CHECK(names_in(Mode::hyper_search) == csla);
   CHECK(repvgg.contains("stage2.1.bn_identity.weight"));
   CHECK(!csla.contains("stage2.0.scale_identity.weight"));
+}
+
+TEST_CASE("QARepVGG's kernels start with the numbers of RepVGG's") {
+  const auto repvgg = values_of(rep_vgg<float>(tiny_config(), 3));
+  std::size_t kernels = 0;
+  for (const auto& [name, value] : values_of(qa_rep_vgg<float>(tiny_config(), 3)))
+    if (name.find(".conv_") != name.npos) {
+      ++kernels;
+      CHECK(value == repvgg.at(name));
+    }
+  CHECK(kernels == 2 * tiny_config().block_specs().size());
 }
 
 TEST_CASE("Hyper-Search trains all scales, and a CSLA network only the identities' scales") {
@@ -103,6 +115,9 @@ TEST_CASE("Every builder passes on the convolutions' algorithm, and only the fir
       const auto rep_vgg_block = nn::rep_vgg_block<float>(spec);
       check(rep_vgg_block->conv_3x3);
       check(rep_vgg_block->conv_1x1);
+      const auto qa_rep_vgg_block = nn::qa_rep_vgg_block<float>(spec);
+      check(qa_rep_vgg_block->conv_3x3);
+      check(qa_rep_vgg_block->conv_1x1);
       for (const auto& csla : {csla_block(spec, scales), hyper_search_block(spec, scales)})
         for (const auto& branch : csla->conv.branches())
           if (branch.conv) check(*branch.conv);
@@ -181,6 +196,7 @@ TEST_CASE("Scales that are missing, too long or superfluous are refused") {
   Scales<float> scales = mixed_sign_scales<float>(config, 1);
   CHECK_THROWS_WITH_AS(build(Mode::target, scales), "mode target takes no scales", std::invalid_argument);
   CHECK_THROWS_WITH_AS(build(Mode::repvgg, scales), "mode repvgg takes no scales", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(build(Mode::qarepvgg, scales), "mode qarepvgg takes no scales", std::invalid_argument);
   CHECK_THROWS_WITH_AS(build(Mode::deploy, scales), "mode deploy takes no scales", std::invalid_argument);
   CHECK_THROWS_WITH_AS(build(Mode::csla, {}), "the scales lack 'stage0.scale_conv.weight'", std::invalid_argument);
   scales.at("stage2.1.scale_identity.weight").push_back(1);

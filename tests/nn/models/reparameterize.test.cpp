@@ -62,7 +62,7 @@ TEST_CASE("target_from_prior starts like the CSLA network of the same seed and s
 }
 
 TEST_CASE("A network without CSLA blocks has no equivalent target") {
-  for (const Mode mode : {Mode::target, Mode::repvgg, Mode::deploy}) {
+  for (const Mode mode : {Mode::target, Mode::repvgg, Mode::qarepvgg, Mode::deploy}) {
     Vgg<double> model = tiny_model<double>(mode);
     CHECK_THROWS_WITH_AS(equivalent_target(model), "block 'stage0' has no CSLA branches, and so no equivalent kernel",
                          std::invalid_argument);
@@ -149,6 +149,8 @@ TEST_CASE("Kernels, the linear weight and identity scales decay. Batch norms, bi
   check(Mode::repvgg, {"conv_3x3.weight", "conv_1x1.weight", "linear.weight"},
         {"bn_3x3.weight", "bn_3x3.bias", "bn_1x1.weight", "bn_1x1.bias", "bn_identity.weight", "bn_identity.bias",
          "linear.bias"});
+  check(Mode::qarepvgg, {"conv_3x3.weight", "conv_1x1.weight", "linear.weight"},
+        {"bn_3x3.weight", "bn_3x3.bias", "bn.weight", "bn.bias", "linear.bias"});
 }
 
 TEST_CASE("A kernel gets the block under its name, and other kernels get none") {

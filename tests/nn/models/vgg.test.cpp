@@ -34,6 +34,7 @@ std::size_t expected_count(const VggConfig& config, Mode mode) {
     const std::size_t out = spec.shape.out_channels;
     count += spec.shape.size() + 2 * out;
     if (mode == Mode::repvgg) count += spec.shape_1x1().size() + 2 * out + (spec.has_identity() ? 2 * out : 0);
+    if (mode == Mode::qarepvgg) count += spec.shape_1x1().size() + 2 * out;
   }
   return count;
 }
@@ -64,7 +65,7 @@ TEST_CASE("The presets have the articles' numbers of parameters") {
 
 TEST_CASE("A built network has as many parameters as its dimensions say") {
   for (const char* name : {"cifar-small", "cifar-deep", "A0"})
-    for (const Mode mode : {Mode::target, Mode::repvgg}) {
+    for (const Mode mode : {Mode::target, Mode::repvgg, Mode::qarepvgg}) {
       CAPTURE(name);
       const VggConfig config = vgg_preset(name);
       CHECK(build_vgg<float>(config, mode, 1).parameter_count() == expected_count(config, mode));

@@ -53,9 +53,9 @@ TEST_CASE("Variants without searched scales need no Hyper-Search, and every run 
   options.variants.clear();
   const std::vector<std::string> all = names(options);
   CHECK(std::set<std::string>(all.begin(), all.end()).size() == all.size());
-  // For each of 2 models and 3 seeds: one search, and for each of 2 numbers of epochs 9 variants with 2 rates and 3
+  // For each of 2 models and 3 seeds: one search, and for each of 2 numbers of epochs 10 variants with 2 rates and 3
   // variants of AdamW with one rate.
-  CHECK(all.size() == 2 * 3 * (1 + 2 * (9 * 2 + 3)));
+  CHECK(all.size() == 2 * 3 * (1 + 2 * (10 * 2 + 3)));
 }
 
 TEST_CASE("Every run that takes scales comes after the search that finds them") {

@@ -20,26 +20,32 @@ struct FusedConv {
   std::vector<T> bias;    ///< (out_channels)
 };
 
-/// A convolution followed by a batch norm, bn(conv(x)), as views.
+/// A convolution followed by an affine map for each channel, such as a batch norm in evaluation. The kernel is a view.
 template <class T>
-struct ConvBn {
+struct ConvAffine {
   ConvShape shape;            ///< shape of the convolution
   std::span<const T> weight;  ///< its kernel, in the layout of `shape`
-  const BatchNorm2d<T>& bn;   ///< used in evaluation
+  ChannelAffine<T> affine;    ///< the map of its outputs
+
+  /// map(conv(x)), or bn(conv(x)) in evaluation.
+  /// @{
+  ConvAffine(const ConvShape& conv, std::span<const T> kernel, ChannelAffine<T> map)
+      : shape(conv), weight(kernel), affine(std::move(map)) {}
+  ConvAffine(const ConvShape& conv, std::span<const T> kernel, const BatchNorm2d<T>& bn)
+      : ConvAffine(conv, kernel, bn.eval_affine()) {}
+  /// @}
 };
 
-/// Returns sum_i bn_i(conv(x, W_i)) as one convolution of `shape`. In evaluation a batch norm is an affine map, so the
-/// sum is a CSLA block whose scales are the batch norms' scales. Throws std::invalid_argument if a branch does not
-/// embed in `shape` or a batch norm's scale is not finite.
+/// Returns sum_i affine_i(conv(x, W_i)) as one convolution of `shape`. The sum is a CSLA block whose scales are those
+/// of the affine maps. Throws std::invalid_argument if a branch does not embed in `shape` or a scale is not finite.
 template <class T>
-FusedConv<T> fuse(const ConvShape& shape, const std::vector<ConvBn<T>>& branches) {
+FusedConv<T> fuse(const ConvShape& shape, const std::vector<ConvAffine<T>>& branches) {
   FusedConv<T> fused{shape, std::vector<T>(shape.size()), std::vector<T>(shape.out_channels)};
   std::vector<Branch<T>> scaled;
   std::vector<std::span<const T>> weights;
-  for (const ConvBn<T>& branch : branches) {
-    const ChannelAffine<T> affine = branch.bn.eval_affine();
-    scaled.emplace_back(branch.shape, std::vector<T>(affine.scale.begin(), affine.scale.end()));
-    weights.push_back(branch.weight);
+  for (const auto& [conv, weight, affine] : branches) {
+    scaled.emplace_back(conv, std::vector<T>(affine.scale.begin(), affine.scale.end()));
+    weights.push_back(weight);
     Eigen::Map<Vector<T>>(fused.bias.data(), affine.shift.size()) += affine.shift;
   }
   CslaBlock<T>(shape, std::move(scaled)).equivalent_kernel(weights, fused.weight);

@@ -22,6 +22,20 @@
 
 namespace repopt::nn {
 
+/// Writes dL/dx of a block into `grad`: the sum of the gradients that its 3x3 branch and its 1x1 branch compute for x.
+/// With an identity, `grad` must hold the gradient that the identity computes for x, which is added to them. If the
+/// branches compute no gradients for x, `grad` becomes empty.
+template <class T>
+void add_branch_gradients(Tensor<T>& grad, const Tensor<T>& of_1x1, const Tensor<T>& of_3x3, bool has_identity) {
+  grad.resize(of_3x3.shape());
+  for_each_pixel(grad, [&](std::size_t p) {
+    if (has_identity)
+      grad.channels(p) += of_1x1.channels(p) + of_3x3.channels(p);
+    else
+      grad.channels(p) = of_1x1.channels(p) + of_3x3.channels(p);
+  });
+}
+
 /// RepVGG's block (arXiv 2101.03697): bn(conv 3x3) + bn(conv 1x1), plus bn(x) if input and output have the same shape,
 /// then ReLU.
 template <class T>
@@ -64,19 +78,11 @@ class RepVggBlock final : public Block<T> {
     require(y_.size() > 0, "backward() needs a forward() before it");
     for_each_pixel(grad,
                    [&](std::size_t p) { grad.channels(p) = (y_.channels(p) > T(0)).select(grad.channels(p), T(0)); });
-    Tensor<T>& of_1x1 = scratch[0];  // a structured binding would not compile: Clang's OpenMP cannot capture one
-    Tensor<T>& of_3x3 = scratch[1];
+    auto& [of_1x1, of_3x3] = scratch;
     conv_1x1.backward(bn_1x1.backward(grad, conv_1x1.output()), of_1x1);
     conv_3x3.backward(bn_3x3.backward(grad, conv_3x3.output()), of_3x3);
     if (bn_identity) bn_identity->backward(grad);
-    const bool has_identity = bn_identity.has_value();
-    grad.resize(of_3x3.shape());
-    for_each_pixel(grad, [&](std::size_t p) {
-      if (has_identity)
-        grad.channels(p) += of_1x1.channels(p) + of_3x3.channels(p);
-      else
-        grad.channels(p) = of_1x1.channels(p) + of_3x3.channels(p);
-    });
+    add_branch_gradients(grad, of_1x1, of_3x3, bn_identity.has_value());
   }
 
   void visit_parameters(const std::string& prefix, const ParameterVisitor<T>& visit) override {
@@ -95,8 +101,8 @@ class RepVggBlock final : public Block<T> {
 
   FusedConv<T> fused() const override {
     const std::vector<T> ones(conv_3x3.shape().out_channels, T(1));
-    std::vector<ConvBn<T>> branches{{conv_3x3.shape(), conv_3x3.weight.value, bn_3x3},
-                                    {conv_1x1.shape(), conv_1x1.weight.value, bn_1x1}};
+    std::vector<ConvAffine<T>> branches{{conv_3x3.shape(), conv_3x3.weight.value, bn_3x3},
+                                        {conv_1x1.shape(), conv_1x1.weight.value, bn_1x1}};
     if (bn_identity) branches.push_back({ConvShape::depthwise_1x1(ones.size()), ones, *bn_identity});
     return fuse<T>(conv_3x3.shape(), branches);
   }

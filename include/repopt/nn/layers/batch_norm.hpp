@@ -29,6 +29,12 @@ struct ChannelAffine {
   Vector<T> shift;  ///< (channels)
 };
 
+/// Returns the map outer(inner(x)).
+template <class T>
+ChannelAffine<T> composed(const ChannelAffine<T>& outer, const ChannelAffine<T>& inner) {
+  return {outer.scale * inner.scale, outer.scale * inner.shift + outer.shift};
+}
+
 /// torch.nn.BatchNorm2d. It normalises by the batch's biased variance in training and by the running statistics in
 /// evaluation. running_var averages the unbiased variance.
 template <class T>

@@ -14,6 +14,7 @@
 #include "repopt/nn/blocks/conv_bn_relu.hpp"
 #include "repopt/nn/blocks/csla_bn_relu.hpp"
 #include "repopt/nn/blocks/fused_conv.hpp"
+#include "repopt/nn/blocks/qa_rep_vgg_block.hpp"
 #include "repopt/nn/blocks/rep_vgg_block.hpp"
 #include "repopt/nn/layers/csla_conv2d.hpp"
 #include "repopt/nn/models/vgg.hpp"
@@ -35,6 +36,15 @@ template <class T>
 std::unique_ptr<RepVggBlock<T>> rep_vgg_block(const BlockSpec& spec) {
   auto block =
       std::make_unique<RepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), spec.requires_input_grad());
+  block->conv_3x3.algorithm = block->conv_1x1.algorithm = spec.algorithm;
+  return block;
+}
+
+/// Makes QARepVGG's block: the branches of prior_branches(), with a batch norm on the 3x3 alone and one after the sum.
+template <class T>
+std::unique_ptr<QaRepVggBlock<T>> qa_rep_vgg_block(const BlockSpec& spec) {
+  auto block =
+      std::make_unique<QaRepVggBlock<T>>(spec.shape, spec.shape_1x1(), spec.has_identity(), spec.requires_input_grad());
   block->conv_3x3.algorithm = block->conv_1x1.algorithm = spec.algorithm;
   return block;
 }
@@ -117,6 +127,12 @@ Vgg<T> rep_vgg(const VggConfig& config, std::uint64_t seed) {
   return build_vgg<T>(config, rep_vgg_block<T>, seed);
 }
 
+/// Builds QARepVGG's network. With the seed of rep_vgg() its kernels start with the same numbers.
+template <class T>
+Vgg<T> qa_rep_vgg(const VggConfig& config, std::uint64_t seed) {
+  return build_vgg<T>(config, qa_rep_vgg_block<T>, seed);
+}
+
 /// Returns `model` with each block replaced by make_block(spec, fused). `fused` is the convolution that the block
 /// computes in evaluation. The linear layer is copied. Throws std::invalid_argument if a scale of a block is not
 /// finite.
@@ -142,12 +158,12 @@ Vgg<T> deployed(const Vgg<T>& model) {
 
 /// The names of the structures above, for programs and files that must say which structure a network has: plain
 /// convolutions (target), CSLA blocks with constant scales (csla) or trained scales (hyper_search), RepVGG's blocks
-/// (repvgg), or the result of deployed() (deploy).
-enum class Mode { target, csla, hyper_search, repvgg, deploy };
+/// (repvgg), QARepVGG's blocks (qarepvgg), or the result of deployed() (deploy).
+enum class Mode { target, csla, hyper_search, repvgg, qarepvgg, deploy };
 
 /// The mode's name, e.g. "hyper_search".
 constexpr std::string_view to_string(Mode mode) {
-  constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg", "deploy"};
+  constexpr std::string_view names[] = {"target", "csla", "hyper_search", "repvgg", "qarepvgg", "deploy"};
   return names[std::size_t(mode)];
 }
 
@@ -162,6 +178,7 @@ BlockBuilder<T> block_builder(Mode mode, const Scales<T>& scales = {}) {
   switch (mode) {
     case Mode::target: return plain_block<T>;
     case Mode::repvgg: return rep_vgg_block<T>;
+    case Mode::qarepvgg: return qa_rep_vgg_block<T>;
     case Mode::deploy: return deployed_block<T>;
     case Mode::csla: return [=](const BlockSpec& spec) { return csla_block(spec, scales); };
     case Mode::hyper_search: break;
