@@ -51,7 +51,11 @@ void add_train(CLI::App& app, TrainOptions& o) {
       "folded, hyper_search [sqrt]");
   app.add_flag("--average-scales", o.average_scales, "average the file's scales over the channels");
   app.add_option("--identity-init", o.identity_init,
-                 "identities start at the file's scale_identity (searched) or at one")
+                 "identities start at the file's scale_identity (searched), at one, or at a number, e.g. 0.3; modes "
+                 "rep, csla, folded, hyper_search with --prior repvgg")
+      ->capture_default_str();
+  app.add_option("--scale-factor", o.scale_factor,
+                 "multiplies all scales but the identities' weights; modes rep, csla, folded, hyper_search")
       ->capture_default_str();
   app.add_option("--initialization", o.initialization,
                  "of mode rep's kernels: the rule of initialization (rule), or ordinary, as plain's")

@@ -21,9 +21,11 @@ struct TrainOptions {
   std::optional<double> momentum;      ///< momentum of sgd; empty: 0.9
   std::optional<double> weight_decay;  ///< the optimizer's default
   double label_smoothing = 0.1, warmup_epochs = 0.5;
-  std::string scales;           ///< a file, "sqrt" or "ones"; sqrt in modes that have scales
-  bool average_scales = false;  ///< over the channels
-  std::string identity_init = "searched", initialization = "rule", grad_mult = "on";
+  std::string scales;                      ///< a file, "sqrt" or "ones"; sqrt in modes that have scales
+  bool average_scales = false;             ///< over the channels
+  std::string identity_init = "searched";  ///< "searched", "one", or a number
+  double scale_factor = 1;                 ///< multiplies all scales but the identities' weights
+  std::string initialization = "rule", grad_mult = "on";
   std::optional<double> clip_grad_norm;
   std::optional<double> ema;  ///< decay of an average of the weights, which is what is tested and kept
   bool sync_bn = false;       ///< batch norms see the parts of all processes

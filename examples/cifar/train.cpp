@@ -1,5 +1,6 @@
 // `repopt-cifar train`: checks the options and picks the trainer for rule and precision.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <initializer_list>
@@ -42,12 +43,26 @@ RuleDefaults rule_defaults(std::string_view optimizer) {
   return {0.1, 5e-4};
 }
 
+/// Throws std::invalid_argument if --identity-init or --scale-factor is wrong or would have no effect.
+void require_scale_options(const TrainOptions& options, bool has_scales) {
+  if (identity_weight(options.identity_init)) {
+    require(has_scales, "--identity-init is for modes rep, csla, folded and hyper_search, not ", options.mode);
+    require(options.prior == "repvgg", "--identity-init ", options.identity_init,
+            " is for --prior repvgg: the blocks of ", options.prior, " have no identity");
+    require(options.initialization == "rule", "--identity-init ", options.identity_init,
+            " has no effect on an ordinary initialization");
+  }
+  require(options.scale_factor > 0 && std::isfinite(options.scale_factor),
+          "--scale-factor must be > 0 and finite, it is ", options.scale_factor);
+  require(has_scales || options.scale_factor == 1,
+          "--scale-factor is for modes rep, csla, folded and hyper_search, not ", options.mode);
+}
+
 /// The options with their defaults filled in. Throws std::invalid_argument if they do not go together.
 TrainOptions resolved(TrainOptions options) {
   require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "qarepvgg", "folded", "hyper_search"});
   require_one_of("--precision", options.precision, {"float", "double"});
   require_one_of("--conv-algorithm", options.conv_algorithm, {"fastest", "plain"});
-  require_one_of("--identity-init", options.identity_init, {"searched", "one"});
   require_one_of("--initialization", options.initialization, {"rule", "ordinary"});
   require_one_of("--grad-mult", options.grad_mult, {"on", "off"});
   require_one_of("--optimizer", options.optimizer, {"sgd", "adamw", "adam", "lion", "lamb"});
@@ -58,8 +73,6 @@ TrainOptions resolved(TrainOptions options) {
   require(trains_folded(options.mode) || options.prior == "repvgg", "--prior ", options.prior,
           " is for --mode folded and hyper_search, not ", options.mode);
   repopt::nn::prior_of_name(options.prior);
-  require(options.identity_init == "searched" || options.prior == "repvgg",
-          "--identity-init one is for --prior repvgg: the blocks of ", options.prior, " have no identity");
   require(options.epochs > 0, "--epochs must be positive");
   require(options.batch_size > 1, "--batch-size must be at least 2, it is ", options.batch_size);
   require(options.warmup_epochs >= 0, "--warmup-epochs must be >= 0, it is ", options.warmup_epochs);
@@ -79,6 +92,7 @@ TrainOptions resolved(TrainOptions options) {
   if (has_scales && options.scales.empty()) options.scales = "sqrt";
   require(!options.average_scales || (has_scales && options.scales != "sqrt" && options.scales != "ones"),
           "--average-scales needs a file of --scales to average");
+  require_scale_options(options, has_scales);
   const bool ordinary = options.initialization == "ordinary", off = options.grad_mult == "off";
   require(has_scales || options.identity_init == "searched", "--identity-init is for modes with scales, not ",
           options.mode);

@@ -9,6 +9,20 @@ set -eu
 # accuracy FILE: prints the accuracy of a result.
 accuracy() { grep -o '"test_accuracy":[0-9.e-]*' "$1"; }
 
+# train MODE FOLDER ARGUMENT...: trains for a short time in double and writes the result to FOLDER.json.
+short="--data synthetic --model cifar-small --epochs 1 --limit 64 --batch-size 16 --threads 1 --seed 3 --precision double"
+train() {
+  mode=$1 folder=$2
+  shift 2
+  "$program" train $short --mode "$mode" --out "$folder" "$@" >"$folder.json" 2>>log.txt || { cat log.txt && exit 1; }
+}
+
+# loss RUN: prints the training loss of the run's last epoch.
+loss() { sed -n 's/.*"train_loss":\([0-9.e-]*\).*/\1/p' "$1.json"; }
+
+# close RUN RUN: whether the losses agree to 1e-9.
+close() { awk -v a="$(loss "$1")" -v b="$(loss "$2")" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a > 0 && d <= 1e-9 * b) }'; }
+
 # One training that nothing disturbs, and one that Ctrl-C stops.
 rival="train --data synthetic --model cifar-small --mode qarepvgg --epochs 10 --limit 96 --batch-size 32 --threads 1
   --seed 3 --checkpoint-every 1 --out"
@@ -35,5 +49,37 @@ check "qarepvgg is quantized and fine-tuned" 'grep -q "\"int8_accuracy\":" int8.
 refuses "scales for qarepvgg" "--mode qarepvgg takes no --scales" train --data synthetic --mode qarepvgg --scales ones
 refuses "resuming as repvgg" "mode is qarepvgg, here it is repvgg" train --data synthetic --model cifar-small --mode repvgg \
   --epochs 10 --limit 96 --batch-size 32 --seed 3 --out whole --resume
+
+# The branches start otherwise, and are still trained by one kernel as they would train themselves.
+train csla usual
+for knob in "--identity-init 0.3" "--scale-factor 0.5"; do
+  for mode in rep csla folded hyper_search; do train $mode $mode $knob; done
+  check "rep and folded follow csla with $knob" 'close rep csla && close folded csla'
+  check "csla and hyper_search train differently with $knob" '! close csla usual && ! close hyper_search csla'
+  rm -r rep csla folded hyper_search
+done
+check "the result names the factor of the scales" 'grep -q "\"scale_factor\":0.5" rep.json'
+train csla one --identity-init one
+train csla number --identity-init 1.0
+check "identities at 1 start as with scales sqrt" 'close one usual && close number usual'
+
+train rep factor --scale-factor 0.5
+refuses "resuming with another factor" "scale_factor is 0.5, here it is 1" train $short --mode rep --out factor --resume
+# fine_tuned ARGUMENT...: prints the layers of the network after fine-tuning.
+fine_tuned() {
+  "$program" quantize --weights factor/model.safetensors --data synthetic --limit 64 --calibration-images 64 --threads 1 \
+    --fine-tune-epochs 1 --lr 0.01 "$@" 2>>log.txt | grep -o '"layers":.*'
+}
+check "fine-tuning takes the factor from the network's file" \
+  'fine_tuned >factor.txt && fine_tuned --scales sqrt >other.txt && [ -s factor.txt ] && ! cmp -s factor.txt other.txt'
+
+refuses "an identity's weight that is no number" "it must be searched, one or a number" train $short --identity-init half
+refuses "an identity's weight in mode plain" "--identity-init is for modes rep, csla, folded and hyper_search, not plain" \
+  train $short --mode plain --identity-init 0.3
+refuses "an identity's weight that is not used" "has no effect on an ordinary initialization" train $short \
+  --initialization ordinary --identity-init 0.3
+refuses "a factor of 0" "--scale-factor must be > 0 and finite, it is 0" train $short --scale-factor 0
+refuses "a factor in mode repvgg" "--scale-factor is for modes rep, csla, folded and hyper_search, not repvgg" train $short \
+  --mode repvgg --scale-factor 2
 
 finish

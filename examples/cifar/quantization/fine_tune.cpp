@@ -8,6 +8,7 @@
 #include <string>
 
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/hyper_search.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/optim/lr_schedule.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
@@ -29,13 +30,15 @@ Blocks blocks_of(const Network& network, std::string scales) {
     repopt::require(scales.empty(), "a network of mode ", network.info.mode, " takes no --scales");
     return {};
   }
+  const double factor = scales.empty() ? network.info.scale_factor : 1;
   if (scales.empty()) scales = network.info.scales;
   repopt::require(!scales.empty(), "the network's file does not say which scales it was trained with: use --scales");
   if (scales == "none") return {};
   repopt::require(!network.info.deployed,
                   "a converted network of mode rep has lost its batch norms' scales, which its multiplier needs: "
                   "fine-tune the run's model.safetensors");
-  return repopt::nn::deployed_blocks(network.model, named_scales<float>(scales, network.model.config()));
+  return repopt::nn::deployed_blocks(
+      network.model, repopt::nn::with_scale_factor(named_scales<float>(scales, network.model.config()), factor));
 }
 
 void require_no(const std::optional<std::string>& fault, std::size_t step) {

@@ -1,6 +1,7 @@
 #include "training/run_file.hpp"
 
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "repopt/base/error.hpp"
@@ -18,6 +19,13 @@ constexpr const char* format_name(NetworkFormat format) {
 /// Whether a number of epochs is larger than another.
 bool is_longer(const std::string& epochs, const std::string& other) {
   return other.size() < epochs.size() || (other.size() == epochs.size() && other < epochs);
+}
+
+/// The value of an option in checkpoints that were written before there was the option.
+constexpr const char* value_before(std::string_view option) {
+  if (option == "prior") return "repvgg";
+  if (option == "scale_factor") return "1";
+  return "not there";
 }
 
 /// --scales, if the run's multiplier is what that says alone.
@@ -51,6 +59,8 @@ ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset
           .epochs = options.epochs,
           .train_loss = progress.metrics.back().train_loss,
           .scales = recorded_scales(options),
+          .scale_factor = options.scale_factor,
+          .identity_init = options.identity_init,
           .options = std::move(all_options),
           .normalisation = normalisation};
 }
@@ -74,6 +84,8 @@ void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo&
                   {"epochs", info.epochs},
                   {"train_loss", info.train_loss},
                   {"scales", info.scales},
+                  {"scale_factor", info.scale_factor},
+                  {"identity_init", info.identity_init},
                   {"options", info.options},
                   {"mean", info.normalisation.mean},
                   {"std", info.normalisation.std}};
@@ -96,6 +108,8 @@ ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkForma
                    .epochs = json.at("epochs"),
                    .train_loss = json.at("train_loss"),
                    .scales = json.value("scales", ""),
+                   .scale_factor = json.value("scale_factor", 1.0),
+                   .identity_init = json.value("identity_init", "searched"),
                    .options = json.value("options", Json()),
                    .normalisation = {}};
     info.normalisation.mean = json.at("mean");
@@ -155,8 +169,7 @@ void require_same_options(const std::map<std::string, std::string>& run,
                           const std::map<std::string, std::string>& saved, const std::string& source) {
   for (const auto& [name, value] : run) {
     const auto found = saved.find(name);
-    const char* const missing = name == "prior" ? "repvgg" : "not there";  // once there was no other prior
-    const std::string other = found == saved.end() ? missing : found->second;
+    const std::string other = found == saved.end() ? value_before(name) : found->second;
     if (name == "momentum" && value == "none") continue;  // once rules without momentum had a value of it, too
     if (other != value && !(name == "epochs" && is_longer(value, other)))
       throw std::runtime_error(

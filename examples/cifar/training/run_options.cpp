@@ -23,6 +23,7 @@ std::vector<RunOption> run_options(const TrainOptions& o) {
           {"scales", o.scales},
           {"average_scales", o.average_scales},
           {"identity_init", o.identity_init},
+          {"scale_factor", o.scale_factor},
           {"initialization", o.initialization},
           {"grad_mult", o.grad_mult},
           {"epochs", o.epochs, false},  // a resumed run may go further

@@ -1,14 +1,33 @@
-// What --scales can say.
+// What --scales and --identity-init can say.
 #pragma once
 
+#include <charconv>
+#include <cmath>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/formats/scales_file.hpp"
 #include "repopt/nn/models/folded_priors.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 
 namespace repopt_cifar {
+
+/// The weight at which --identity-init starts the identities: 1 for "one", or a number; nothing for "searched", which
+/// takes the weights from the scales. Throws std::invalid_argument for any other text.
+inline std::optional<double> identity_weight(std::string_view text) {
+  if (text == "searched") return std::nullopt;
+  if (text == "one") return 1;
+  double weight = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, weight);
+  repopt::require(error == std::errc() && stop == end && std::isfinite(weight), "--identity-init is '", text,
+                  "', it must be searched, one or a number");
+  return weight;
+}
 
 /// Scales for a network whose blocks have the branches of `prior`: "sqrt", which is where that prior's search starts,
 /// "ones", or those of a file. Throws std::runtime_error if the file is none, or its scales are not the network's.

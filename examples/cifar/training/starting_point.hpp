@@ -28,7 +28,9 @@ repopt::Scales<T> run_scales(const TrainOptions& options, const repopt::nn::VggC
     scales = repopt::formats::bind_scales(repopt::nn::averaged_over_channels(std::move(scales)),
                                           repopt::nn::scale_lengths(config, prior),
                                           options.scales + ", averaged over the channels");
-  return options.identity_init == "one" ? repopt::nn::with_identity_one(config, std::move(scales)) : scales;
+  if (const auto weight = identity_weight(options.identity_init))
+    scales = repopt::nn::with_identity_weight(std::move(scales), *weight);
+  return repopt::nn::with_scale_factor(std::move(scales), options.scale_factor);
 }
 
 /// The network of a run, as it starts.

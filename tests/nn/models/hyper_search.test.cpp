@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -13,6 +14,7 @@
 #include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "support/random.hpp"
+#include "support/relative_error.hpp"
 #include "support/small_models.hpp"
 #include "support/tensors.hpp"
 
@@ -77,13 +79,45 @@ TEST_CASE("searched_scales are the trained scales, and fit a network with consta
                        std::invalid_argument);
 }
 
-TEST_CASE("with_identity_one resets only the identities") {
-  const VggConfig config = tiny_config();
-  const Scales<double> scales = mixed_sign_scales<double>(config, 1), reset = with_identity_one(config, scales);
+TEST_CASE("with_identity_weight sets the identities only, and with_scale_factor multiplies all other scales") {
+  const Scales<double> scales = mixed_sign_scales<double>(tiny_config(), 1);
+  const Scales<double> reset = with_identity_weight(scales, 0.3), halved = with_scale_factor(scales, 0.5);
   REQUIRE(reset.size() == scales.size());
-  for (const auto& [name, values] : reset)
-    CHECK(values ==
-          (name.ends_with("scale_identity.weight") ? std::vector<double>(values.size(), 1) : scales.at(name)));
+  REQUIRE(halved.size() == scales.size());
+  std::size_t identities = 0;
+  for (const auto& [name, values] : scales) {
+    CAPTURE(name);
+    const bool is_identity = name.ends_with("scale_identity.weight");
+    identities += is_identity;
+    std::vector<double> half = values;
+    for (double& value : half) value *= 0.5;
+    CHECK(reset.at(name) == (is_identity ? std::vector<double>(values.size(), 0.3) : values));
+    CHECK(halved.at(name) == (is_identity ? values : half));
+  }
+  CHECK(identities == 2);
+}
+
+TEST_CASE("An identity's weight that is not finite and a factor that is not positive and finite are refused") {
+  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  const Scales<double> scales = sqrt_scales<double>(tiny_config());
+  for (const double weight : {nan, infinity})
+    CHECK_THROWS_AS(with_identity_weight(scales, weight), std::invalid_argument);
+  for (const double factor : {nan, infinity, 0.0, -1.0})
+    CHECK_THROWS_AS(with_scale_factor(scales, factor), std::invalid_argument);
+  CHECK_THROWS_WITH_AS(with_scale_factor(scales, -1), "the factor of the scales must be > 0 and finite, it is -1",
+                       std::invalid_argument);
+}
+
+TEST_CASE("A factor of the scales multiplies the kernels of convolutions at the start, and not the identities") {
+  const VggConfig config = tiny_config();
+  const Scales<double> scales = mixed_sign_scales<double>(config, 1);
+  const auto kernel = [&](const Scales<double>& of) {
+    return csla_vgg(config, 1, of).blocks()[3]->equivalent_kernel().value();  // stage2.1, which has an identity
+  };
+  std::vector<double> expected = kernel(scales);
+  const std::vector<double> without_identity = kernel(with_identity_weight(scales, 0));
+  for (std::size_t k = 0; k < expected.size(); ++k) expected[k] -= 0.5 * without_identity[k];
+  CHECK(relative_error(kernel(with_scale_factor(scales, 0.5)), expected) < 1e-12);
 }
 
 TEST_CASE("averaged_over_channels replaces each number by the mean of its scale") {

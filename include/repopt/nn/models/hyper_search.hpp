@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "repopt/base/error.hpp"
@@ -24,14 +25,27 @@ Scales<T> sqrt_scales(const VggConfig& config) {
   return initial_scales<T>(config, Prior::repvgg);
 }
 
-/// Returns `scales` with the identities' initial weights set to 1, in place of the weights that the search found.
+/// Whether the scale of that name is an identity's initial weight.
+inline bool is_identity_weight(std::string_view name) { return ScaleName(name).kind == "scale_identity"; }
+
+/// Returns `scales` with all identities' initial weights set to `weight`, in place of 1 or of the weights that a search
+/// found. Throws std::invalid_argument if `weight` is not finite.
 template <class T>
-Scales<T> with_identity_one(const VggConfig& config, Scales<T> scales) {
-  for (const BlockSpec& spec : config.block_specs())
-    for (const PriorBranch& branch : prior_branches(spec))
-      if (const auto found = scales.find(scale_name(spec, branch.scale_name));
-          branch.is_identity() && found != scales.end())
-        found->second.assign(spec.shape.out_channels, T(1));
+Scales<T> with_identity_weight(Scales<T> scales, double weight) {
+  require(std::isfinite(weight), "the identities' initial weight must be finite, it is ", weight);
+  for (auto& [name, values] : scales)
+    if (is_identity_weight(name)) std::ranges::fill(values, T(weight));
+  return scales;
+}
+
+/// Returns `scales` multiplied by `factor`, except the identities' initial weights. GradMult of these branches is then
+/// multiplied by factor^2. Throws std::invalid_argument unless `factor` is positive and finite.
+template <class T>
+Scales<T> with_scale_factor(Scales<T> scales, double factor) {
+  require(factor > 0 && std::isfinite(factor), "the factor of the scales must be > 0 and finite, it is ", factor);
+  for (auto& [name, values] : scales)
+    if (!is_identity_weight(name))
+      for (T& value : values) value = T(double(value) * factor);
   return scales;
 }
 
@@ -92,7 +106,7 @@ ScaleDiagnostics diagnose(const Scales<T>& scales, const Scales<T>& start) {
     const auto from = start.find(name);
     require(from != start.end() && from->second.size() == values.size(), "the start has no '", name, "' of ",
             values.size(), " elements");
-    Movement& movement = ScaleName(name).kind == "scale_identity" ? identities : branches;
+    Movement& movement = is_identity_weight(name) ? identities : branches;
     for (std::size_t c = 0; c < values.size(); ++c) {
       const double scale = double(values[c]), began = double(from->second[c]);
       ++found.count;
