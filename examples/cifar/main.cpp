@@ -57,6 +57,8 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--scale-factor", o.scale_factor,
                  "multiplies all scales but the identities' weights; modes rep, csla, folded, hyper_search")
       ->capture_default_str();
+  app.add_flag("--custom-l2", o.custom_l2,
+               "of mode repvgg: --weight-decay acts on the merged kernels by RepVGG's custom L2, not on the branches");
   app.add_option("--initialization", o.initialization,
                  "of mode rep's kernels: the rule of initialization (rule), or ordinary, as plain's")
       ->capture_default_str();

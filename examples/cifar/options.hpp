@@ -25,6 +25,7 @@ struct TrainOptions {
   bool average_scales = false;             ///< over the channels
   std::string identity_init = "searched";  ///< "searched", "one", or a number
   double scale_factor = 1;                 ///< multiplies all scales but the identities' weights
+  bool custom_l2 = false;                  ///< RepVGG's, in place of the weight decay of its branches
   std::string initialization = "rule", grad_mult = "on";
   std::optional<double> clip_grad_norm;
   std::optional<double> ema;  ///< decay of an average of the weights, which is what is tested and kept

@@ -58,6 +58,15 @@ void require_scale_options(const TrainOptions& options, bool has_scales) {
           "--scale-factor is for modes rep, csla, folded and hyper_search, not ", options.mode);
 }
 
+/// Throws std::invalid_argument if --custom-l2 does not go with the other options, or would have no effect.
+void require_custom_l2_fits(const TrainOptions& options) {
+  require(options.mode == "repvgg", "--custom-l2 is for --mode repvgg, not ", options.mode);
+  require(options.optimizer == "sgd" || options.optimizer == "adam", "--custom-l2 is a term of the loss, but ",
+          options.optimizer, " decays weights apart from the loss: take --optimizer sgd or adam");
+  require(*options.weight_decay > 0, "--custom-l2 is weighted by --weight-decay, which must be > 0, it is ",
+          *options.weight_decay);
+}
+
 /// The options with their defaults filled in. Throws std::invalid_argument if they do not go together.
 TrainOptions resolved(TrainOptions options) {
   require_one_of("--mode", options.mode, {"rep", "plain", "csla", "repvgg", "qarepvgg", "folded", "hyper_search"});
@@ -104,6 +113,7 @@ TrainOptions resolved(TrainOptions options) {
   if (!options.lr) options.lr = defaults.lr;
   if (!options.momentum && options.optimizer == "sgd") options.momentum = 0.9;
   if (!options.weight_decay) options.weight_decay = defaults.weight_decay;
+  if (options.custom_l2) require_custom_l2_fits(options);
   if (options.out.empty()) options.out = std::filesystem::path("runs") / (options.model + "-" + options.mode);
   return options;
 }

@@ -50,6 +50,19 @@ refuses "scales for qarepvgg" "--mode qarepvgg takes no --scales" train --data s
 refuses "resuming as repvgg" "mode is qarepvgg, here it is repvgg" train --data synthetic --model cifar-small --mode repvgg \
   --epochs 10 --limit 96 --batch-size 32 --seed 3 --out whole --resume
 
+train repvgg repvgg
+train repvgg custom --custom-l2
+train repvgg twice --custom-l2 --weight-decay 1e-3
+check "the result names the custom L2" 'grep -q "\"custom_l2\":true" custom.json && grep -q "\"custom_l2\":false" repvgg.json'
+check "the custom L2 trains differently from weight decay, and by its coefficient" \
+  '! close custom repvgg && ! close custom twice'
+refuses "resuming without the custom L2" "custom_l2 is yes, here it is no" train $short --mode repvgg --out custom --resume
+refuses "the custom L2 of another mode" "--custom-l2 is for --mode repvgg, not qarepvgg" train $short --mode qarepvgg --custom-l2
+refuses "the custom L2 with decoupled decay" "take --optimizer sgd or adam" train $short --mode repvgg --custom-l2 \
+  --optimizer adamw
+refuses "the custom L2 without its coefficient" "which must be > 0, it is 0" train $short --mode repvgg --custom-l2 \
+  --weight-decay 0
+
 # The branches start otherwise, and are still trained by one kernel as they would train themselves.
 train csla usual
 for knob in "--identity-init 0.3" "--scale-factor 0.5"; do

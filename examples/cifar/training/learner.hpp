@@ -14,6 +14,7 @@
 
 #include "options.hpp"
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/models/custom_l2.hpp"
 #include "repopt/nn/models/folded_training.hpp"
 #include "repopt/nn/models/reparameterize.hpp"
 #include "repopt/optim/ema.hpp"
@@ -91,6 +92,7 @@ class Learner {
     for (T& grad : grad_logits_.values()) grad *= weight;
     model_.backward(grad_logits_);
     Processes::average(model_);
+    if (custom_l2_) custom_l2_->add_gradients();
     if (folded_) folded_->add_gradients();
     require_no(gradient_fault(optimizer_));
     optimizer_.set_lr(lr);
@@ -143,6 +145,7 @@ class Learner {
       repopt::nn::add_parameters(optimizer_, *folded_, rule);
       return;
     }
+    if (options.custom_l2) custom_l2_.emplace(model_, rule.weight_decay);
     const bool re_parameterized = options.mode == "rep" && options.grad_mult == "on";
     repopt::nn::add_parameters(
         optimizer_, model_, rule,
@@ -177,6 +180,7 @@ class Learner {
   repopt::Scales<T> scales_;
   repopt::nn::Vgg<T> model_;
   std::optional<repopt::nn::FoldedTraining<T>> folded_;  ///< of model_, in the modes whose branches train folded
+  std::optional<repopt::nn::CustomL2<T>> custom_l2_;     ///< of model_, with --custom-l2
   repopt::RepOptimizer<Rule, T> optimizer_;
   std::optional<repopt::Ema<T>> ema_;
   repopt::nn::Tensor<T> grad_logits_;

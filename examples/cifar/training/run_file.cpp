@@ -25,6 +25,7 @@ bool is_longer(const std::string& epochs, const std::string& other) {
 constexpr const char* value_before(std::string_view option) {
   if (option == "prior") return "repvgg";
   if (option == "scale_factor") return "1";
+  if (option == "custom_l2") return "no";
   return "not there";
 }
 

@@ -24,6 +24,7 @@ std::vector<RunOption> run_options(const TrainOptions& o) {
           {"average_scales", o.average_scales},
           {"identity_init", o.identity_init},
           {"scale_factor", o.scale_factor},
+          {"custom_l2", o.custom_l2},
           {"initialization", o.initialization},
           {"grad_mult", o.grad_mult},
           {"epochs", o.epochs, false},  // a resumed run may go further
