@@ -155,6 +155,7 @@ void add_study(CLI::App& app, StudyOptions& o) {
       ->capture_default_str();
   app.add_option("--search-epochs", o.search_epochs, "of Hyper-Search; 0: the first of --epochs")
       ->capture_default_str();
+  app.add_option("--search-lr", o.search_lr, "of Hyper-Search")->capture_default_str();
   app.add_option("--lr", o.lr, "of variants with sgd; several: every variant is trained by each")
       ->delimiter(',')
       ->capture_default_str();

@@ -33,10 +33,14 @@ study::Conditions conditions_of(const StudyOptions& options) {
 
 /// Throws std::invalid_argument if the folder's results were made under other conditions.
 void require_same_conditions(const StudyOptions& options, const study::Conditions& here) {
-  for (const study::RunResult& result : study::read_results(options.out))
+  for (const study::RunResult& result : study::read_results(options.out)) {
     repopt::require(result.conditions == here, options.out.string(), " holds results on ",
                     study::describe(result.conditions), "; these would be on ", study::describe(here),
                     ": choose another --out");
+    repopt::require(result.key.variant != study::search_name || result.key.lr == options.search_lr,
+                    options.out.string(), " holds a Hyper-Search of learning rate ", result.key.lr,
+                    "; this one would be of ", options.search_lr, ": choose another --out");
+  }
 }
 
 }  // namespace

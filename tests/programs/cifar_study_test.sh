@@ -93,6 +93,8 @@ refuses "another batch size" "$here 128, Hyper-Searches of 2 epochs; these would
   --batch-size 64
 refuses "another Hyper-Search" "$here 128, Hyper-Searches of 1 epochs: choose another --out" $three --out whole \
   --search-epochs 1
+refuses "another learning rate of Hyper-Search" "holds a Hyper-Search of learning rate 0.1; this one would be of 0.05" $three \
+  --out whole --search-lr 0.05
 rm whole/study.csv
 "$program" $three --out whole --batch-size 64 >other.txt 2>log.txt
 check "a run without a line in study.csv is not taken for a run with another batch size" \

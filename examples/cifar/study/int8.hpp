@@ -33,8 +33,8 @@ struct Int8Result {
 };
 
 /// Lists the networks to quantize: those of plain, rep-searched, repvgg and qarepvgg, each with its best learning rate
-/// and with all seeds. Each is quantized in four ways: kernels with one scale for all channels or one for each channel, and
-/// activations with their whole range or with the range of the least mean squared error.
+/// and with all seeds. Each is quantized in four ways: kernels with one scale for all channels or one for each channel,
+/// and activations with their whole range or with the range of the least mean squared error.
 std::vector<Int8Key> int8_plan(const std::vector<RunResult>& results);
 
 /// Writes results as the text of quant.csv.

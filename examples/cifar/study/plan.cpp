@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "repopt/base/error.hpp"
@@ -13,29 +15,38 @@ using repopt::require;
 
 namespace {
 
-constexpr std::string_view search_name = "hyper_search";
-constexpr double search_lr = 0.1;
+constexpr std::string_view both_rules = "--initialization rule --grad-mult on";
 
-constexpr std::array<Variant, 14> known_variants{{
-    {search_name, "hyper_search", "sgd", "sqrt", "", "", "the branches, trained folded, with trained scales", "#8c6d31",
+constexpr std::array<Variant, 21> known_variants{{
+    {search_name, "hyper_search", "sgd", "sqrt", "", "the branches, trained folded, with trained scales", "#8c6d31",
      ""},
-    {"plain", "plain", "sgd", "", "", "", "ordinary initialization and training", "#444444", "76.91"},
-    {"rep-searched", "rep", "sgd", "searched", "rule", "on", "both rules, searched scales", "#0072b2", "78.47"},
-    {"rep-sqrt", "rep", "sgd", "sqrt", "rule", "on", "both rules, scales sqrt(2/l)", "#56b4e9", "77.71"},
-    {"rep-ones", "rep", "sgd", "ones", "rule", "on", "both rules, all scales 1", "#009e73", "77.59"},
-    {"rep-averaged", "rep", "sgd", "averaged", "rule", "on", "both rules, searched scales averaged over channels",
+    {"plain", "plain", "sgd", "", "", "ordinary initialization and training", "#444444", "76.91"},
+    {"rep-searched", "rep", "sgd", "searched", both_rules, "both rules, searched scales", "#0072b2", "78.47"},
+    {"rep-sqrt", "rep", "sgd", "sqrt", both_rules, "both rules, scales sqrt(2/l)", "#56b4e9", "77.71"},
+    {"rep-ones", "rep", "sgd", "ones", both_rules, "both rules, all scales 1", "#009e73", "77.59"},
+    {"rep-averaged", "rep", "sgd", "averaged", both_rules, "both rules, searched scales averaged over channels",
      "#cc79a7", "77.40"},
-    {"rep-ordinary-init", "rep", "sgd", "searched", "ordinary", "on", "GradMult alone, with ordinary initialization",
-     "#d55e00", "77.42"},
-    {"rep-no-grad-mult", "rep", "sgd", "searched", "rule", "off", "the rule of initialization alone", "#e69f00",
-     "77.07"},
-    {"csla", "csla", "sgd", "searched", "", "", "the branches themselves, with searched scales as constants", "#7b3fb5",
+    {"rep-ordinary-init", "rep", "sgd", "searched", "--initialization ordinary --grad-mult on",
+     "GradMult alone, with ordinary initialization", "#d55e00", "77.42"},
+    {"rep-no-grad-mult", "rep", "sgd", "searched", "--initialization rule --grad-mult off",
+     "the rule of initialization alone", "#e69f00", "77.07"},
+    {"rep-identity-0.3", "rep", "sgd", "sqrt", "--identity-init 0.3", "rep-sqrt, identities start at 0.3", "#6a51a3",
      ""},
-    {"repvgg", "repvgg", "sgd", "", "", "", "the branches, each with a batch norm", "#b22222", "78.41"},
-    {"qarepvgg", "qarepvgg", "sgd", "", "", "", "the branches, with QARepVGG's batch norms", "#e9967a", ""},
-    {"plain-adamw", "plain", "adamw", "", "", "", "plain, trained by AdamW", "#444444", "75.03"},
-    {"rep-searched-adamw", "rep", "adamw", "searched", "rule", "on", "rep-searched, trained by AdamW", "#0072b2", ""},
-    {"csla-adamw", "csla", "adamw", "searched", "", "", "csla, trained by AdamW", "#7b3fb5", ""},
+    {"rep-identity-0.1", "rep", "sgd", "sqrt", "--identity-init 0.1", "rep-sqrt, identities start at 0.1", "#bcbddc",
+     ""},
+    {"rep-scale-0.5", "rep", "sgd", "sqrt", "--scale-factor 0.5", "rep-sqrt, scales of convolutions halved", "#a6761d",
+     ""},
+    {"csla", "csla", "sgd", "searched", "", "the branches themselves, with searched scales as constants", "#7b3fb5",
+     ""},
+    {"repvgg", "repvgg", "sgd", "", "", "the branches, each with a batch norm", "#b22222", "78.41"},
+    {"repvgg-custom-l2", "repvgg", "sgd", "", "--custom-l2", "repvgg, trained with its custom L2", "#fb6a4a", ""},
+    {"qarepvgg", "qarepvgg", "sgd", "", "", "the branches, with QARepVGG's batch norms", "#e9967a", ""},
+    {"dbb", "folded", "sgd", "sqrt", "--prior dbb", "Diverse Branch Block's branches, folded", "#238b45", ""},
+    {"edge", "folded", "sgd", "sqrt", "--prior edge", "ECBSR's branches, folded", "#08519c", ""},
+    {"asymmetric", "folded", "sgd", "sqrt", "--prior asymmetric", "ACNet's branches, folded", "#cc4c02", ""},
+    {"plain-adamw", "plain", "adamw", "", "", "plain, trained by AdamW", "#444444", "75.03"},
+    {"rep-searched-adamw", "rep", "adamw", "searched", both_rules, "rep-searched, trained by AdamW", "#0072b2", ""},
+    {"csla-adamw", "csla", "adamw", "searched", "", "csla, trained by AdamW", "#7b3fb5", ""},
 }};
 
 /// Returns the variants of these names, all if there are none, in the order of the table. Leaves out Hyper-Search.
@@ -54,6 +65,7 @@ void validate(const StudyOptions& options) {
           "--models, --epochs, --lr and --adamw-lr need a value each");
   require(options.seeds > 0, "--seeds must be positive");
   for (const std::size_t epochs : options.epochs) require(epochs > 0, "--epochs must be positive");
+  require(options.search_lr > 0, "--search-lr must be > 0, it is ", options.search_lr);
   for (const auto* rates : {&options.lr, &options.adamw_lr})
     for (const double lr : *rates) require(lr > 0, "a learning rate must be > 0, one is ", lr);
 }
@@ -84,7 +96,7 @@ std::vector<PlannedRun> plan(const StudyOptions& options) {
   std::vector<PlannedRun> runs;
   for (std::uint64_t seed = 0; seed < options.seeds; ++seed)
     for (const std::string& model : options.models) {
-      const RunKey search{model, std::string(search_name), search_lr, search_epochs(options), seed};
+      const RunKey search{model, std::string(search_name), options.search_lr, search_epochs(options), seed};
       if (searches) runs.push_back({search, ""});
       for (const std::size_t epochs : options.epochs)
         for (const Variant& variant : chosen)
@@ -144,8 +156,8 @@ std::vector<std::string> train_arguments(const StudyOptions& options, const Plan
   } else if (!variant.scales.empty()) {
     add("--scales", variant.scales);
   }
-  if (!variant.initialization.empty()) add("--initialization", variant.initialization);
-  if (!variant.grad_mult.empty()) add("--grad-mult", variant.grad_mult);
+  std::istringstream words{std::string(variant.options)};
+  for (std::string word; words >> word;) arguments.push_back(word);
   add("--out", run_folder(options, run.key.name()).string());
   arguments.push_back("--resume");
   return arguments;

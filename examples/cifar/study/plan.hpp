@@ -14,19 +14,22 @@
 
 namespace repopt_cifar::study {
 
-/// A way to train a network: an initialization, a multiplier and an update rule.
+/// A way to train a network: a mode, an update rule, scales and further options.
 struct Variant {
   std::string_view name, mode, optimizer;
-  std::string_view scales;          ///< "sqrt", "ones", "searched", "averaged" (over the channels), or "": no scales
-  std::string_view initialization;  ///< the value of --initialization, or "": the option is not given
-  std::string_view grad_mult;       ///< the value of --grad-mult, or "": the option is not given
-  std::string_view meaning;         ///< its description on the page and in --help
-  std::string_view colour;          ///< its colour in the page's pictures
-  std::string_view paper;           ///< the article's top-1 accuracy in % for B1 on ImageNet; "": not reported
+  std::string_view scales;   ///< "sqrt", "ones", "searched", "averaged" (over the channels), or "": no scales
+  std::string_view options;  ///< further arguments of `repopt-cifar train`, separated by spaces
+  std::string_view meaning;  ///< its description on the page and in --help
+  std::string_view colour;   ///< its colour in the page's pictures
+  std::string_view paper;    ///< the article's top-1 accuracy in % for B1 on ImageNet; "": not reported
 
   /// Whether the variant needs the scales of a Hyper-Search.
   bool needs_search() const { return scales == "searched" || scales == "averaged"; }
 };
+
+/// The name of the variant that is Hyper-Search itself. Its run is also the search whose scales other variants take, so
+/// its learning rate and number of epochs are those of searches.
+inline constexpr std::string_view search_name = "hyper_search";
 
 /// All variants. The first one is Hyper-Search itself.
 std::span<const Variant> all_variants();

@@ -27,12 +27,14 @@ struct Comparison {
   std::vector<std::string_view> variants;
 };
 
-const std::array<Comparison, 3>& comparisons() {
-  static const std::array<Comparison, 3> all{{
+const std::array<Comparison, 4>& comparisons() {
+  static const std::array<Comparison, 4> all{{
       {"The prior, by branches or by gradients",
-       {"plain", "rep-searched", "csla", "repvgg", "qarepvgg", "hyper_search"}},
+       {"plain", "rep-searched", "csla", "repvgg", "repvgg-custom-l2", "qarepvgg", "hyper_search"}},
       {"The two rules and the scales",
-       {"plain", "rep-searched", "rep-sqrt", "rep-ones", "rep-averaged", "rep-ordinary-init", "rep-no-grad-mult"}},
+       {"plain", "rep-searched", "rep-sqrt", "rep-ones", "rep-averaged", "rep-ordinary-init", "rep-no-grad-mult",
+        "rep-identity-0.3", "rep-identity-0.1", "rep-scale-0.5"}},
+      {"Other branches, folded", {"dbb", "edge", "asymmetric"}},
       {"AdamW", {"plain-adamw", "rep-searched-adamw", "csla-adamw"}},
   }};
   return all;
