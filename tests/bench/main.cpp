@@ -43,10 +43,11 @@ int main(int argc, char** argv) {
   CLI::App* const step = add_benchmark(app, "step", "training steps of a network", options);
   step->add_option("--model", options.model, "preset of the network [cifar-vgg]");
   step->add_option("--mode", options.mode,
-                   "rep, plain, repvgg; folded or hyper_search (branches folded, scales constant or "
+                   "rep, plain, repvgg, qarepvgg; folded or hyper_search (branches folded, scales constant or "
                    "trained); csla or hyper_search_real (the same with real branches)")
       ->capture_default_str()
-      ->check(CLI::IsMember({"rep", "plain", "repvgg", "folded", "hyper_search", "csla", "hyper_search_real"}));
+      ->check(
+          CLI::IsMember({"rep", "plain", "repvgg", "qarepvgg", "folded", "hyper_search", "csla", "hyper_search_real"}));
   add_conv_options(step, options);
 
   CLI::App* const inference = add_benchmark(app, "inference", "the forward pass of a deployed network", options);

@@ -19,6 +19,7 @@ Vgg<float> make_model(const VggConfig& config, const std::string& mode, const Sc
   if (mode == "rep") return target_from_prior<float>(config, 0, scales);
   if (mode == "csla") return csla_vgg(config, 0, scales);
   if (mode == "hyper_search_real") return hyper_search_vgg(config, 0, scales);
+  if (mode == "qarepvgg") return qa_rep_vgg<float>(config, 0);
   return mode == "repvgg" ? rep_vgg<float>(config, 0) : plain_vgg<float>(config, 0);
 }
 
