@@ -61,7 +61,6 @@ ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset
           .train_loss = progress.metrics.back().train_loss,
           .scales = recorded_scales(options),
           .scale_factor = options.scale_factor,
-          .identity_init = options.identity_init,
           .options = std::move(all_options),
           .normalisation = normalisation};
 }
@@ -86,7 +85,6 @@ void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo&
                   {"train_loss", info.train_loss},
                   {"scales", info.scales},
                   {"scale_factor", info.scale_factor},
-                  {"identity_init", info.identity_init},
                   {"options", info.options},
                   {"mean", info.normalisation.mean},
                   {"std", info.normalisation.std}};
@@ -110,7 +108,6 @@ ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkForma
                    .train_loss = json.at("train_loss"),
                    .scales = json.value("scales", ""),
                    .scale_factor = json.value("scale_factor", 1.0),
-                   .identity_init = json.value("identity_init", "searched"),
                    .options = json.value("options", Json()),
                    .normalisation = {}};
     info.normalisation.mean = json.at("mean");

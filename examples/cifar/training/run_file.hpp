@@ -38,9 +38,8 @@ struct ModelInfo {
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
   std::string scales;  ///< whose multiplier mode rep trained with: as --scales, "none", or empty if that cannot tell
-  double scale_factor = 1;                 ///< by which these scales were multiplied
-  std::string identity_init = "searched";  ///< where the identities started, as --identity-init
-  Json options;                            ///< every option that shaped the training; null in files of older versions
+  double scale_factor = 1;  ///< by which these scales were multiplied
+  Json options;             ///< every option that shaped the training; null in files of older versions
   repopt::io::ChannelStatistics normalisation;
 };
 
