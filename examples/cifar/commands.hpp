@@ -26,8 +26,8 @@ Json evaluate(const EvalOptions& options);
 /// std::invalid_argument and writes nothing.
 Json convert(const ConvertOptions& options);
 
-/// Measures a trained network in floats and in 8-bit integers, and writes the network in integers. If an option, the
-/// data or a file is wrong, throws std::invalid_argument or std::runtime_error and writes nothing.
+/// Measures a trained network in floats and in integers of 4 to 8 bits, and writes the network in integers. If an
+/// option, the data or a file is wrong, throws std::invalid_argument or std::runtime_error and writes nothing.
 Json quantize(const QuantizeOptions& options);
 
 /// Writes a trained network as an ONNX file.

@@ -24,7 +24,7 @@ QuantizedNetwork quantized(const QuantizeOptions& options) {
   const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(network.info, pictures.train);
   const CalibratedNetwork calibrated = calibrate(network, pictures.train, options);
-  repopt::quant::QuantizedVgg model(calibrated.plain, calibrated.activations, calibrated.scheme);
+  repopt::quant::QuantizedVgg model(calibrated.plain, calibrated.activations, calibrated.weights);
   return {std::move(network.info), std::move(model)};
 }
 

@@ -105,6 +105,12 @@ void add_calibration(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--scheme", o.scheme, "scales of the kernels: per-tensor or per-channel")->capture_default_str();
   app.add_option("--calibration", o.calibration, "range of the activations: min-max, percentile, mse or entropy")
       ->capture_default_str();
+  app.add_option("--weight-bits", o.weight_bits, "4 to 8")->capture_default_str();
+  app.add_option("--activation-bits", o.activation_bits, "4 to 8; the pictures' and the pooled features', too")
+      ->capture_default_str();
+  app.add_flag("--split-identity{8}", o.split_identity,
+               "give the centre diagonals of kernels, which carry the identity, a scale of their own and 8 bits; with "
+               "--split-identity=16, 16 bits");
   app.add_option("--percentile", o.percentile, "what --calibration percentile keeps of each side [99.99]");
   app.add_option("--calibration-images", o.calibration_images, "training pictures to calibrate on")
       ->capture_default_str();
@@ -210,8 +216,8 @@ int main(int argc, char** argv) {
   CLI::App* const eval_command = app.add_subcommand("eval", "measure a trained network on the test pictures");
   CLI::App* const convert_command =
       app.add_subcommand("convert", "fold branches and batch norms: one convolution with a bias for each block");
-  CLI::App* const quantize_command =
-      app.add_subcommand("quantize", "measure a trained network in 8-bit integers, layer by layer, and write it");
+  CLI::App* const quantize_command = app.add_subcommand(
+      "quantize", "measure a trained network in integers of 4 to 8 bits, layer by layer, and write it");
   CLI::App* const export_onnx_command =
       app.add_subcommand("export-onnx", "write a trained network as an ONNX file, which takes pictures in 0..1");
   CLI::App* const study_command =

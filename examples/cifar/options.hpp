@@ -58,6 +58,8 @@ struct ConvertOptions {
 struct QuantizeOptions {
   std::filesystem::path weights, out;
   std::string data, scheme = "per-channel", calibration = "mse";
+  int weight_bits = 8, activation_bits = 8;
+  int split_identity = 0;            ///< bits of the centre diagonals that are split off kernels, 8 or 16; 0: none are
   std::optional<double> percentile;  ///< share kept by calibration by percentile; empty: 99.99
   std::size_t calibration_images = 512, batch_size = 128;
   std::size_t classes = 0, limit = 0;  ///< as EvalOptions'; limit for training pictures, too

@@ -1,4 +1,4 @@
-// `repopt-cifar quantize`: a trained network in 8-bit integers, and how much accuracy this costs.
+// `repopt-cifar quantize`: a trained network in integers of 4 to 8 bits, and how much accuracy this costs.
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -9,7 +9,9 @@
 #include "formats/output_file.hpp"
 #include "quantization/calibrate.hpp"
 #include "quantization/fine_tune.hpp"
+#include "quantization/layer_table.hpp"
 #include "repopt/nn/models/builders.hpp"
+#include "repopt/quant/layer_report.hpp"
 #include "training/classify.hpp"
 #include "training/network.hpp"
 #include "training/progress.hpp"
@@ -36,7 +38,7 @@ struct Comparison {
 
 Comparison compare(CalibratedNetwork& network, const repopt::io::ImageDataset& pictures,
                    const repopt::io::ChannelStatistics& normalisation, std::size_t batch_size) {
-  quant::QuantizedVgg quantized(network.plain, network.activations, network.scheme);
+  quant::QuantizedVgg quantized(network.plain, network.activations, network.weights);
   Classified floats = classify(network.plain, pictures, normalisation, batch_size);
   const double start = seconds_now();
   Classified int8 = classify(quantized, pictures, normalisation, batch_size);
@@ -44,28 +46,6 @@ Comparison compare(CalibratedNetwork& network, const repopt::io::ImageDataset& p
   std::fprintf(stderr, "float %.2f %%, INT8 %.2f %% of %zu test pictures right\n", 100 * floats.accuracy,
                100 * int8.accuracy, pictures.size());
   return {std::move(quantized), std::move(floats), std::move(int8), seconds};
-}
-
-void print(const std::vector<quant::LayerReport>& reports) {
-  std::fprintf(stderr, "%-12s %10s %10s %9s %11s %11s %10s %9s\n", "layer", "weight std", "weight max", "SQNR dB",
-               "output max", "clipped at", "outliers", "SQNR dB");
-  for (const quant::LayerReport& r : reports)
-    std::fprintf(stderr, "%-12s %10.4f %10.3f %9.1f %11.3f %11.3f %8.4f %% %9.1f\n", r.name.c_str(), r.weight_std,
-                 r.weight_largest, r.weight_sqnr, r.output_seen, r.output_clipped_at, 100 * r.outliers, r.output_sqnr);
-}
-
-Json to_json(const std::vector<quant::LayerReport>& reports) {
-  Json layers = Json::array();
-  for (const quant::LayerReport& r : reports)
-    layers.push_back({{"name", r.name},
-                      {"weight_std", r.weight_std},
-                      {"weight_largest", r.weight_largest},
-                      {"weight_sqnr_db", r.weight_sqnr},
-                      {"output_seen", r.output_seen},
-                      {"output_clipped_at", r.output_clipped_at},
-                      {"outliers", r.outliers},
-                      {"output_sqnr_db", r.output_sqnr}});
-  return layers;
 }
 
 }  // namespace
@@ -77,7 +57,7 @@ Json quantize(const QuantizeOptions& options) {
                   options.lr ? "--lr" : "--scales", " is used in fine-tuning only, and --fine-tune-epochs is 0");
   set_threads(options.threads);
   if (!options.out.empty()) require_output(options.out, {options.weights});
-  const Network network = load_network(options.weights);
+  Network network = load_network(options.weights);
   const ModelInfo& info = network.info;
   const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);
   require_same_classes(info, pictures.test);
@@ -88,7 +68,7 @@ Json quantize(const QuantizeOptions& options) {
   if (options.fine_tune_epochs > 0) {
     before = {{"float_accuracy", result.floats.accuracy}, {"int8_accuracy", result.int8.accuracy}};
     calibrated.plain =
-        repopt::nn::deployed(fine_tuned(network, calibrated.activations, calibrated.scheme, pictures.train,
+        repopt::nn::deployed(fine_tuned(network, calibrated.activations, calibrated.weights, pictures.train,
                                         {.epochs = options.fine_tune_epochs,
                                          .batch_size = options.batch_size,
                                          .lr = lr,
@@ -97,8 +77,9 @@ Json quantize(const QuantizeOptions& options) {
     calibrated.histograms = quant::activation_histograms(calibrated.plain, calibrated.batches);
     result = compared();
   }
-  const auto reports =
+  auto reports =
       quant::layer_reports(calibrated.plain, result.quantized, calibrated.histograms, calibrated.batches.front());
+  quant::add_identity_scales(reports, network.model);
   print(reports);
   if (!options.out.empty()) save_quantized_network(options.out, info, result.quantized);
 
@@ -108,6 +89,9 @@ Json quantize(const QuantizeOptions& options) {
             {"data", pictures.test.name},
             {"scheme", options.scheme},
             {"calibration", options.calibration},
+            {"weight_bits", options.weight_bits},
+            {"activation_bits", options.activation_bits},
+            {"split_identity", options.split_identity},
             {"calibration_images", std::min(options.calibration_images, pictures.train.size())},
             {"test_images", pictures.test.size()},
             {"float_accuracy", result.floats.accuracy},

@@ -72,7 +72,7 @@ TEST_CASE("The file of a quantized network holds the integers, scales and zero p
   for (std::size_t i = 0; i < quant::activation_names(model.config()).size(); ++i)
     activations.push_back({0.01F * float(i + 1), std::uint8_t(i == 0 ? 77 : 0)});
   const auto check = [&](quant::Scheme scheme, auto zero_point) {
-    const quant::QuantizedVgg quantized(model, activations, scheme);
+    const quant::QuantizedVgg quantized(model, activations, {scheme});
     io::OnnxOptions as = options();
     as.signed_weights = zero_point == 0;
     const std::string file = io::onnx_model(quantized, as);
@@ -99,6 +99,29 @@ TEST_CASE("The file of a quantized network holds the integers, scales and zero p
     check(scheme, std::uint8_t(128));
     check(scheme, std::int8_t(0));
   }
+}
+
+TEST_CASE("Fewer bits add a Clip of the levels to the file, and a split its diagonal, one product and one sum") {
+  const nn::Vgg<float> model = testing::trained_model(nn::Mode::target);
+  const std::vector<quant::Quantization> eight(8, {.scale = 0.02F}), five(8, {.scale = 0.02F, .bits = 5});
+  const auto file = [&](const std::vector<quant::Quantization>& activations, const quant::WeightOptions& weights) {
+    return io::onnx_model(quant::QuantizedVgg(model, activations, weights), options());
+  };
+  const std::string plain = file(eight, {}), clipped = file(five, {.bits = 5}),
+                    split = file(eight, {.diagonal_bits = 16});
+  for (const std::string& name : quant::activation_names(model.config())) {
+    CHECK(holds<std::uint8_t>(clipped, name + ".largest_level", {31}));
+    CHECK(clipped.find(name + ".clipped") != clipped.npos);
+    CHECK(plain.find(name + ".clipped") == plain.npos);
+  }
+  const quant::QuantizedVgg network(model, eight, {.diagonal_bits = 16});
+  const quant::QuantizedWeights& numbers = network.layers()[3].weights();
+  CHECK(holds(split, "stage2.1.conv.diagonal", numbers.diagonal));
+  CHECK(holds<float>(split, "stage2.1.conv.diagonal.scale", {numbers.diagonal_scale}));
+  CHECK(split.find("stage2.1.conv.product") != split.npos);
+  CHECK(split.find("stage2.1.conv.sum") != split.npos);
+  CHECK(split.find("stage2.0.conv.diagonal") == split.npos);
+  CHECK(plain.find(".diagonal") == plain.npos);
 }
 
 TEST_CASE("Networks and options that no file can represent are refused with the reason") {

@@ -18,10 +18,10 @@ using namespace repopt::quant;
 
 namespace {
 
-QuantizedVgg quantized(Scheme scheme) {
+QuantizedVgg quantized(const WeightOptions& options, int activation_bits = 8) {
   const auto model = trained_model(nn::Mode::target);
   const std::vector<nn::Tensor<float>> batches{random_images(1)};
-  return {model, calibrated(activation_histograms(model, batches), Calibration::mse), scheme};
+  return {model, calibrated(activation_histograms(model, batches), Calibration::mse, 99.99, activation_bits), options};
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ QuantizedVgg quantized(Scheme scheme) {
 TEST_CASE("A quantized network is the same after writing and reading, and its kernels are OIHW in the file") {
   const TemporaryFolder folder;
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel}) {
-    QuantizedVgg network = quantized(scheme);
+    QuantizedVgg network = quantized({scheme});
     formats::SafetensorsWriter writer;
     io::add_quantized(writer, network);
     writer.save(folder / "int8.safetensors");
@@ -47,9 +47,31 @@ TEST_CASE("A quantized network is the same after writing and reading, and its ke
   }
 }
 
+TEST_CASE("Bits and diagonals are the same after writing and reading, and files of 8 bits do not name them") {
+  const TemporaryFolder folder;
+  const auto written = [&](const QuantizedVgg& network) {
+    formats::SafetensorsWriter writer;
+    io::add_quantized(writer, network);
+    writer.save(folder / "quantized.safetensors");
+    return formats::Safetensors::load(folder / "quantized.safetensors");
+  };
+  for (const std::string& name : written(quantized({})).names()) CHECK(name.find("bits") == name.npos);
+  QuantizedVgg network = quantized({Scheme::per_tensor, 5, 16}, 6);
+  const auto file = written(network);
+  CHECK(file.tensor<std::uint8_t>("stage2.1.conv.weight_bits") == std::vector<std::uint8_t>{5});
+  CHECK(file.tensor<std::uint8_t>("images.activation_bits") == std::vector<std::uint8_t>{6});
+  CHECK(file.tensor<std::int32_t>("stage2.1.conv.diagonal") == network.layers()[3].weights().diagonal);
+  CHECK_FALSE(file.contains("stage2.0.conv.diagonal"));
+  QuantizedVgg read = io::read_quantized(file, network.config());
+  CHECK(read.layers()[3].weights().bits == 5);
+  CHECK(read.activations() == network.activations());
+  const nn::Tensor<float> images = random_images(2);
+  CHECK(std::ranges::equal(read.forward(images).values(), network.forward(images).values()));
+}
+
 TEST_CASE("A quantized network of another shape, or with a missing, superfluous or wrongly typed tensor, is refused") {
   const TemporaryFolder folder;
-  const QuantizedVgg network = quantized(Scheme::per_channel);
+  const QuantizedVgg network = quantized({});
   nn::VggConfig config = network.config();
   const auto read = [&](auto change) {
     formats::SafetensorsWriter writer;

@@ -62,15 +62,24 @@ done
 for key in float_accuracy int8_accuracy before_fine_tuning agreement layers; do
   check "the result of quantize names $key" 'grep -q "\"$key\":" int8.txt'
 done
-"$program" eval --weights int8.safetensors --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
-check "eval and quantize report the same INT8 accuracy" \
-  '[ "$(grep -o "\"int8_accuracy\":[0-9.e-]*" int8.txt | head -n 1 | cut -d: -f2)" = "$(accuracy <eval.txt | cut -d: -f2)" ]'
+# same_accuracy QUANTIZED: eval must report the accuracy in integers that quantize has reported.
+same_accuracy() {
+  "$program" eval --weights "$1" --data synthetic --limit 160 --threads 1 >eval.txt 2>>log.txt
+  check "eval and quantize report the same accuracy of $1" \
+    '[ "$(grep -o "\"int8_accuracy\":[0-9.e-]*" int8.txt | head -n 1 | cut -d: -f2)" = "$(accuracy <eval.txt | cut -d: -f2)" ]'
+}
+same_accuracy int8.safetensors
+"$program" quantize --weights whole/model.safetensors --data synthetic --limit 160 --calibration-images 64 \
+  --weight-bits 5 --activation-bits 6 --split-identity=16 --scheme per-tensor --fine-tune-epochs 1 --threads 1 \
+  --out split.safetensors >int8.txt 2>>log.txt
+check "quantize names the bits" 'grep -q "\"weight_bits\":5,\"activation_bits\":6,\"split_identity\":16" int8.txt'
+same_accuracy split.safetensors
 "$program" quantize --weights search.plain.safetensors --data synthetic --limit 160 --scheme per-tensor \
   --calibration entropy --threads 1 >int8.txt 2>>log.txt
 check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'
 
 # onnx/run.sh compares the outputs of such files.
-for weights in whole/model.safetensors whole.plain.safetensors int8.safetensors; do
+for weights in whole/model.safetensors whole.plain.safetensors int8.safetensors split.safetensors; do
   "$program" export-onnx --weights "$weights" --out "$weights.onnx" >onnx.txt 2>>log.txt
   check "export-onnx takes $weights" '[ -s "$weights.onnx" ] && grep -q "\"command\":\"export-onnx\"" onnx.txt'
 done
@@ -125,6 +134,9 @@ quantize="quantize --data synthetic --limit 160 --out no.safetensors --weights"
 {
   refuses "an empty calibration set" "--calibration-images" $quantize whole/model.safetensors --calibration-images 0
   refuses "an unknown calibration" "min-max, percentile, mse, entropy" $quantize whole/model.safetensors --calibration no
+  refuses "3 bits" "must be 4 to 8, they are 3 and 8" $quantize whole/model.safetensors --weight-bits 3
+  refuses "9 bits" "must be 4 to 8, they are 8 and 9" $quantize whole/model.safetensors --activation-bits 9
+  refuses "a diagonal of 4 bits" "must have 8 or 16 bits, it has 4" $quantize whole/model.safetensors --split-identity=4
   refuses "quantizing a quantized network" "holds a network in format 'repopt-vgg-int8'" $quantize int8.safetensors
   refuses "scales for a network of mode hyper_search" "takes no --scales" $quantize search/model.safetensors --fine-tune-epochs 1 \
     --scales ones

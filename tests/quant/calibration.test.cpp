@@ -33,8 +33,8 @@ std::vector<double> exponential(std::size_t count) {
 }
 
 /// The mean squared error of quantizing `values` in `range`, computed from the values instead of a histogram.
-double error_of(const std::vector<double>& values, const Range& range) {
-  const Quantization q = Quantization::of_range(range.low, range.high);
+double error_of(const std::vector<double>& values, const Range& range, int bits) {
+  const Quantization q = Quantization::of_range(range.low, range.high, bits);
   double error = 0;
   for (const double value : values)
     error += std::pow(double(q.dequantize(q.quantize(float(value)))) - value, 2) / double(values.size());
@@ -60,10 +60,16 @@ TEST_CASE("Min-max covers all values, a percentile cuts the tails, mse and entro
 TEST_CASE("No range has a mean squared error more than one per cent below that of the range chosen by mse") {
   const std::vector<double> values = exponential(100000);
   const Histogram histogram = histogram_of(values);
-  const Range chosen = calibrated_range(histogram, Calibration::mse);
-  CHECK(chosen.high < 0.95 * histogram.range().high);
-  for (double high = 2; high < histogram.range().high; high += 0.25)
-    CHECK(error_of(values, chosen) < 1.01 * error_of(values, {0, high}));
+  double high_before = 0;
+  for (const int bits : {4, 5, 8}) {
+    CAPTURE(bits);
+    const Range chosen = calibrated_range(histogram, Calibration::mse, 99.99, bits);
+    CHECK(chosen.high > high_before);  // fewer levels cover less
+    CHECK(chosen.high < 0.95 * histogram.range().high);
+    for (double high = 2; high < histogram.range().high; high += 0.25)
+      CHECK(error_of(values, chosen, bits) < 1.01 * error_of(values, {0, high}, bits));
+    high_before = chosen.high;
+  }
 }
 
 TEST_CASE("Entropy excludes far outliers, and the number of zeros changes neither its range nor that of mse") {

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
@@ -36,4 +38,23 @@ TEST_CASE("A fixed-point factor rounds as real arithmetic does, with ties up") {
   for (const double factor :
        {-0.1, double(1 << 30), std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()})
     CHECK_THROWS_AS(FixedPoint{factor}, std::invalid_argument);
+}
+
+TEST_CASE("A sum of two products rounds once, as real arithmetic does") {
+  Random random(6);
+  std::size_t rounded_twice = 0;
+  for (int k = 0; k < 20000; ++k) {
+    const double a = std::ldexp(random.real(0.5, 1), int(random.integer(0, 12)) - 20);
+    const double b = std::ldexp(random.real(0.5, 1), int(random.integer(0, 12)) - 20);
+    const auto x = std::int32_t(random.integer(0, 2000000)) - 1000000;
+    const auto y = std::int32_t(random.integer(0, 2000000)) - 1000000;
+    const double exact = x * a + y * b, tolerance = (std::abs(x) + std::abs(y)) * std::max(a, b) * 0x1p-31;
+    const std::int64_t sum = FixedPoint(a, b)(x, y);
+    CHECK(std::abs(double(sum) - exact) <= 0.5 + tolerance);
+    rounded_twice += sum != FixedPoint(a)(x) + FixedPoint(b)(y);
+  }
+  CHECK(rounded_twice > 1000);  // rounding each product is another result
+  CHECK(FixedPoint(0, 0.5)(7, 3) == 2);
+  CHECK(FixedPoint(0.5, 0.25)(1, 2) == 1);
+  CHECK_THROWS_AS(FixedPoint(1, -1), std::invalid_argument);
 }

@@ -1,8 +1,10 @@
-#include "repopt/quant/post_training.hpp"
+#include "repopt/quant/layer_report.hpp"
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "support/quantized_models.hpp"
@@ -18,7 +20,7 @@ TEST_CASE("A report shows a high ratio for accurate kernels, and clipped outputs
   const std::vector<Histogram> histograms = activation_histograms(model, batches);
   std::vector<Quantization> activations = calibrated(histograms, Calibration::min_max);
   activations[2].scale /= 2;
-  QuantizedVgg quantized(model, activations, Scheme::per_channel);
+  QuantizedVgg quantized(model, activations, {});
   const std::vector<LayerReport> reports = layer_reports(model, quantized, histograms, batches[0]);
   REQUIRE(reports.size() == model.blocks().size());
   for (std::size_t i = 0; i < reports.size(); ++i) {
@@ -28,9 +30,39 @@ TEST_CASE("A report shows a high ratio for accurate kernels, and clipped outputs
     CHECK(report.weight_std > 0);
     CHECK(report.weight_largest > report.weight_std);
     CHECK(report.weight_sqnr > 35);
+    CHECK((report.diagonal_largest > 0) == (i == 1 || i == 3));  // the blocks that keep the image's shape
+    CHECK(report.diagonal_largest <= report.weight_largest);
     CHECK((report.outliers > 0) == (i == 1));
     CHECK(report.output_seen == doctest::Approx((i == 1 ? 2 : 1) * report.output_clipped_at).epsilon(1e-5));
   }
   CHECK(reports[0].output_sqnr > 25);
   CHECK(reports[1].output_sqnr < 25);
+}
+
+TEST_CASE("A report counts a diagonal that is split off as part of its kernel") {
+  const Vgg<float> model = deployed(trained_model(Mode::repvgg));
+  const std::vector<Tensor<float>> batches{random_images(2)};
+  const std::vector<Histogram> histograms = activation_histograms(model, batches);
+  const auto report = [&](int diagonal_bits) {
+    QuantizedVgg quantized(model, calibrated(histograms, Calibration::min_max), {.diagonal_bits = diagonal_bits});
+    return layer_reports(model, quantized, histograms, batches[0])[3];
+  };
+  const LayerReport whole = report(0), split = report(16);
+  CHECK(split.weight_largest == whole.weight_largest);
+  CHECK(split.diagonal_largest == whole.diagonal_largest);
+  CHECK(split.weight_sqnr > whole.weight_sqnr);
+}
+
+TEST_CASE("A report names the largest gamma / sigma of the identity's batch norm, if the network has one") {
+  Vgg<float> model = trained_model(Mode::repvgg);
+  model.visit_parameters([](const std::string& name, Parameter<float>& p) {
+    if (name == "stage2.1.bn_identity.weight") p.value = {1, -6, 2, 3, 1};
+    if (name == "stage2.1.bn_identity.running_var") p.value = {1, 4, 1, 1, 1};
+  });
+  std::vector<LayerReport> reports(2);
+  reports[0].name = "stage2.0";
+  reports[1].name = "stage2.1";
+  add_identity_scales(reports, model);
+  CHECK(reports[0].identity_scale == 0);
+  CHECK(reports[1].identity_scale == doctest::Approx(6 / std::sqrt(4 + 1e-5)).epsilon(1e-12));
 }

@@ -31,7 +31,10 @@ TEST_CASE("A quantization covers its range, has zero as a level, and errs by at 
   Random random(2);
   for (int k = 0; k < 200; ++k) {
     const double low = random.real(-3, 1), high = low + random.real(0.01, 5);
-    const Quantization q = Quantization::of_range(low, high);
+    const int bits = int(random.integer(2, 8));
+    const Quantization q = Quantization::of_range(low, high, bits);
+    CHECK(q.largest_level() == (1 << bits) - 1);
+    CHECK(q.quantize(1e30F) == q.largest_level());
     CHECK(q.dequantize(q.quantize(0)) == 0);
     CHECK(q.low() <= std::min(low, 0.0) + 0.51 * double(q.scale));
     CHECK(q.high() >= std::max(high, 0.0) - 0.51 * double(q.scale));
@@ -41,6 +44,9 @@ TEST_CASE("A quantization covers its range, has zero as a level, and errs by at 
   CHECK(Quantization::of_range(0, 0) == Quantization{});
   CHECK(Quantization::of_range(1, 2).zero_point == 0);
   CHECK(Quantization::of_range(-2, -1).zero_point == 255);
+  CHECK(Quantization::of_range(-2, -1, 4).zero_point == 15);
+  CHECK_THROWS_WITH_AS(Quantization::of_range(0, 1, 9), "the bits of activations must be 2 to 8, they are 9",
+                       std::invalid_argument);
   CHECK_THROWS_AS(Quantization::of_range(1, 0), std::invalid_argument);
   CHECK_THROWS_AS(Quantization::of_range(0, std::numeric_limits<double>::infinity()), std::invalid_argument);
 }

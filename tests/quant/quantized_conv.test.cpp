@@ -86,3 +86,20 @@ TEST_CASE("The longest sum that is allowed does not overflow at the largest valu
   CHECK_THROWS_AS(QuantizedConv({longer, std::vector<std::int8_t>(65800), {1}, {0}}, {}), std::invalid_argument);
   CHECK_THROWS_AS(QuantizedConv({shape, std::vector<std::int8_t>(65000), {1}, {1 << 30}}, {}), std::invalid_argument);
 }
+
+TEST_CASE("Weights and diagonals that do not fit their bits, their shape or each other are refused") {
+  const ConvShape shape{.in_channels = 2, .out_channels = 2, .layout = WeightLayout::ohwi};
+  const QuantizedWeights good{shape, std::vector<std::int8_t>(36, 7), {1}, {0, 0}, 4, {1, 2}, 0.5F};
+  const auto refused = [&](auto change, const char* message) {
+    QuantizedWeights weights = good;
+    change(weights);
+    CHECK_THROWS_WITH_AS(QuantizedConv(weights, {}), doctest::Contains(message), std::invalid_argument);
+  };
+  CHECK(QuantizedConv(good, {.zero_point = 3}).product(1, 5) == 2 * (5 - 3));
+  refused([](QuantizedWeights& w) { w.weight[3] = 8; }, "a weight is 8, which does not fit 4 bits");
+  refused([](QuantizedWeights& w) { w.bits = 9; }, "the bits of weights must be 2 to 8, they are 9");
+  refused([](QuantizedWeights& w) { w.diagonal = {1}; }, "a centre diagonal has 1 elements, out_channels is 2");
+  refused([](QuantizedWeights& w) { w.diagonal[1] = 32768; }, "holds 32768, which does not fit 16 bits");
+  refused([](QuantizedWeights& w) { w.diagonal_scale = 0; }, "must be finite and > 0, it is 0");
+  refused([](QuantizedWeights& w) { w.shape.stride = {2, 2}; }, "this convolution has none");
+}

@@ -1,4 +1,4 @@
-#include "repopt/quant/quantization.hpp"
+#include "repopt/quant/weight_rounding.hpp"
 
 #include <doctest/doctest.h>
 
@@ -27,13 +27,14 @@ nn::FusedConv<float> uneven_kernel(Random& random) {
   return conv;
 }
 
-double weight_error(const nn::FusedConv<float>& conv, Scheme scheme) {
-  const std::vector<float> scales = weight_scales(conv, scheme, {});
+/// The sum of squared rounding errors. Checks that no weight errs by more than half of its scale.
+double weight_error(const nn::FusedConv<float>& conv, const WeightOptions& options) {
+  const WeightRounding rounding(conv, options, {});
   double error = 0;
   for_each_weight(conv.shape, [&](const WeightIndex& w) {
-    const float weight = conv.weight[conv.shape.offset(w)], scale = scale_of(scales, w.out);
-    CHECK(std::abs(float(quantize_weight(weight, scale)) * scale - weight) <= 0.5001F * scale);
-    error += std::pow(double(float(quantize_weight(weight, scale)) * scale - weight), 2);
+    const float weight = conv.weight[conv.shape.offset(w)], scale = rounding.scale(w);
+    CHECK(std::abs(float(rounding.quantize(w, weight)) * scale - weight) <= 0.5001F * scale);
+    error += std::pow(double(float(rounding.quantize(w, weight)) * scale - weight), 2);
   });
   return error;
 }
@@ -45,13 +46,13 @@ TEST_CASE(
   Random random(3);
   for (int k = 0; k < 20; ++k) {
     const nn::FusedConv<float> conv = uneven_kernel(random);
-    const std::vector<float> channels = weight_scales(conv, Scheme::per_channel, {});
-    const std::vector<float> tensor = weight_scales(conv, Scheme::per_tensor, {});
+    const std::vector<float> channels = WeightRounding(conv, {Scheme::per_channel}, {}).scales();
+    const std::vector<float> tensor = WeightRounding(conv, {Scheme::per_tensor}, {}).scales();
     REQUIRE(channels.size() == 9);
     REQUIRE(tensor.size() == 1);
     for (const float scale : channels) CHECK(scale <= tensor[0]);
     CHECK(*std::ranges::max_element(channels) == tensor[0]);
-    CHECK(weight_error(conv, Scheme::per_channel) < 0.5 * weight_error(conv, Scheme::per_tensor));
+    CHECK(weight_error(conv, {Scheme::per_channel}) < 0.5 * weight_error(conv, {Scheme::per_tensor}));
   }
 }
 
@@ -64,9 +65,73 @@ TEST_CASE("A channel of tiny weights gets a scale large enough for its bias to f
   conv.bias[0] = 0;
   conv.bias[1] = 1;
   const Quantization input{.scale = 0.01F};
-  const std::vector<float> scales = weight_scales(conv, Scheme::per_channel, input);
+  const std::vector<float> scales = WeightRounding(conv, {}, input).scales();
   CHECK(scales[0] > 0);
   CHECK(1 / (double(scales[1]) * 0.01) < 1.001 * double(1 << 30));
   conv.weight[5] = std::numeric_limits<float>::quiet_NaN();
-  CHECK_THROWS_AS(weight_scales(conv, Scheme::per_channel, input), std::invalid_argument);
+  CHECK_THROWS_AS(WeightRounding(conv, {}, input), std::invalid_argument);
+}
+
+TEST_CASE(
+    "Weights of b bits are integers up to 2^(b - 1) - 1, and their scale is the largest weight over that integer") {
+  Random random(5);
+  const nn::FusedConv<float> conv = uneven_kernel(random);
+  const float largest = std::abs(*std::ranges::max_element(conv.weight, {}, [](float w) { return std::abs(w); }));
+  for (int bits = 2; bits <= 8; ++bits) {
+    CAPTURE(bits);
+    const WeightRounding rounding(conv, {Scheme::per_tensor, bits}, {});
+    const int largest_integer = (1 << (bits - 1)) - 1;
+    CHECK(rounding.scales()[0] == doctest::Approx(largest / float(largest_integer)).epsilon(1e-6));
+    int seen = 0;
+    for_each_weight(conv.shape, [&](const WeightIndex& w) {
+      seen = std::max(seen, std::abs(rounding.quantize(w, conv.weight[conv.shape.offset(w)])));
+    });
+    CHECK(seen == largest_integer);
+    CHECK(rounding.quantize({}, 1e9F) == largest_integer);
+    CHECK(rounding.quantize({}, -1e9F) == -largest_integer);
+  }
+  for (const int bits : {1, 9}) CHECK_THROWS_AS(WeightRounding(conv, {.bits = bits}, {}), std::invalid_argument);
+}
+
+TEST_CASE(
+    "A split gives the centre diagonal a scale of its own, and the other weights the scales that they have alone") {
+  Random random(6);
+  const ConvShape shape{.in_channels = 6, .out_channels = 6, .layout = WeightLayout::hwio};
+  nn::FusedConv<float> without{shape, random.numbers<float>(shape.size()), random.numbers<float>(6)}, conv = without;
+  for (std::size_t c = 0; c < 6; ++c) {
+    without.weight[shape.offset({.out = c, .in = c, .row = 1, .column = 1})] = 0;
+    conv.weight[shape.offset({.out = c, .in = c, .row = 1, .column = 1})] = 20 + float(c);
+  }
+  for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel})
+    for (const int bits : {8, 16}) {
+      const WeightRounding split(conv, {scheme, 5, bits}, {});
+      REQUIRE(split.is_split());
+      CHECK(split.scales() == WeightRounding(without, {scheme, 5}, {}).scales());
+      CHECK(split.diagonal_scale() == doctest::Approx(25.0 / (bits == 8 ? 127 : 32767)).epsilon(1e-6));
+      CHECK(weight_error(conv, {scheme, 5, bits}) < 0.1 * weight_error(conv, {scheme, 5}));
+    }
+}
+
+TEST_CASE("Only kernels whose centre tap reads the output's own pixel in the same channel have a centre diagonal") {
+  const ConvShape shape{.in_channels = 6, .out_channels = 6};
+  CHECK(has_centre_diagonal(shape));
+  const auto without = [&](auto change) {
+    ConvShape changed = shape;
+    change(changed);
+    return !has_centre_diagonal(changed);
+  };
+  CHECK(without([](ConvShape& s) { s.out_channels = 7; }));
+  CHECK(without([](ConvShape& s) { s.stride = {2, 1}; }));
+  CHECK(without([](ConvShape& s) { s.kernel_size = {3, 4}; }));
+  CHECK(without([](ConvShape& s) { s.padding = {0, 0}; }));
+  CHECK(without([](ConvShape& s) { s.dilation = {2, 2}; }));
+  CHECK(without([](ConvShape& s) { s.groups = 2; }));
+  ConvShape dilated = shape;
+  dilated.padding = dilated.dilation = {2, 2};
+  CHECK(has_centre_diagonal(dilated));
+  const nn::FusedConv<float> strided{
+      {.in_channels = 2, .out_channels = 2, .stride = {2, 2}, .layout = WeightLayout::hwio},
+      std::vector<float>(36, 1.0F),
+      {0, 0}};
+  CHECK_FALSE(WeightRounding(strided, {.diagonal_bits = 8}, {}).is_split());
 }

@@ -59,14 +59,21 @@ CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDatas
   repopt::require(options.batch_size > 0 && options.calibration_images > 0,
                   "--batch-size and --calibration-images must be positive, they are ", options.batch_size, " and ",
                   options.calibration_images);
+  for (const int bits : {options.weight_bits, options.activation_bits})
+    repopt::require(bits >= 4 && bits <= 8, "--weight-bits and --activation-bits must be 4 to 8, they are ",
+                    options.weight_bits, " and ", options.activation_bits);
+  repopt::require(options.split_identity == 0 || options.split_identity == 8 || options.split_identity == 16,
+                  "--split-identity must have 8 or 16 bits, it has ", options.split_identity);
   auto plain = repopt::nn::deployed(network.model);
   const std::size_t count = std::min(options.calibration_images, pictures.size());
   auto batches = calibration_batches(pictures, count, options, network.info.normalisation);
   auto histograms = quant::activation_histograms(plain, batches);
-  auto activations = quant::calibrated(histograms, calibration, options.percentile.value_or(99.99));
+  auto activations =
+      quant::calibrated(histograms, calibration, options.percentile.value_or(99.99), options.activation_bits);
+  const quant::WeightOptions weights{scheme, options.weight_bits, options.split_identity};
   std::fprintf(stderr, "%s, mode %s, %s, %s of %zu pictures\n", network.info.model.c_str(), network.info.mode.c_str(),
                options.scheme.c_str(), options.calibration.c_str(), count);
-  return {std::move(plain), std::move(batches), std::move(histograms), std::move(activations), scheme};
+  return {std::move(plain), std::move(batches), std::move(histograms), std::move(activations), weights};
 }
 
 }  // namespace repopt_cifar

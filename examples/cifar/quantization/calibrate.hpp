@@ -10,13 +10,13 @@
 
 namespace repopt_cifar {
 
-/// A deployed network, and how to round its numbers to 8 bits.
+/// A deployed network, and how to round its numbers to integers.
 struct CalibratedNetwork {
   repopt::nn::Vgg<float> plain;
   std::vector<repopt::nn::Tensor<float>> batches;        ///< the pictures that it was calibrated on
   std::vector<repopt::quant::Histogram> histograms;      ///< the activations' histograms on these pictures
   std::vector<repopt::quant::Quantization> activations;  ///< how to round each activation
-  repopt::quant::Scheme scheme;                          ///< whether a kernel has one scale or one for each channel
+  repopt::quant::WeightOptions weights;                  ///< how to round the kernels
 };
 
 /// Deploys `network` and calibrates it on training pictures. Throws std::invalid_argument if an option is wrong or an

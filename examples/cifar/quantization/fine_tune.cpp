@@ -49,9 +49,9 @@ void require_no(const std::optional<std::string>& fault, std::size_t step) {
 }  // namespace
 
 repopt::nn::Vgg<float> fine_tuned(const Network& network, const std::vector<repopt::quant::Quantization>& activations,
-                                  repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
+                                  const repopt::quant::WeightOptions& weights, const repopt::io::ImageDataset& pictures,
                                   const FineTuneOptions& options) {
-  auto model = repopt::quant::fake_quantized(network.model, activations, scheme);
+  auto model = repopt::quant::fake_quantized(network.model, activations, weights);
   repopt::RepSgd<float> optimizer;
   repopt::nn::add_parameters(optimizer, model, {.lr = options.lr, .momentum = 0.9, .nesterov = true},
                              blocks_of(network, options.scales));

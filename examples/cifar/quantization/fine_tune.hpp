@@ -1,4 +1,4 @@
-// Quantization-aware fine-tuning: training whose forward pass rounds as 8-bit integers will.
+// Quantization-aware fine-tuning: training whose forward pass rounds as the integers will.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include "data/pictures.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/quant/quantization.hpp"
+#include "repopt/quant/weight_rounding.hpp"
 #include "training/network.hpp"
 
 namespace repopt_cifar {
@@ -22,12 +23,12 @@ struct FineTuneOptions {
   std::string scales;  ///< a file, "sqrt", "ones", or "none" for no multiplier; empty: those of the network's training
 };
 
-/// Deploys `network` and trains it, with activations rounded by `activations` and weights by `scheme`. A network of
+/// Deploys `network` and trains it, with activations rounded by `activations` and weights by `weights`. A network of
 /// mode rep keeps RepOptimizer's multiplier: that of its blocks with their batch norms folded. Throws
 /// std::invalid_argument or std::runtime_error if an option or the scales do not fit, or if the loss becomes NaN or
 /// infinite.
 repopt::nn::Vgg<float> fine_tuned(const Network& network, const std::vector<repopt::quant::Quantization>& activations,
-                                  repopt::quant::Scheme scheme, const repopt::io::ImageDataset& pictures,
+                                  const repopt::quant::WeightOptions& weights, const repopt::io::ImageDataset& pictures,
                                   const FineTuneOptions& options);
 
 }  // namespace repopt_cifar

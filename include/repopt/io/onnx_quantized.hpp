@@ -18,13 +18,18 @@ namespace repopt::io {
 
 namespace detail {
 
-/// Adds nodes that round `x` to 8 bits and convert it back. Returns the rounded value.
+/// Adds nodes that round `x` and convert it back. Returns the rounded value. QuantizeLinear clamps to the 256 levels of
+/// uint8; if there are fewer, a Clip of these integers follows.
 inline const std::string& add_rounding(OnnxGraph& graph, const std::string& x, const std::string& place,
                                        const quant::Quantization& quantization) {
   const auto& scale = graph.initializer<float>(place + ".scale", {}, {quantization.scale});
   const auto& zero_point = graph.initializer<std::uint8_t>(place + ".zero_point", {}, {quantization.zero_point});
-  const auto& quantized = graph.node("QuantizeLinear", {x, scale, zero_point}, place + ".quantized");
-  return graph.node("DequantizeLinear", {quantized, scale, zero_point}, place + ".dequantized");
+  std::string level = graph.node("QuantizeLinear", {x, scale, zero_point}, place + ".quantized");
+  if (quantization.bits < 8) {
+    const auto& largest = graph.initializer<std::uint8_t>(place + ".largest_level", {}, {quantization.largest_level()});
+    level = graph.node("Clip", {level, "", largest}, place + ".clipped");
+  }
+  return graph.node("DequantizeLinear", {level, scale, zero_point}, place + ".dequantized");
 }
 
 /// Adds a node that converts the value `integers` to real numbers, with one scale or with one scale for each index of
@@ -66,11 +71,26 @@ struct DequantizedLayer {
   }
 };
 
+/// Adds the convolution of a block. If its centre diagonal is split off, adds the product of the diagonal and x to it.
+inline std::string add_quantized_conv(OnnxGraph& graph, const std::string& name, const std::string& x,
+                                      const quant::QuantizedConv& layer, const OnnxOptions& options) {
+  const quant::QuantizedWeights& numbers = layer.weights();
+  const DequantizedLayer dequantized(graph, name, onnx_dims(numbers.shape), layer, options);
+  const std::string& y = add_conv(graph, numbers.shape, x, dequantized.weight, dequantized.bias, name);
+  if (!layer.has_diagonal()) return y;
+  const auto& diagonal = graph.initializer(name + ".diagonal", {1, numbers.diagonal.size(), 1, 1}, numbers.diagonal);
+  const auto& factor = add_dequantization(graph, diagonal, {numbers.diagonal_scale}, std::int32_t(0));
+  return graph.node("Add", {y, graph.node("Mul", {x, factor}, name + ".product")}, name + ".sum");
+}
+
 }  // namespace detail
 
 /// Returns the bytes of an ONNX file, operator set 13, with the integers, scales and zero points of `network`: uint8
-/// activations, 8-bit kernels with one scale or one for each output channel, and int32 biases. Inputs, outputs and
-/// exceptions are the same as those of onnx_model() for float networks.
+/// activations, 8-bit kernels with one scale or one for each output channel, and int32 biases. Weights and activations
+/// of fewer bits are in the same types and use a part of their range. For activations, a Clip after QuantizeLinear sees
+/// to that. A centre diagonal that is split off is an int32 vector with one scale; its product with the block's input
+/// is added to the convolution. Inputs, outputs and exceptions are the same as those of onnx_model() for float
+/// networks.
 ///
 /// In `network`, kernels are int8 with zero point 0. In the file they are uint8 with zero point 128, which represents
 /// the same numbers, unless options.signed_weights is true. The reason: on x86 processors without VNNI, ONNX Runtime
@@ -83,9 +103,7 @@ inline std::string onnx_model(const quant::QuantizedVgg& network, const OnnxOpti
   std::string x = detail::add_images(graph, network.config(), options);
   x = detail::add_rounding(graph, x, "images", activations.front());
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    const std::string conv = specs[i].name + ".conv";
-    const detail::DequantizedLayer layer(graph, conv, detail::onnx_dims(specs[i].shape), network.layers()[i], options);
-    const std::string y = detail::add_conv(graph, specs[i].shape, x, layer.weight, layer.bias, conv);
+    const std::string y = detail::add_quantized_conv(graph, specs[i].name + ".conv", x, network.layers()[i], options);
     x = detail::add_rounding(graph, graph.node("Relu", {y}, specs[i].name), specs[i].name, activations[i + 1]);
   }
   const std::string pooled = detail::add_rounding(graph, detail::add_pooling(graph, x), "pooled", activations.back());

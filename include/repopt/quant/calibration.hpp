@@ -1,4 +1,4 @@
-// Calibration: chooses the range of an activation that 8 bits should cover, from its values on some images.
+// Calibration: chooses the range of an activation that its levels should cover, from its values on some images.
 #pragma once
 
 #include <algorithm>
@@ -106,10 +106,10 @@ inline Range without_tails(const Histogram& histogram, double tail) {
   return range;
 }
 
-/// The sum of squared errors of quantizing all values to 256 levels in `range`. A value inside has the mean error of
-/// rounding, step^2 / 12; a value outside has the squared distance to the nearer end.
-inline double squared_error(const Histogram& histogram, const Range& range) {
-  const double step = (range.high - range.low) / 255;
+/// The sum of squared errors of quantizing all values to `levels` levels in `range`. A value inside has the mean error
+/// of rounding, step^2 / 12; a value outside has the squared distance to the nearer end.
+inline double squared_error(const Histogram& histogram, const Range& range, std::size_t levels) {
+  const double step = (range.high - range.low) / double(levels - 1);
   double error = 0;
   for (std::size_t bin = 0; bin < Histogram::bins; ++bin) {
     const double x = histogram.center(bin), clipped = x - std::clamp(x, range.low, range.high);
@@ -119,15 +119,15 @@ inline double squared_error(const Histogram& histogram, const Range& range) {
 }
 
 /// The divergence sum p log(p / q). p is the distribution of the values, with those outside `range` moved to its ends.
-/// q is its quantization: the values inside `range`, spread evenly over the occupied bins of each of 256 levels.
-inline double divergence(const Histogram& histogram, const Range& range) {
+/// q is its quantization: the values inside `range`, spread evenly over the occupied bins of each of `levels`
+/// levels.
+inline double divergence(const Histogram& histogram, const Range& range, std::size_t levels) {
   std::size_t first = 0, last = Histogram::bins;
   while (first + 1 < last && histogram.center(first) < range.low) ++first;
   while (last - 1 > first && histogram.center(last - 1) > range.high) --last;
   std::vector<double> p(histogram.counts().begin() + std::ptrdiff_t(first),
                         histogram.counts().begin() + std::ptrdiff_t(last));
   std::vector<double> q(p.size());
-  constexpr std::size_t levels = 256;
   for (std::size_t level = 0; level < levels; ++level) {
     const std::size_t begin = level * p.size() / levels, end = (level + 1) * p.size() / levels;
     double sum = 0, occupied = 0;
@@ -150,16 +150,18 @@ inline double divergence(const Histogram& histogram, const Range& range) {
   return result;
 }
 
-/// Shrinks the histogram's range towards zero step by step, and returns the range with the least `cost`. If several
-/// have it, returns the widest.
-Range best_range(const Histogram& histogram, auto cost) {
-  constexpr int steps = 256, least = 32;  // the narrowest range, 32 / 256 of 2048 bins, has one bin for each level
+/// Shrinks the histogram's range towards zero step by step, and returns the range with the least `cost` for so many
+/// levels. If several have it, returns the widest.
+Range best_range(const Histogram& histogram, std::size_t levels, auto cost) {
+  constexpr int steps = 256;
+  // The narrowest range has one bin for each level.
+  const int least = std::max(1, steps * int(levels) / int(Histogram::bins));
   Range best = histogram.range();
   double best_cost = std::numeric_limits<double>::infinity();
   for (int step = steps; step >= least; --step) {
     const double factor = double(step) / steps;
     const Range range{histogram.range().low * factor, histogram.range().high * factor};
-    if (const double range_cost = cost(histogram, range); range_cost < best_cost) {
+    if (const double range_cost = cost(histogram, range, levels); range_cost < best_cost) {
       best = range;
       best_cost = range_cost;
     }
@@ -169,15 +171,19 @@ Range best_range(const Histogram& histogram, auto cost) {
 
 }  // namespace detail
 
-/// The range that `calibration` chooses.Calibration::percentile cuts at most 100 - percentile per cent of the values
-/// off each end. Throws std::invalid_argument if the histogram is empty or unless 50 < percentile <= 100.
-inline Range calibrated_range(const Histogram& histogram, Calibration calibration, double percentile = 99.99) {
+/// The range that `calibration` chooses for 2^bits levels. Calibration::percentile cuts at most 100 - percentile per
+/// cent of the values off each end. Throws std::invalid_argument if the histogram is empty or unless 50 < percentile <=
+/// 100 and 2 <= bits <= 8.
+inline Range calibrated_range(const Histogram& histogram, Calibration calibration, double percentile = 99.99,
+                              int bits = 8) {
+  require_bits("activations", bits);
   require(histogram.total() > 0, "there are no values to calibrate with");
   require(percentile > 50 && percentile <= 100, "percentile must be in (50, 100], it is ", percentile);
+  const std::size_t levels = std::size_t(1) << bits;
   switch (calibration) {
     case Calibration::percentile: return detail::without_tails(histogram, 1 - percentile / 100);
-    case Calibration::mse: return detail::best_range(histogram, detail::squared_error);
-    case Calibration::entropy: return detail::best_range(histogram, detail::divergence);
+    case Calibration::mse: return detail::best_range(histogram, levels, detail::squared_error);
+    case Calibration::entropy: return detail::best_range(histogram, levels, detail::divergence);
     case Calibration::min_max: break;
   }
   return histogram.range();

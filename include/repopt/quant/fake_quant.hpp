@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/nn/blocks/block.hpp"
 #include "repopt/nn/blocks/conv_bias_relu.hpp"
@@ -17,25 +18,25 @@
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/quant/quantization.hpp"
-#include "repopt/quant/quantized_vgg.hpp"
+#include "repopt/quant/weight_rounding.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
 
-/// Computes relu(conv(q(x), q(W)) + bias), where q rounds to the numbers that 8 bits can represent. The parameters are
-/// W and bias, in floats, like the deployed block's. Gradients pass through q unchanged (arXiv 1308.3432), except that
-/// they are 0 for an x that was clipped. The block that reads the output rounds it.
+/// Computes relu(conv(q(x), q(W)) + bias), where q rounds to the numbers that the integers represent. The parameters
+/// are W and bias, in floats, like the deployed block's. Gradients pass through q unchanged (arXiv 1308.3432), except
+/// that they are 0 for an x that was clipped. The block that reads the output rounds it.
 template <class T>
 class FakeQuantConvRelu final : public nn::Block<T> {
  public:
   nn::Parameter<T> weight;  ///< the float kernel, HWIO, which is trained
 
-  /// Starts with the kernel and bias of `conv`. Inputs are rounded by `input`. W is rounded by scales that are computed
-  /// from W in each forward pass.
-  FakeQuantConvRelu(const nn::FusedConv<T>& conv, Scheme scheme, const Quantization& input, bool requires_input_grad,
-                    nn::ConvAlgorithm algorithm)
+  /// Starts with the kernel and bias of `conv`. Inputs are rounded by `input`. W is rounded by a WeightRounding that is
+  /// chosen for W in each forward pass.
+  FakeQuantConvRelu(const nn::FusedConv<T>& conv, const WeightOptions& options, const Quantization& input,
+                    bool requires_input_grad, nn::ConvAlgorithm algorithm)
       : weight(nn::Parameter<T>::kernel(conv.shape)),
-        scheme_(scheme),
+        options_(options),
         input_(input),
         rounded_(conv.shape, requires_input_grad) {
     weight.value = conv.weight;
@@ -51,11 +52,10 @@ class FakeQuantConvRelu final : public nn::Block<T> {
         rounded_x_.pixel(p)[c] = T(input_.dequantize(input_.quantize(float(x_->pixel(p)[c]))));
     });
     const ConvShape& shape = rounded_.conv.shape();
-    const std::vector<float> scales = weight_scales(fused(), scheme_, input_);
+    const WeightRounding rounding(fused(), options_, input_);
     for_each_weight(shape, [&](const WeightIndex& w) {
       const std::size_t k = shape.offset(w);
-      const float scale = scale_of(scales, w.out);
-      rounded_.conv.weight.value[k] = T(scale) * T(quantize_weight(weight.value[k], scale));
+      rounded_.conv.weight.value[k] = T(rounding.scale(w)) * T(rounding.quantize(w, weight.value[k]));
     });
     return rounded_.forward(rounded_x_, phase);
   }
@@ -80,7 +80,7 @@ class FakeQuantConvRelu final : public nn::Block<T> {
   nn::FusedConv<T> fused() const override { return {rounded_.conv.shape(), weight.value, rounded_.bias.value}; }
 
  private:
-  Scheme scheme_;
+  WeightOptions options_;
   Quantization input_;
   nn::ConvBiasRelu<T> rounded_;  ///< the block with the kernel q(W)
   const nn::Tensor<T>* x_ = nullptr;
@@ -92,11 +92,12 @@ class FakeQuantConvRelu final : public nn::Block<T> {
 /// network gives a QuantizedVgg with the same activations. Throws std::invalid_argument if the number of activations is
 /// wrong or a scale of a block is not finite.
 template <class T>
-nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations, Scheme scheme) {
+nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations,
+                          const WeightOptions& options) {
   require(activations.size() == model.blocks().size() + 2, "there are ", activations.size(),
           " quantizations, the network has ", model.blocks().size() + 2, " places for them");
   return nn::with_fused_blocks(model, [&](const nn::BlockSpec& spec, const nn::FusedConv<T>& fused) {
-    return std::make_unique<FakeQuantConvRelu<T>>(fused, scheme, activations[spec.index], spec.requires_input_grad(),
+    return std::make_unique<FakeQuantConvRelu<T>>(fused, options, activations[spec.index], spec.requires_input_grad(),
                                                   spec.algorithm);
   });
 }

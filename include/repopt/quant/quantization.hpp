@@ -1,42 +1,48 @@
-// Quantization: represents real numbers by 8-bit integers with a scale and a zero point.
+// Quantization: represents an activation's real numbers by integers of 2 to 8 bits with a scale and a zero point.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
-#include <vector>
 
 #include "repopt/base/error.hpp"
-#include "repopt/core/conv_shape.hpp"
-#include "repopt/nn/blocks/fused_conv.hpp"
 
 namespace repopt::quant {
 
-/// The affine quantization of an activation to uint8: real = scale * (q - zero_point). It rounds ties to even, as
-/// ONNX's QuantizeLinear and DequantizeLinear do.
+/// Throws std::invalid_argument unless 2 <= bits <= 8. `name` says what has these bits.
+inline void require_bits(std::string_view name, int bits) {
+  require(bits >= 2 && bits <= 8, "the bits of ", name, " must be 2 to 8, they are ", bits);
+}
+
+/// The affine quantization of an activation to unsigned integers, its levels: real = scale * (level - zero_point). It
+/// rounds ties to even, as ONNX's QuantizeLinear and DequantizeLinear do.
 struct Quantization {
   float scale = 1;              ///< distance of neighbouring levels, as real numbers
   std::uint8_t zero_point = 0;  ///< the level that stands for 0
+  int bits = 8;                 ///< the levels are 0 to 2^bits - 1; bits is 2 to 8
 
-  /// The finest quantization whose 256 levels reach from min(low, 0) to max(high, 0), with 0 as one of the levels.
-  /// Throws std::invalid_argument unless low <= high and both are finite.
-  static Quantization of_range(double low, double high) {
+  /// The finest quantization whose 2^bits levels reach from min(low, 0) to max(high, 0), with 0 as one of the levels.
+  /// Throws std::invalid_argument unless low <= high, both are finite, and 2 <= bits <= 8.
+  static Quantization of_range(double low, double high, int bits = 8) {
+    require_bits("activations", bits);
     require(std::isfinite(low) && std::isfinite(high) && low <= high, "a range must be finite and ordered, it is ", low,
             " to ", high);
     low = std::min(low, 0.0);
     high = std::max(high, 0.0);
-    const auto scale = float((high - low) / 255);
-    if (!(scale > 0)) return {};  // all values are zero
-    return {scale, std::uint8_t(std::lround(std::min(-low / double(scale), 255.0)))};
+    const double largest = (1 << bits) - 1;
+    const auto scale = float((high - low) / largest);
+    if (!(scale > 0)) return {.bits = bits};  // all values are zero
+    return {scale, std::uint8_t(std::lround(std::min(-low / double(scale), largest))), bits};
   }
+
+  /// The largest level, 2^bits - 1.
+  std::uint8_t largest_level() const { return std::uint8_t((1 << bits) - 1); }
 
   /// The level nearest to x. A value beyond the ends becomes the nearer end, a NaN becomes level 0.
   std::uint8_t quantize(float x) const {
     const float level = std::nearbyint(x / scale) + float(zero_point);
-    return level > 0 ? std::uint8_t(std::min(level, 255.0F)) : std::uint8_t(0);
+    return level > 0 ? std::uint8_t(std::min(level, float(largest_level()))) : std::uint8_t(0);
   }
 
   /// The real number that a level represents.
@@ -45,57 +51,10 @@ struct Quantization {
   /// The least and the largest number that a level represents.
   /// @{
   float low() const { return dequantize(0); }
-  float high() const { return dequantize(255); }
+  float high() const { return dequantize(largest_level()); }
   /// @}
 
   bool operator==(const Quantization&) const = default;
 };
-
-/// Whether a kernel has one scale or one scale for each output channel.
-enum class Scheme { per_tensor, per_channel };
-
-/// The name of a scheme: "per-tensor" or "per-channel".
-constexpr std::string_view to_string(Scheme scheme) {
-  return scheme == Scheme::per_tensor ? "per-tensor" : "per-channel";
-}
-
-/// The scales of a kernel's symmetric quantization to [-127, 127], max|w| / 127: (out_channels) of them, or one.
-/// `input` is the quantization of the kernel's input. A scale is larger than max|w| / 127 if the weights are so small
-/// that the bias, in units of input.scale * scale, would not fit 31 bits. Throws std::invalid_argument if a weight or
-/// bias is not finite.
-template <class T>
-std::vector<float> weight_scales(const nn::FusedConv<T>& conv, Scheme scheme, const Quantization& input) {
-  constexpr double largest_weight = 127, largest_bias = 1 << 30;
-  const std::size_t channels = conv.shape.out_channels;
-  std::vector<double> largest(channels);
-  for_each_weight(conv.shape, [&](const WeightIndex& w) {
-    const auto weight = double(conv.weight[conv.shape.offset(w)]);
-    require(std::isfinite(weight), "a kernel to quantize holds ", weight);
-    largest[w.out] = std::max(largest[w.out], std::abs(weight));
-  });
-  for (std::size_t c = 0; c < channels; ++c) {
-    require(std::isfinite(conv.bias[c]), "a bias to quantize holds ", conv.bias[c]);
-    const double least = std::abs(double(conv.bias[c])) / (double(input.scale) * largest_bias);
-    largest[c] = std::max(largest[c], largest_weight * least);
-  }
-  if (scheme == Scheme::per_tensor) {
-    const double of_all = *std::ranges::max_element(largest);
-    largest.assign(1, of_all);
-  }
-  std::vector<float> scales;
-  for (const double value : largest) scales.push_back(value > 0 ? float(value / largest_weight) : 1.0F);
-  return scales;
-}
-
-/// The scale of a channel. `scales` has one number for each channel, or one for all.
-inline float scale_of(std::span<const float> scales, std::size_t channel) {
-  return scales[scales.size() == 1 ? 0 : channel];
-}
-
-/// The integer in [-127, 127] that is nearest to weight / scale; ties are rounded to even.
-template <class T>
-std::int8_t quantize_weight(T weight, float scale) {
-  return std::int8_t(std::clamp<T>(std::nearbyint(weight / T(scale)), T(-127), T(127)));
-}
 
 }  // namespace repopt::quant

@@ -1,4 +1,4 @@
-// QuantizedVgg: the deployed network in 8-bit integers.
+// QuantizedVgg: the deployed network in integers of at most 8 bits.
 #pragma once
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include "repopt/quant/fixed_point.hpp"
 #include "repopt/quant/quantization.hpp"
 #include "repopt/quant/quantized_conv.hpp"
+#include "repopt/quant/weight_rounding.hpp"
 #include "repopt/tensor/tensor.hpp"
 
 namespace repopt::quant {
@@ -32,18 +33,18 @@ inline std::vector<std::string> activation_names(const nn::VggConfig& config) {
 }
 
 /// The deployed network in integers: blocks of convolution, bias and ReLU, then global average pooling and a linear
-/// layer. Activations and weights have 8 bits, sums 32 bits, and fixed-point factors convert from one scale to the
-/// next. ONNX expresses a block as DequantizeLinear, Conv, Relu and QuantizeLinear with the same scales and zero
-/// points.
+/// layer. Activations and weights have 2 to 8 bits, sums 32 bits, and fixed-point factors convert from one scale to the
+/// next. Blocks may have their centre diagonals split off. ONNX expresses a block as DequantizeLinear, Conv, Relu and
+/// QuantizeLinear with the same scales and zero points.
 class QuantizedVgg {
  public:
   /// Quantizes the deployed form of `model`, which may be in any mode. `activations` are in the order of
-  /// activation_names(). All but that of the images must have zero point 0, so that clamping to 8 bits is ReLU. Throws
-  /// std::invalid_argument if the number of activations, a scale or a zero point is wrong, or if a parameter of the
-  /// network is not finite.
+  /// activation_names(). All but that of the images must have zero point 0, so that clamping to their levels is ReLU.
+  /// The linear layer has no identity branch and is never split. Throws std::invalid_argument if an option, the number
+  /// of activations, a scale or a zero point is wrong, or if a parameter of the network is not finite.
   template <class T>
-  QuantizedVgg(const nn::Vgg<T>& model, std::vector<Quantization> activations, Scheme scheme)
-      : QuantizedVgg(model.config(), quantized(model, activations, scheme), activations) {}
+  QuantizedVgg(const nn::Vgg<T>& model, std::vector<Quantization> activations, const WeightOptions& options)
+      : QuantizedVgg(model.config(), quantized(model, activations, options), activations) {}
 
   /// A network with these weights, of the blocks and then of the linear layer. Throws std::invalid_argument if they do
   /// not fit the network.
@@ -60,10 +61,13 @@ class QuantizedVgg {
               describe(shape), "]");
       layers_.emplace_back(std::move(weights[i]), activations_[i < specs.size() ? i : i + 1]);
     }
+    require(!layers_.back().has_diagonal(), "the linear layer has a centre diagonal");
     for (std::size_t i = 0; i < specs.size(); ++i) {
+      const double output_scale = double(activations_[i + 1].scale);
       factors_.emplace_back();
       for (std::size_t c = 0; c < specs[i].shape.out_channels; ++c)
-        factors_[i].emplace_back(layers_[i].sum_scale(c) / double(activations_[i + 1].scale));
+        factors_[i].emplace_back(layers_[i].sum_scale(c) / output_scale,
+                                 layers_[i].has_diagonal() ? layers_[i].product_scale() / output_scale : 0);
     }
   }
 
@@ -108,32 +112,47 @@ class QuantizedVgg {
     for (std::size_t i = 1; i < names.size(); ++i)
       require(activations[i].zero_point == 0, "the zero point of ", names[i], " must be 0, it is ",
               int(activations[i].zero_point));
-    for (std::size_t i = 0; i < names.size(); ++i)
+    for (std::size_t i = 0; i < names.size(); ++i) {
       require(std::isfinite(activations[i].scale) && activations[i].scale > 0, "the scale of ", names[i],
               " must be finite and > 0, it is ", activations[i].scale);
+      require_bits(names[i], activations[i].bits);
+      require(activations[i].zero_point <= activations[i].largest_level(), "the zero point of ", names[i], " is ",
+              int(activations[i].zero_point), ", which does not fit ", activations[i].bits, " bits");
+    }
   }
 
   template <class T>
   static std::vector<QuantizedWeights> quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations,
-                                                 Scheme scheme) {
+                                                 const WeightOptions& options) {
     require_activations(model.config(), activations);
     std::vector<QuantizedWeights> weights;
     for (std::size_t i = 0; i < model.blocks().size(); ++i)
-      weights.push_back(QuantizedConv::nearest(model.blocks()[i]->fused(), scheme, activations[i]).weights());
+      weights.push_back(QuantizedConv::nearest(model.blocks()[i]->fused(), options, activations[i]).weights());
     const nn::Linear<T>& linear = model.linear;
     const nn::FusedConv<T> last{ConvShape::linear(linear.weight.dims[1], linear.weight.dims[0]), linear.weight.value,
                                 linear.bias.value};
-    weights.push_back(QuantizedConv::nearest(last, scheme, activations.back()).weights());
+    const WeightOptions unsplit{options.scheme, options.bits};
+    weights.push_back(QuantizedConv::nearest(last, unsplit, activations.back()).weights());
     return weights;
   }
 
-  static std::uint8_t clamped(std::int64_t level) { return std::uint8_t(std::clamp<std::int64_t>(level, 0, 255)); }
+  static std::uint8_t clamped(std::int64_t level, std::uint8_t largest) {
+    return std::uint8_t(std::clamp<std::int64_t>(level, 0, largest));
+  }
 
   /// x_ = relu(conv(x_) + bias), with the weights of block i.
   void conv_relu(std::size_t i) {
-    y_.resize(nn::conv_output_shape(layers_[i].weights().shape, x_.shape()));
-    layers_[i].forward(x_, [&](std::size_t pixel, std::span<const std::int32_t> sums) {
-      for (std::size_t c = 0; c < sums.size(); ++c) y_.pixel(pixel)[c] = clamped(factors_[i][c](sums[c]));
+    const QuantizedConv& layer = layers_[i];
+    const bool has_diagonal = layer.has_diagonal();
+    const std::uint8_t largest = activations_[i + 1].largest_level();
+    y_.resize(nn::conv_output_shape(layer.weights().shape, x_.shape()));
+    layer.forward(x_, [&](std::size_t pixel, std::span<const std::int32_t> sums) {
+      for (std::size_t c = 0; c < sums.size(); ++c) {
+        const FixedPoint& factor = factors_[i][c];
+        const std::int64_t level =
+            has_diagonal ? factor(sums[c], layer.product(c, x_.pixel(pixel)[c])) : factor(sums[c]);
+        y_.pixel(pixel)[c] = clamped(level, largest);
+      }
     });
     std::swap(x_, y_);
   }
@@ -149,7 +168,7 @@ class QuantizedVgg {
       for (std::size_t c = 0; c < shape.channels; ++c) {
         std::int32_t sum = 0;
         for (std::size_t p = 0; p < area; ++p) sum += x_.pixel(n * area + p)[c];
-        y_.pixel(n)[c] = clamped(factor(sum));
+        y_.pixel(n)[c] = clamped(factor(sum), activations_.back().largest_level());
       }
     std::swap(x_, y_);
   }
@@ -167,7 +186,8 @@ class QuantizedVgg {
   nn::VggConfig config_;
   std::vector<Quantization> activations_;
   std::vector<QuantizedConv> layers_;
-  std::vector<std::vector<FixedPoint>> factors_;  ///< of each block: from the scale of its sums to that of its output
+  /// For each block and channel, the factors from the scales of its sums and products to the scale of its output.
+  std::vector<std::vector<FixedPoint>> factors_;
   nn::Tensor<std::uint8_t> x_, y_;
   nn::Tensor<float> logits_;
 };

@@ -34,7 +34,11 @@ for layer in (node for node in graph.node if node.op_type in ("Conv", "Gemm")):
         continue
     x, weight, bias = (producers[name] for name in layer.input)
     assert {x.op_type, weight.op_type, bias.op_type} == {"DequantizeLinear"}
-    assert producers[x.input[0]].op_type == "QuantizeLinear" and producers[x.input[0]].input[1:] == x.input[1:]
+    rounding = producers[x.input[0]]
+    if rounding.op_type == "Clip":  # of an activation with fewer bits
+        assert constants[rounding.input[2]].data_type == TensorProto.UINT8
+        rounding = producers[rounding.input[0]]
+    assert rounding.op_type == "QuantizeLinear" and rounding.input[1:] == x.input[1:]
     kernel, scale, zero_point = (constants[name] for name in weight.input)
     assert kernel.data_type == {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8}[kernel_type]
     assert list(scale.dims) == list(zero_point.dims) == (list(kernel.dims[:1]) if scheme == "per-channel" else [])
