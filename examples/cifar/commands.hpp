@@ -30,6 +30,9 @@ Json convert(const ConvertOptions& options);
 /// option, the data or a file is wrong, throws std::invalid_argument or std::runtime_error and writes nothing.
 Json quantize(const QuantizeOptions& options);
 
+/// Measures a trained network in the ways of sweep_ways(), and its layers. Throws what quantize() throws.
+Json sweep(const SweepOptions& options);
+
 /// Writes a trained network as an ONNX file.
 Json export_onnx(const ExportOnnxOptions& options);
 

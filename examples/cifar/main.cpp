@@ -133,6 +133,14 @@ void add_quantize(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--out", o.out, "safetensors file to write the quantized network to");
 }
 
+void add_sweep(CLI::App& app, SweepOptions& o) {
+  app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert wrote")->required();
+  app.add_option("--data", o.data, data_option);
+  app.add_option("--classes", o.classes, "keep the first classes only; 0: all")->capture_default_str();
+  app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
+}
+
 void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
   app.add_option("--weights", o.quantization.weights, "model.safetensors of a run, or what convert or quantize wrote")
       ->required();
@@ -144,8 +152,9 @@ void add_export_onnx(CLI::App& app, ExportOnnxOptions& o) {
       "INT8 kernels of type int8; as uint8, the default, ONNX Runtime is exact on processors without VNNI, too");
   app.add_option("--data", o.quantization.data, "pictures to quantize by, as `quantize --data`");
   add_calibration(app, o.quantization);
-  for (const char* const option : {"--scheme", "--calibration", "--percentile", "--calibration-images", "--batch-size",
-                                   "--seed", "--classes", "--limit"})
+  for (const char* const option :
+       {"--scheme", "--calibration", "--weight-bits", "--activation-bits", "--split-identity", "--percentile",
+        "--calibration-images", "--batch-size", "--seed", "--classes", "--limit"})
     app.get_option(option)->needs(int8);
 }
 
@@ -171,8 +180,7 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--threads", o.threads, "of a run; 0: one for each core")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
-  app.add_flag("--int8", o.int8,
-               "then quantize the networks of plain, rep-searched, repvgg and qarepvgg, into quant.csv");
+  app.add_flag("--int8", o.int8, "then measure networks in integers of 8 to 4 bits, into quant.csv and layers.csv");
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag("--smoke", o.smoke, "a few minutes of it all on generated pictures, whatever else is said but --out");
   std::string variants = "Variants:\n";
@@ -208,6 +216,7 @@ int main(int argc, char** argv) {
   EvalOptions eval_options;
   ConvertOptions convert_options;
   QuantizeOptions quantize_options;
+  SweepOptions sweep_options;
   ExportOnnxOptions export_onnx_options;
   StudyOptions study_options;
   PlotOptions plot_options;
@@ -218,6 +227,8 @@ int main(int argc, char** argv) {
       app.add_subcommand("convert", "fold branches and batch norms: one convolution with a bias for each block");
   CLI::App* const quantize_command = app.add_subcommand(
       "quantize", "measure a trained network in integers of 4 to 8 bits, layer by layer, and write it");
+  CLI::App* const sweep_command = app.add_subcommand(
+      "sweep", "measure a trained network in integers of 8, 7, 6, 5 and 4 bits, per tensor and per channel");
   CLI::App* const export_onnx_command =
       app.add_subcommand("export-onnx", "write a trained network as an ONNX file, which takes pictures in 0..1");
   CLI::App* const study_command =
@@ -228,6 +239,7 @@ int main(int argc, char** argv) {
   add_eval(*eval_command, eval_options);
   add_convert(*convert_command, convert_options);
   add_quantize(*quantize_command, quantize_options);
+  add_sweep(*sweep_command, sweep_options);
   add_export_onnx(*export_onnx_command, export_onnx_options);
   add_study(*study_command, study_options);
   add_plot(*plot_command, plot_options);
@@ -238,6 +250,7 @@ int main(int argc, char** argv) {
   if (*eval_command) return run([&] { return evaluate(eval_options); });
   if (*convert_command) return run([&] { return convert(convert_options); });
   if (*quantize_command) return run([&] { return quantize(quantize_options); });
+  if (*sweep_command) return run([&] { return sweep(sweep_options); });
   if (*export_onnx_command) return run([&] { return export_onnx(export_onnx_options); });
   if (*scales_command) return run([&] { return show_scales(scales_options); });
   if (*study_command) return run([&] { return run_study(study_options, argv[0]); });

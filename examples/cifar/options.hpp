@@ -70,6 +70,14 @@ struct QuantizeOptions {
   int threads = 0;
 };
 
+/// `repopt-cifar sweep`. What it does not say is as in QuantizeOptions.
+struct SweepOptions {
+  std::filesystem::path weights;
+  std::string data;
+  std::size_t classes = 0, limit = 0;
+  int threads = 0;
+};
+
 /// `repopt-cifar export-onnx`.
 struct ExportOnnxOptions {
   std::filesystem::path out = "model.onnx";

@@ -68,8 +68,8 @@ CalibratedNetwork calibrate(const Network& network, const repopt::io::ImageDatas
   const std::size_t count = std::min(options.calibration_images, pictures.size());
   auto batches = calibration_batches(pictures, count, options, network.info.normalisation);
   auto histograms = quant::activation_histograms(plain, batches);
-  auto activations =
-      quant::calibrated(histograms, calibration, options.percentile.value_or(99.99), options.activation_bits);
+  auto activations = quant::calibrated(histograms, calibration, options.percentile.value_or(quant::default_percentile),
+                                       options.activation_bits);
   const quant::WeightOptions weights{scheme, options.weight_bits, options.split_identity};
   std::fprintf(stderr, "%s, mode %s, %s, %s of %zu pictures\n", network.info.model.c_str(), network.info.mode.c_str(),
                options.scheme.c_str(), options.calibration.c_str(), count);

@@ -1,18 +1,21 @@
 #include "study/int8.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "formats/csv.hpp"
 #include "formats/file_lock.hpp"
+#include "quantization/sweep_ways.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/child.hpp"
+#include "study/layers.hpp"
 #include "study/summary.hpp"
 #include "training/interrupt.hpp"
 
@@ -22,23 +25,44 @@ using repopt::concat;
 
 namespace {
 
-constexpr const char* int8_header = "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy";
+/// The variants whose networks are quantized. Variants that the study does not know or did not run are passed over.
+constexpr std::string_view quantized_variants[] = {"plain",  "rep-sqrt", "rep-searched",    "hyper_search",
+                                                   "repvgg", "qarepvgg", "repvgg-custom-l2"};
 
-std::vector<std::string> quantize_arguments(const StudyOptions& options, const std::string& program,
-                                            const Int8Key& key) {
-  return {program,         "quantize",
-          "--weights",     (run_folder(options, key.run.name()) / "model.safetensors").string(),
-          "--data",        options.data,
-          "--scheme",      key.scheme,
-          "--calibration", key.calibration,
-          "--limit",       concat(options.limit),
-          "--threads",     concat(options.threads)};
+constexpr const char* int8_header =
+    "model,variant,lr,epochs,seed,scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy";
+constexpr const char* header_without_bits =
+    "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy";
+
+std::vector<std::string> sweep_arguments(const StudyOptions& options, const std::string& program, const RunKey& run) {
+  return {program,     "sweep",
+          "--weights", (run_folder(options, run.name()) / "model.safetensors").string(),
+          "--data",    options.data,
+          "--limit",   concat(options.limit),
+          "--threads", concat(options.threads)};
 }
 
-Int8Result read_int8_result(const Int8Key& key, const std::filesystem::path& path) {
+/// Reads the results of `repopt-cifar sweep` from its JSON.
+std::vector<Int8Result> results_of(const RunKey& run, const nlohmann::json& json) {
+  std::vector<Int8Result> results;
+  for (const auto& way : json.at("results"))
+    results.push_back({{run, way.at("scheme"), way.at("calibration"), way.at("weight_bits"), way.at("activation_bits")},
+                       json.at("float_accuracy"),
+                       way.at("int8_accuracy")});
+  return results;
+}
+
+/// Reads what `repopt-cifar sweep` wrote to `path`, and replaces the run's results and layers by it.
+void take_sweep(const RunKey& run, const std::filesystem::path& path, std::vector<Int8Result>& results,
+                std::vector<LayerResult>& layers) {
   try {
     const auto json = nlohmann::json::parse(read_text(path));
-    return {key, json.at("float_accuracy"), json.at("int8_accuracy")};
+    const std::vector<Int8Result> new_results = results_of(run, json);
+    const std::vector<LayerResult> new_layers = layers_of(run, json);
+    std::erase_if(results, [&](const Int8Result& result) { return result.key.run == run; });
+    std::erase_if(layers, [&](const LayerResult& layer) { return layer.run == run; });
+    results.insert(results.end(), new_results.begin(), new_results.end());
+    layers.insert(layers.end(), new_layers.begin(), new_layers.end());
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(concat(path.string(), ": ", error.what()));
   }
@@ -46,20 +70,24 @@ Int8Result read_int8_result(const Int8Key& key, const std::filesystem::path& pat
 
 }  // namespace
 
-std::string Int8Key::name() const { return concat(run.name(), "-", scheme, "-", calibration); }
-
-std::vector<Int8Key> int8_plan(const std::vector<RunResult>& results) {
+std::vector<RunKey> int8_plan(const std::vector<RunResult>& results) {
   std::set<std::string> models;
   for (const RunResult& result : results) models.insert(result.key.model);
-  std::vector<Int8Key> keys;
+  std::vector<RunKey> runs;
   for (const std::string& model : models) {
     const ModelSummary summary(model, results);
-    for (const std::string_view variant : {"plain", "rep-searched", "repvgg", "qarepvgg"})
+    for (const std::string_view variant : quantized_variants)
       if (const Group* const group = summary.best(variant, summary.usual_epochs()))
-        for (const RunResult& run : group->runs())
-          for (const char* scheme : {"per-tensor", "per-channel"})
-            for (const char* calibration : {"min-max", "mse"}) keys.push_back({run.key, scheme, calibration});
+        for (const RunResult& run : group->runs()) runs.push_back(run.key);
   }
+  return runs;
+}
+
+std::vector<Int8Key> int8_keys(const RunKey& run) {
+  std::vector<Int8Key> keys;
+  for (const SweepWay& way : sweep_ways())
+    keys.push_back(
+        {run, std::string(to_string(way.scheme)), std::string(to_string(way.calibration)), way.bits, way.bits});
   return keys;
 }
 
@@ -67,7 +95,8 @@ std::string to_csv(const std::vector<Int8Result>& results) {
   std::string text = concat(int8_header, "\n");
   for (const auto& [key, float_accuracy, int8_accuracy] : results)
     text += concat(key.run.model, ",", key.run.variant, ",", key.run.lr, ",", key.run.epochs, ",", key.run.seed, ",",
-                   key.scheme, ",", key.calibration, ",", float_accuracy, ",", int8_accuracy, "\n");
+                   key.scheme, ",", key.calibration, ",", key.weight_bits, ",", key.activation_bits, ",",
+                   float_accuracy, ",", int8_accuracy, "\n");
   return text;
 }
 
@@ -75,13 +104,20 @@ std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
   const std::filesystem::path path = out / "quant.csv";
   std::vector<Int8Result> results;
   if (!std::filesystem::exists(path)) return results;
-  for (const CsvLine& line : read_csv(read_text(path), int8_header, path.string()))
-    results.push_back({{{line.fields[0], line.fields[1], line.number<double>(2), line.number<std::size_t>(3),
-                         line.number<std::uint64_t>(4)},
-                        line.fields[5],
-                        line.fields[6]},
-                       line.number<double>(7),
-                       line.number<double>(8)});
+  const std::string text = read_text(path);
+  const bool has_bits = !text.starts_with(concat(header_without_bits, "\n"));
+  const std::size_t accuracies = has_bits ? 9 : 7;  // the columns before them
+  for (const CsvLine& line : read_csv(text, has_bits ? int8_header : header_without_bits, path.string())) {
+    Int8Key key{{line.fields[0], line.fields[1], line.number<double>(2), line.number<std::size_t>(3),
+                 line.number<std::uint64_t>(4)},
+                line.fields[5],
+                line.fields[6]};
+    if (has_bits) {
+      key.weight_bits = line.number<int>(7);
+      key.activation_bits = line.number<int>(8);
+    }
+    results.push_back({std::move(key), line.number<double>(accuracies), line.number<double>(accuracies + 1)});
+  }
   return results;
 }
 
@@ -91,19 +127,28 @@ void measure_int8(const StudyOptions& options, const std::string& program, std::
   const FileLock lock(options.out / "quant.csv.lock", FileLock::Wait::no);
   if (!lock.held()) return;
   std::vector<Int8Result> results = read_int8_results(options.out);
-  for (const Int8Key& key : int8_plan(read_results(options.out))) {
-    if (std::ranges::find(results, key, &Int8Result::key) != results.end()) continue;
-    const std::filesystem::path folder = run_folder(options, key.run.name()), out = folder / "int8.json";
-    const Ending ending = run_child(quantize_arguments(options, program, key), out, folder / "int8.txt", interrupt);
-    if (ending.status != 0) {
-      std::fprintf(stderr, "%s: FAILED: %s\n", key.name().c_str(), ending.last_words.c_str());
-      failures[key.name()] = ending.last_words;
+  std::vector<LayerResult> layers = read_layers(options.out);
+  for (const RunKey& run : int8_plan(read_results(options.out))) {
+    const auto is_here = [&](const Int8Key& key) {
+      return std::ranges::find(results, key, &Int8Result::key) != results.end();
+    };
+    if (std::ranges::all_of(int8_keys(run), is_here)) continue;
+    const std::filesystem::path folder = run_folder(options, run.name()), out = folder / "int8.json";
+    if (!std::filesystem::exists(folder / "model.safetensors")) {
+      failures[run.name() + "-int8"] = "there is no model.safetensors to quantize";
       continue;
     }
-    results.push_back(read_int8_result(key, out));
+    const Ending ending = run_child(sweep_arguments(options, program, run), out, folder / "int8.txt", interrupt);
+    if (ending.status != 0) {
+      std::fprintf(stderr, "%s: FAILED: %s\n", run.name().c_str(), ending.last_words.c_str());
+      failures[run.name() + "-int8"] = ending.last_words;
+      continue;
+    }
+    take_sweep(run, out, results, layers);
+    // quant.csv comes last, because it says which networks are finished.
+    repopt::formats::write_file(options.out / "layers.csv", to_csv(layers));
     repopt::formats::write_file(options.out / "quant.csv", to_csv(results));
-    std::fprintf(stderr, "%s: float %.2f %%, INT8 %.2f %%\n", key.name().c_str(), 100 * results.back().float_accuracy,
-                 100 * results.back().int8_accuracy);
+    std::fprintf(stderr, "%s: quantized\n", run.name().c_str());
     finished();
   }
 }

@@ -1,4 +1,4 @@
-// quant.csv: the accuracy of the networks in 8-bit integers.
+// quant.csv: the accuracy of the networks in integers of 8 to 4 bits.
 #pragma once
 
 #include <filesystem>
@@ -17,11 +17,9 @@ namespace repopt_cifar::study {
 struct Int8Key {
   RunKey run{};
   std::string scheme = "", calibration = "";  ///< the values of `repopt-cifar quantize`'s options
+  int weight_bits = 8, activation_bits = 8;   ///< likewise
 
   bool operator==(const Int8Key&) const = default;
-
-  /// "cifar-small-plain-lr0.1-e12-s0-per-tensor-mse".
-  std::string name() const;
 };
 
 /// The accuracy of the network of `key`.
@@ -32,20 +30,23 @@ struct Int8Result {
   bool operator==(const Int8Result&) const = default;
 };
 
-/// Lists the networks to quantize: those of plain, rep-searched, repvgg and qarepvgg, each with its best learning rate
-/// and with all seeds. Each is quantized in four ways: kernels with one scale for all channels or one for each channel,
-/// and activations with their whole range or with the range of the least mean squared error.
-std::vector<Int8Key> int8_plan(const std::vector<RunResult>& results);
+/// Lists the networks to quantize: those of some variants, each with its best learning rate and with all seeds.
+std::vector<RunKey> int8_plan(const std::vector<RunResult>& results);
+
+/// Lists the ways in which each network is quantized: those of `repopt-cifar sweep`.
+std::vector<Int8Key> int8_keys(const RunKey& run);
 
 /// Writes results as the text of quant.csv.
 std::string to_csv(const std::vector<Int8Result>& results);
 
-/// Reads OUT/quant.csv. Returns nothing if there is no such file. Throws std::runtime_error that names a wrong line.
+/// Reads OUT/quant.csv. Returns nothing if there is no such file. A file without columns of bits has results of 8 bits.
+/// Throws std::runtime_error that names a wrong line.
 std::vector<Int8Result> read_int8_results(const std::filesystem::path& out);
 
-/// Quantizes the networks of int8_plan() that quant.csv does not have yet, by `program`, and calls `finished` after
-/// each. If one fails, adds the reason to `failures` under its name. Does nothing while another process does the same.
-/// Throws Interrupted after Ctrl-C.
+/// Quantizes the networks of int8_plan() that quant.csv does not have in all ways yet, and calls `finished` after each.
+/// Writes quant.csv and layers.csv. `program` is started once for each network. If it fails, adds the reason to
+/// `failures` under the run's name and "-int8". Does nothing while another process does the same. Throws Interrupted
+/// after Ctrl-C.
 void measure_int8(const StudyOptions& options, const std::string& program, std::map<std::string, std::string>& failures,
                   const std::function<void()>& finished);
 

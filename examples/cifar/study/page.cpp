@@ -10,6 +10,7 @@
 #include "repopt/base/error.hpp"
 #include "study/html.hpp"
 #include "study/int8.hpp"
+#include "study/layers.hpp"
 #include "study/records.hpp"
 #include "study/sections.hpp"
 #include "study/style.hpp"
@@ -77,11 +78,11 @@ std::string not_run(const ModelSummary& summary) {
 }
 
 std::string model_sections(const ModelSummary& summary, const Records& records, const repopt::nn::BlockSpec& shown,
-                           const std::vector<Int8Result>& int8_results) {
+                           const std::vector<Int8Result>& int8_results, const std::vector<LayerResult>& layers) {
   return concat("<h2 id='", summary.model(), "'>", summary.model(), "</h2>\n", not_run(summary),
                 accuracy_section(summary), spread_section(summary), curves_section(summary, records),
                 time_section(summary, records), rates_section(summary), scales_section(summary, records, shown),
-                kernels_section(summary, records, shown), int8_section(summary, int8_results));
+                kernels_section(summary, records, shown), int8_section(summary, int8_results, layers));
 }
 
 }  // namespace
@@ -89,12 +90,13 @@ std::string model_sections(const ModelSummary& summary, const Records& records, 
 std::string page(const StudyOptions& options, const std::vector<PlannedRun>& plan,
                  const std::vector<RunResult>& results, const std::map<std::string, std::string>& failures) {
   const std::vector<Int8Result> int8_results = read_int8_results(options.out);
+  const std::vector<LayerResult> layers = read_layers(options.out);
   const Records records = read_records(options.out);
   std::string body, links;
   for (const repopt::nn::VggConfig& preset : repopt::nn::vgg_presets())
     if (std::ranges::any_of(results, [&](const RunResult& result) { return result.key.model == preset.name; })) {
       body += model_sections(ModelSummary(preset.name, results, records.epoch_seconds(preset.name)), records,
-                             shown_block(options, preset.name), int8_results);
+                             shown_block(options, preset.name), int8_results, layers);
       links += concat("<a href='#", preset.name, "'>", preset.name, "</a>");
     }
   return concat(

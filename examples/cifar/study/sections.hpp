@@ -6,6 +6,7 @@
 
 #include "repopt/nn/models/vgg_config.hpp"
 #include "study/int8.hpp"
+#include "study/layers.hpp"
 #include "study/records.hpp"
 #include "study/summary.hpp"
 
@@ -33,7 +34,8 @@ std::string scales_section(const ModelSummary& summary, const Records& records, 
 /// in.
 std::string kernels_section(const ModelSummary& summary, const Records& records, const repopt::nn::BlockSpec& shown);
 
-/// Accuracy in 8-bit integers.
-std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results);
+/// Accuracy in integers of 8 bits as a table, and of 8 to 4 bits in pictures, with pictures of the layers.
+std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results,
+                         const std::vector<LayerResult>& layers);
 
 }  // namespace repopt_cifar::study

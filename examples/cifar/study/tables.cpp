@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "charts/svg.hpp"
-#include "options.hpp"
 #include "repopt/base/error.hpp"
 #include "study/html.hpp"
 #include "study/sections.hpp"
@@ -98,38 +97,6 @@ std::string rates_section(const ModelSummary& summary) {
               "show it. GradMult changes the effective rate, so a fair comparison gives each variant its own "
               "rate. The choice is made on the test pictures. This is a little too optimistic for every variant, "
               "and more so for a variant that had more rates to choose from."));
-}
-
-std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results) {
-  std::vector<Cells> rows;
-  for (const Variant* const variant : variants_of(summary)) {
-    const Group* const group = summary.best(variant->name, summary.usual_epochs());
-    if (!group) continue;
-    std::map<std::string, std::vector<Int8Result>> ways;  // by scheme and calibration
-    for (const Int8Result& result : results)
-      if (std::ranges::find(group->runs(), result.key.run, &RunResult::key) != group->runs().end())
-        ways[concat(result.key.scheme, ", ", result.key.calibration)].push_back(result);
-    for (const auto& [way, measured] : ways) {
-      const auto spread = [&, &of = measured](auto value) {
-        std::vector<double> numbers;
-        for (const Int8Result& result : of) numbers.push_back(value(result));
-        return Spread::of(numbers);
-      };
-      const Spread drop = spread([](const Int8Result& r) { return r.float_accuracy - r.int8_accuracy; });
-      rows.push_back({concat(variant->name, ", ", escaped(way)), concat(measured.size()),
-                      percent(spread([](const Int8Result& r) { return r.float_accuracy; }).mean),
-                      percent(spread([](const Int8Result& r) { return r.int8_accuracy; }).mean), percent(drop.mean),
-                      concat(percent(drop.low), " – ", percent(drop.high))});
-    }
-  }
-  return section(summary.model() + "-int8", "Accuracy in 8-bit integers",
-                 rows.empty() ? paragraph("Not run: quant.csv has no line for the networks above.")
-                              : table({concat("network, kernels' scales, activations' range by ",
-                                              QuantizeOptions().calibration_images, " training pictures"),
-                                       "seeds", "float, %", "INT8, %", "drop, points", "lowest – highest"},
-                                      rows) +
-                                    paragraph("The article reports for B1 on ImageNet: RepOpt-VGG has 78.47 in float "
-                                              "and 75.89 in INT8, converted RepVGG has 78.41 and 54.55."));
 }
 
 }  // namespace repopt_cifar::study

@@ -171,11 +171,14 @@ Range best_range(const Histogram& histogram, std::size_t levels, auto cost) {
 
 }  // namespace detail
 
+/// The percentile that keeps all but one in ten thousand values on each side.
+inline constexpr double default_percentile = 99.99;
+
 /// The range that `calibration` chooses for 2^bits levels. Calibration::percentile cuts at most 100 - percentile per
 /// cent of the values off each end. Throws std::invalid_argument if the histogram is empty or unless 50 < percentile <=
 /// 100 and 2 <= bits <= 8.
-inline Range calibrated_range(const Histogram& histogram, Calibration calibration, double percentile = 99.99,
-                              int bits = 8) {
+inline Range calibrated_range(const Histogram& histogram, Calibration calibration,
+                              double percentile = default_percentile, int bits = 8) {
   require_bits("activations", bits);
   require(histogram.total() > 0, "there are no values to calibrate with");
   require(percentile > 50 && percentile <= 100, "percentile must be in (50, 100], it is ", percentile);

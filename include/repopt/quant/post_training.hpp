@@ -54,7 +54,7 @@ std::vector<Histogram> activation_histograms(const nn::Vgg<T>& model, const std:
 
 /// A quantization of `bits` bits for each histogram, of its calibrated_range(). Throws what calibrated_range() throws.
 inline std::vector<Quantization> calibrated(const std::vector<Histogram>& histograms, Calibration calibration,
-                                            double percentile = 99.99, int bits = 8) {
+                                            double percentile = default_percentile, int bits = 8) {
   std::vector<Quantization> quantizations;
   for (const Histogram& histogram : histograms) {
     const Range range = calibrated_range(histogram, calibration, percentile, bits);

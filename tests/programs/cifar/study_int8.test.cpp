@@ -2,10 +2,16 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "study/layers.hpp"
+#include "study/sections.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace repopt_cifar::study;
@@ -18,24 +24,91 @@ RunResult run(const std::string& variant, double lr, std::uint64_t seed, double 
   return {.key = {"cifar-small", variant, lr, 2, seed}, .test_accuracy = accuracy};
 }
 
-}  // namespace
-
-TEST_CASE(
-    "INT8 is measured for all seeds of plain, rep-searched, repvgg and qarepvgg, with their best learning rates") {
-  const std::vector<Int8Key> plan = int8_plan(
-      {run("plain", 0.1, 0, 0.5), run("plain", 0.1, 1, 0.5), run("plain", 0.2, 0, 0.4), run("plain", 0.2, 1, 0.4),
-       run("rep-sqrt", 0.1, 0, 0.9), run("repvgg", 0.1, 0, 0.6), run("qarepvgg", 0.1, 0, 0.7)});
-  REQUIRE(plan.size() == (2 + 1 + 1) * 4);
-  CHECK(plan[0].name() == "cifar-small-plain-lr0.1-e2-s0-per-tensor-min-max");
-  CHECK(plan[4].name() == "cifar-small-plain-lr0.1-e2-s1-per-tensor-min-max");
-  CHECK(plan[11].name() == "cifar-small-repvgg-lr0.1-e2-s0-per-channel-mse");
-  CHECK(plan[15].name() == "cifar-small-qarepvgg-lr0.1-e2-s0-per-channel-mse");
+std::vector<LayerResult> two_layers(const RunKey& run) {
+  return {{run, "stage0", 0.1, 1, 0, 0, 3.5, {40, 34, 28, 22, 16}},
+          {run, "stage1.0", 0.2, 3, 3, 12, 2.5, {39, 33, 27, 21, 15}}};
 }
 
-TEST_CASE("INT8 results that are written to quant.csv are read back unchanged") {
+}  // namespace
+
+TEST_CASE("Networks of some variants are quantized: all seeds, with their best learning rates") {
+  const std::vector<RunKey> plan =
+      int8_plan({run("plain", 0.1, 0, 0.5), run("plain", 0.1, 1, 0.5), run("plain", 0.2, 0, 0.4),
+                 run("plain", 0.2, 1, 0.4), run("rep-ones", 0.1, 0, 0.9), run("repvgg", 0.1, 0, 0.6)});
+  REQUIRE(plan.size() == 3);
+  CHECK(plan[0].name() == "cifar-small-plain-lr0.1-e2-s0");
+  CHECK(plan[1].name() == "cifar-small-plain-lr0.1-e2-s1");
+  CHECK(plan[2].name() == "cifar-small-repvgg-lr0.1-e2-s0");
+}
+
+TEST_CASE("A network is quantized per tensor and per channel, by min-max and mse, at 8 to 4 bits") {
+  const std::vector<Int8Key> keys = int8_keys(run("plain", 0.1, 0, 0.5).key);
+  REQUIRE(keys.size() == 20);
+  for (const char* scheme : {"per-tensor", "per-channel"})
+    for (const char* calibration : {"min-max", "mse"})
+      for (int bits = 4; bits <= 8; ++bits)
+        CHECK(std::ranges::count(keys, Int8Key{keys[0].run, scheme, calibration, bits, bits}) == 1);
+}
+
+TEST_CASE("INT8 results that are written to quant.csv are read back unchanged, and files without bits are of 8 bits") {
   const TemporaryFolder folder;
   CHECK(read_int8_results(folder.path()).empty());
-  const std::vector<Int8Result> results{{{{"cifar-deep", "repvgg", 0.05, 12, 2}, "per-tensor", "mse"}, 0.6, 1.0 / 3}};
+  std::vector<Int8Result> results{{{{"cifar-deep", "repvgg", 0.05, 12, 2}, "per-tensor", "mse", 5, 6}, 0.6, 1.0 / 3}};
   write_bytes(folder / "quant.csv", to_csv(results));
   CHECK(read_int8_results(folder.path()) == results);
+  write_bytes(folder / "quant.csv",
+              "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy\n"
+              "cifar-deep,repvgg,0.05,12,2,per-tensor,mse,0.6,0.25\n");
+  results[0].key.weight_bits = results[0].key.activation_bits = 8;
+  results[0].int8_accuracy = 0.25;
+  CHECK(read_int8_results(folder.path()) == results);
+  write_bytes(folder / "quant.csv", "model,variant\n");
+  CHECK_THROWS_WITH_AS(read_int8_results(folder.path()), doctest::Contains("the first line is 'model,variant'"),
+                       std::runtime_error);
+}
+
+TEST_CASE("Layers that are written to layers.csv are read back unchanged") {
+  const TemporaryFolder folder;
+  CHECK(read_layers(folder.path()).empty());
+  const std::vector<LayerResult> layers = two_layers(run("plain", 0.1, 0, 0.5).key);
+  const std::string text = to_csv(layers);
+  CHECK(text.starts_with("model,variant,lr,epochs,seed,layer,weight_std,"));
+  CHECK(text.find("output_sqnr_db_8,output_sqnr_db_7,output_sqnr_db_6,output_sqnr_db_5,output_sqnr_db_4\n") !=
+        text.npos);
+  write_bytes(folder / "layers.csv", text);
+  CHECK(read_layers(folder.path()) == layers);
+}
+
+TEST_CASE("The layers in the JSON of a sweep are read, and null is an infinite ratio") {
+  nlohmann::json sweep;
+  for (int k = 0; k < 5; ++k) {
+    nlohmann::json stage0{
+        {"name", "stage0"},    {"weight_std", 0.1},  {"weight_largest", 1},         {"diagonal_largest", 0},
+        {"identity_scale", 0}, {"output_seen", 3.5}, {"output_sqnr_db", 40 - 6 * k}};
+    nlohmann::json dead = stage0;
+    dead["name"] = "stage1.0";
+    dead["output_sqnr_db"] = nullptr;
+    sweep["layers_per_tensor_mse"].push_back({{"layers", {stage0, dead}}});
+  }
+  const RunKey key = run("plain", 0.1, 0, 0.5).key;
+  const std::vector<LayerResult> layers = layers_of(key, sweep);
+  REQUIRE(layers.size() == 2);
+  CHECK(layers[0] == two_layers(key)[0]);
+  CHECK(layers[1].layer == "stage1.0");
+  CHECK(std::isinf(layers[1].output_sqnr[4]));
+}
+
+TEST_CASE("The section of integers draws accuracy against bits, and the layers, only if there are such results") {
+  const std::vector<RunResult> runs{run("plain", 0.1, 0, 0.5), run("plain", 0.1, 1, 0.5), run("repvgg", 0.1, 0, 0.6)};
+  const ModelSummary summary("cifar-small", runs);
+  std::vector<Int8Result> results;
+  for (const RunResult& result : runs) results.push_back({{result.key, "per-tensor", "mse", 8, 8}, 0.5, 0.49});
+  const std::string only_8 = int8_section(summary, results, {});
+  CHECK(only_8.find("<th scope='row'>plain, per-tensor, mse</th><td>2</td>") != only_8.npos);
+  CHECK(only_8.find("<svg role") == only_8.npos);
+  for (const RunResult& result : runs) results.push_back({{result.key, "per-tensor", "mse", 5, 5}, 0.5, 0.3});
+  const std::string bits = int8_section(summary, results, two_layers(runs[0].key));
+  CHECK(bits.find("aria-label='Test accuracy in %, per-tensor'") != bits.npos);
+  CHECK(bits.find("aria-label='Test accuracy in %, per-channel'") == bits.npos);
+  CHECK(bits.find("Largest weight / standard deviation") != bits.npos);
 }
