@@ -30,7 +30,7 @@ Blocks blocks_of(const Network& network, std::string scales) {
     repopt::require(scales.empty(), "a network of mode ", network.info.mode, " takes no --scales");
     return {};
   }
-  const double factor = scales.empty() ? network.info.scale_factor : 1;
+  const double factor = scales.empty() ? network.info.scale_factor() : 1;
   if (scales.empty()) scales = network.info.scales;
   repopt::require(!scales.empty(), "the network's file does not say which scales it was trained with: use --scales");
   if (scales == "none") return {};

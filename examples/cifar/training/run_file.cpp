@@ -60,7 +60,6 @@ ModelInfo model_info(const TrainOptions& options, const repopt::io::ImageDataset
           .epochs = options.epochs,
           .train_loss = progress.metrics.back().train_loss,
           .scales = recorded_scales(options),
-          .scale_factor = options.scale_factor,
           .options = std::move(all_options),
           .normalisation = normalisation};
 }
@@ -84,7 +83,6 @@ void add_model_info(repopt::formats::SafetensorsWriter& writer, const ModelInfo&
                   {"epochs", info.epochs},
                   {"train_loss", info.train_loss},
                   {"scales", info.scales},
-                  {"scale_factor", info.scale_factor},
                   {"options", info.options},
                   {"mean", info.normalisation.mean},
                   {"std", info.normalisation.std}};
@@ -107,7 +105,6 @@ ModelInfo read_model_info(const repopt::formats::Safetensors& file, NetworkForma
                    .epochs = json.at("epochs"),
                    .train_loss = json.at("train_loss"),
                    .scales = json.value("scales", ""),
-                   .scale_factor = json.value("scale_factor", 1.0),
                    .options = json.value("options", Json()),
                    .normalisation = {}};
     info.normalisation.mean = json.at("mean");

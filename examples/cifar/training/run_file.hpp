@@ -38,9 +38,11 @@ struct ModelInfo {
   std::size_t classes = 0, epochs = 0;
   double train_loss = 0;
   std::string scales;  ///< whose multiplier mode rep trained with: as --scales, "none", or empty if that cannot tell
-  double scale_factor = 1;  ///< by which these scales were multiplied
-  Json options;             ///< every option that shaped the training; null in files of older versions
+  Json options;        ///< every option that shaped the training; null in files of older versions
   repopt::io::ChannelStatistics normalisation;
+
+  /// The factor by which `scales` were multiplied.
+  double scale_factor() const { return options.is_null() ? 1 : options.value("scale_factor", 1.0); }
 };
 
 /// What the tensors of a file are: floats, or what `quantize` made of them.

@@ -25,7 +25,7 @@ TrainOptions options() {
 
 }  // namespace
 
-TEST_CASE("A checkpoint's options have the names and texts of older versions") {
+TEST_CASE("A checkpoint's options keep the names and texts that resumed runs need") {
   const std::map<std::string, std::string> expected{{"mode", "rep"},
                                                     {"model", "cifar-deep"},
                                                     {"prior", "repvgg"},
@@ -35,6 +35,8 @@ TEST_CASE("A checkpoint's options have the names and texts of older versions") {
                                                     {"scales", ""},
                                                     {"average_scales", "no"},
                                                     {"identity_init", "searched"},
+                                                    {"scale_factor", "1"},
+                                                    {"custom_l2", "no"},
                                                     {"initialization", "rule"},
                                                     {"grad_mult", "on"},
                                                     {"train_images", "64"},
