@@ -103,8 +103,6 @@ TrainOptions resolved(TrainOptions options) {
           "--average-scales needs a file of --scales to average");
   require_scale_options(options, has_scales);
   const bool ordinary = options.initialization == "ordinary", off = options.grad_mult == "off";
-  require(has_scales || options.identity_init == "searched", "--identity-init is for modes with scales, not ",
-          options.mode);
   require(options.mode == "rep" || !(ordinary || off), "--initialization ", options.initialization, " and --grad-mult ",
           options.grad_mult, " are for --mode rep, not ", options.mode);
   require(!(ordinary && off),

@@ -24,7 +24,7 @@ refuses "a batch that is too large" \
   $train --epochs 1
 refuses "momentum for AdamW" "--momentum is for --optimizer sgd, not adamw" $train --optimizer adamw --momentum 0.9
 refuses "an absurd momentum" "--momentum must be in [0, 1), it is 1" $train --momentum 1
-refuses "identities without scales" "--identity-init is for modes with scales, not plain" $train --mode plain \
+refuses "identities without scales" "--identity-init is for modes rep, csla, folded and hyper_search, not plain" $train --mode plain \
   --identity-init one
 refuses "a single class" "--classes is 1, but a network needs 2" $train --classes 1
 refuses "too many threads" "--threads must be 0 to " $train --threads 99999
