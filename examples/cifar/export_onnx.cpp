@@ -58,6 +58,8 @@ Json export_onnx(const ExportOnnxOptions& options) {
     const auto [info, model] = load_network(quantization.weights);
     return write_onnx(info, model, "float", options);
   }
+  repopt::require(format == NetworkFormat::floats || (!options.int8 && quantization.data.empty()),
+                  quantization.weights.string(), " is quantized already: --int8 and --data are for networks in floats");
   const auto [info, model] =
       format == NetworkFormat::int8 ? load_quantized_network(quantization.weights) : quantized(quantization);
   return write_onnx(info, model, "INT8", options);

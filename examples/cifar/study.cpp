@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "commands.hpp"
@@ -46,7 +45,7 @@ void require_same_conditions(const StudyOptions& options, const study::Condition
 }  // namespace
 
 Json run_study(StudyOptions options, const std::string& program) {
-  if (options.smoke) options = study::smoke_options(std::move(options));
+  if (options.smoke) options = study::smoke_options(options);
   repopt::require(!options.data.empty() || options.page_only, "study needs --data, --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();
   const std::vector<study::PlannedRun> plan = study::plan(options);

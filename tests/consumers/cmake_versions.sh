@@ -11,10 +11,12 @@ quietly() { "$@" >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }; }
 
 # install FOLDER REQUIREMENT: leaves CMake in FOLDER/bin.
 install() {
-  [ -x "$1/bin/cmake" ] || { python3 -m venv --clear "$1" && "$1/bin/pip" install --quiet "$2"; }
+  [ -x "$1/bin/pip" ] || python3 -m venv --clear "$1"
+  "$1/bin/pip" install --quiet --upgrade "$2" || [ -x "$1/bin/cmake" ]
 }
 
 oldest=$(sed -n 's/^cmake_minimum_required(VERSION \([0-9.]*\)).*/\1/p' "$source/CMakeLists.txt")
+[ -n "$oldest" ] || { echo "CMakeLists.txt names no oldest CMake" && exit 1; }
 if ! install "$work/$oldest" "cmake==$oldest.*" || ! install "$work/newest" cmake; then
   echo "skipped: pip cannot install CMake $oldest and the newest"
   exit 77

@@ -90,6 +90,8 @@ refuses "INT8 of a network in floats without pictures" "--int8 needs --data" exp
   --out no.onnx
 refuses "signed weights of a network in floats" "--signed-weights is for INT8" export-onnx --weights whole/model.safetensors --signed-weights \
   --out no.onnx
+refuses "quantizing a quantized network for ONNX" "is quantized already" export-onnx --weights int8.safetensors --int8 \
+  --data synthetic --out no.onnx
 refuses "an export of a file that is no network" "no network that" export-onnx --weights scales.safetensors --out no.onnx
 check "a refused export writes nothing" '[ ! -e no.onnx ]'
 

@@ -11,7 +11,7 @@ run="train --data synthetic --model cifar-small --limit 64 --batch-size 16 --thr
 train="$run --epochs 2 --out"
 
 # state FOLDER: prints names, contents and times of all files in it.
-state() { find "$1" -type f -exec ls -l --time-style=full-iso {} + -exec cksum {} +; }
+state() { find "$1" -type f -exec ls -l {} + -exec cksum {} +; }
 
 # keeps FOLDER NAME TEXT ARGUMENT...: the program must refuse as in refuses(), and change nothing in FOLDER.
 keeps() {
@@ -25,7 +25,9 @@ keeps() {
 "$program" $train run >first.json 2>log.txt
 keeps run "a finished run" "run holds a run: --resume goes on with it, --overwrite replaces it" $train run
 rm run/checkpoint.safetensors
-keeps run "a network without a checkpoint" "run holds a run" $train run --mode plain
+for how in "" --resume; do
+  keeps run "a network without a checkpoint" "run holds a network, but no checkpoint to resume from" $train run $how
+done
 "$program" $train run --overwrite --mode plain >plain.json 2>>log.txt
 "$program" $train plain --mode plain >other.json 2>>log.txt
 check "--overwrite trains as into an empty folder" 'cmp -s run/model.safetensors plain/model.safetensors'

@@ -73,7 +73,7 @@ accuracies() { cut -d, -f1-8 "$1/study.csv" | sort; }
 status=0
 "$program" $three --out stopped >stopped.txt 2>log.txt &
 child=$!
-until grep -q "^epoch 1/" stopped/runs/*/log.txt 2>/dev/null; do sleep 0.1; done
+until grep -q "^epoch 1/" stopped/runs/*/log.txt 2>/dev/null; do kill -0 "$child" && sleep 0.1; done
 kill -INT "$child" 2>/dev/null || true
 wait "$child" || status=$?
 check "a stopped study exits with 130, not $status" '[ "$status" -eq 130 ]'

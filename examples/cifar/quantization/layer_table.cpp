@@ -8,7 +8,7 @@ using repopt::quant::LayerReport;
 
 void print(const std::vector<LayerReport>& reports) {
   std::fprintf(stderr, "%-12s %10s %10s %10s %10s %10s %9s %11s %11s %10s %9s\n", "layer", "weight std", "largest",
-               "/ std", "diag / std", "gamma/sigma", "SQNR dB", "output max", "clipped at", "outliers", "SQNR dB");
+               "/ std", "diag / std", "gamma/sigma", "weight dB", "output max", "clipped at", "outliers", "output dB");
   for (const LayerReport& r : reports)
     std::fprintf(stderr, "%-12s %10.4f %10.3f %10.1f %10.1f %11.3f %9.1f %11.3f %11.3f %8.4f %% %9.1f\n",
                  r.name.c_str(), r.weight_std, r.weight_largest, r.weight_largest / r.weight_std,

@@ -116,7 +116,8 @@ repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string
   return *found;
 }
 
-StudyOptions smoke_options(StudyOptions options) {
+StudyOptions smoke_options(const StudyOptions& given) {
+  StudyOptions options{.out = given.out, .threads = given.threads, .page_only = given.page_only};
   options.data = "synthetic";
   options.models = {"cifar-small"};
   options.variants = {"plain", "rep-searched", "rep-sqrt", "repvgg"};
@@ -126,7 +127,7 @@ StudyOptions smoke_options(StudyOptions options) {
   options.seeds = 2;
   options.batch_size = 16;
   options.limit = 64;
-  options.int8 = true;
+  options.int8 = !given.page_only;
   return options;
 }
 

@@ -68,7 +68,7 @@ std::vector<PlannedRun> plan(const StudyOptions& options);
 repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string& model);
 
 /// Returns the settings of --smoke: generated pictures, networks trained for seconds, and something in every section.
-StudyOptions smoke_options(StudyOptions options);
+StudyOptions smoke_options(const StudyOptions& given);
 
 /// Returns the folder of the run of that name.
 std::filesystem::path run_folder(const StudyOptions& options, const std::string& name);

@@ -8,14 +8,18 @@ namespace repopt_cifar {
 
 void RunFolder::require_free() {
   if (std::filesystem::exists(lock_file())) lock();  // otherwise no training is here, and locking would leave a file
-  require_no_run();
+  require_usable();
+  seen_ = checkpoint_time();
 }
 
 void RunFolder::claim() {
   create_folder(path_);
   repopt::formats::AtomicFile{checkpoint()};  // throws if the folder cannot be written
   if (!lock_) lock();
-  require_no_run();  // another training may have come and gone since require_free()
+  require_usable();  // another training may have come and gone since require_free()
+  repopt::require(if_there_ != IfThere::resume || checkpoint_time() == seen_,
+                  "another training has changed the run in ", path_.string(),
+                  " just now: start again to resume from its checkpoint");
   if (if_there_ != IfThere::overwrite) return;
   for (const std::filesystem::path& file : {checkpoint(), model(), scales(), metrics(), curves()})
     std::filesystem::remove(file);
@@ -26,10 +30,18 @@ void RunFolder::lock() {
   repopt::require(lock_->held(), "another training is running in ", path_.string(), ": choose another --out");
 }
 
-void RunFolder::require_no_run() const {
-  const bool there = std::filesystem::exists(checkpoint()) || std::filesystem::exists(model());
-  repopt::require(!there || if_there_ != IfThere::refuse, path_.string(),
-                  " holds a run: --resume goes on with it, --overwrite replaces it, or choose another --out");
+void RunFolder::require_usable() const {
+  constexpr const char* ways_out = "--overwrite replaces it, or choose another --out";
+  if (std::filesystem::exists(checkpoint()))
+    repopt::require(if_there_ != IfThere::refuse, path_.string(), " holds a run: --resume goes on with it, ", ways_out);
+  else if (std::filesystem::exists(model()))
+    repopt::require(if_there_ == IfThere::overwrite, path_.string(),
+                    " holds a network, but no checkpoint to resume from: ", ways_out);
+}
+
+std::optional<std::filesystem::file_time_type> RunFolder::checkpoint_time() const {
+  if (!std::filesystem::exists(checkpoint())) return std::nullopt;
+  return std::filesystem::last_write_time(checkpoint());
 }
 
 }  // namespace repopt_cifar

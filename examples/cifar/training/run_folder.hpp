@@ -17,12 +17,13 @@ class RunFolder {
  public:
   RunFolder(std::filesystem::path path, IfThere if_there) : path_(std::move(path)), if_there_(if_there) {}
 
-  /// Looks at the folder and changes nothing. Throws std::invalid_argument if another training uses it, or if it holds
-  /// a run and `if_there` is refuse.
+  /// Looks at the folder and changes nothing. Throws std::invalid_argument if another training uses it, if it holds a
+  /// run and `if_there` is refuse, or if it holds a network without a checkpoint and `if_there` is resume.
   void require_free();
 
-  /// Creates the folder and locks it. With `overwrite`, removes the older run's files. Throws as require_free(), and
-  /// std::runtime_error if the folder cannot be written.
+  /// Creates the folder and locks it. With `overwrite`, removes the older run's files. Throws as require_free(),
+  /// std::invalid_argument if another training has written a checkpoint since require_free(), and std::runtime_error if
+  /// the folder cannot be written.
   void claim();
 
   /// Whether the run is to go on from a checkpoint: one is there, and `if_there` is resume.
@@ -39,12 +40,14 @@ class RunFolder {
 
  private:
   void lock();
-  void require_no_run() const;
+  void require_usable() const;
+  std::optional<std::filesystem::file_time_type> checkpoint_time() const;
   std::filesystem::path lock_file() const { return path_ / "train.lock"; }
 
   std::filesystem::path path_;
   IfThere if_there_;
   std::optional<FileLock> lock_;
+  std::optional<std::filesystem::file_time_type> seen_;  ///< the time of the checkpoint in require_free(), if any
 };
 
 }  // namespace repopt_cifar
