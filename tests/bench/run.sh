@@ -6,8 +6,9 @@ usage() {
   cat <<'USAGE'
 Usage: sh tests/bench/run.sh [--rounds N] [--only PARTS] [--threads LIST] [--quick] [--bench PROGRAM] [--out FILE]
 
-Builds repopt-bench in build/release, then runs it and its rivals in turn. PyTorch and ONNX Runtime are the newest that
-pip installs into build/bench/venv. If pip cannot reach them, PyTorch is Debian's python3-torch, run by /usr/bin/python3.
+Builds repopt-bench in build/release, then runs it and its rivals in turn. PyTorch and ONNX Runtime are those of
+build/bench/venv, where pip installs the newest if there are none. If pip cannot reach them, PyTorch is Debian's
+python3-torch, run by /usr/bin/python3.
 Prints tables, the machine's name, the compiler flags of build/release, and which convolutions PyTorch ran. The machine
 should be idle.
 
@@ -62,8 +63,7 @@ does() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 has() { "$python" -c "import $1" 2>/dev/null; }
 
 install_rivals() {
-  have python3 && python3 -m venv --clear "$work/venv" &&
-    "$python" -m pip install --quiet --upgrade torch numpy onnxruntime
+  have python3 && python3 -m venv "$work/venv" && "$python" -m pip install --quiet torch numpy onnxruntime
 }
 
 python=$work/venv/bin/python
@@ -83,22 +83,19 @@ tuned() {
   env MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
     OMP_NUM_THREADS="$threads" "$@"
 }
-pytorch() {
-  [ -n "$torch" ] || return 0
-  tuned "$python" "$root/tests/bench/pytorch_bench.py" "$@" --threads "$threads" |
-    sed 's/^{/{"source":"pytorch",/' >>"$out"
+rival() {
+  source=$1 && shift
+  tuned "$python" "$@" --threads "$threads" >"$work/lines" || fail "$* fails: its times are missing"
+  sed "s/^{/{\"source\":\"$source\",/" "$work/lines" >>"$out"
 }
-onnxruntime() {
-  [ -n "$onnxruntime" ] || return 0
-  tuned "$python" "$root/tests/bench/onnxruntime_bench.py" "$@" --threads "$threads" |
-    sed 's/^{/{"source":"onnxruntime",/' >>"$out"
-}
+pytorch() { [ -z "$torch" ] || rival pytorch "$root/tests/bench/pytorch_bench.py" "$@"; }
+onnxruntime() { [ -z "$onnxruntime" ] || rival onnxruntime "$root/tests/bench/onnxruntime_bench.py" "$@"; }
 
 # step_beside_pytorch ARGUMENT...: a training step by us, and by PyTorch in each format.
 step_beside_pytorch() {
   ours step "$@" --rounds "$steps"
   for format in nchw nhwc; do pytorch step "$@" --format $format --rounds "$steps"; done
-  ! does compiled || pytorch step "$@" --format 'nhwc compiled' --rounds "$steps"
+  if does compiled; then pytorch step "$@" --format 'nhwc compiled' --rounds "$steps"; fi
 }
 
 one_round() {

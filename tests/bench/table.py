@@ -76,9 +76,9 @@ def inference_table(table):
     for case, m in sorted(ours, key=lambda e: (e[0]["model"], e[0]["threads"], e[0]["batch"])):
         same = {k: case[k] for k in ("model", "threads", "batch")}
         cells = [case["model"], case["threads"], case["batch"], m["images_per_second"]]
-        for _, rival in find(table, bench="inference", source="onnxruntime", **same):
-            cells += [rival["images_per_second"], m["images_per_second"] / rival["images_per_second"]]
-        row(*cells)
+        rivals = find(table, bench="inference", source="onnxruntime", **same)
+        speed = rivals[0][1]["images_per_second"] if rivals else None
+        row(*cells, *([speed, m["images_per_second"] / speed] if rivals else ["", ""]))
 
 
 def optimizer_table(table):
