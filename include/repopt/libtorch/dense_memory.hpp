@@ -4,10 +4,11 @@
 #include <torch/types.h>
 
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "repopt/base/error.hpp"
-#include "repopt/core/conv_shape.hpp"
+#include "repopt/libtorch/dense_tensor.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
 
 namespace repopt::libtorch {
@@ -21,14 +22,11 @@ class DenseMemory {
       : weight_(weight), grad_(grad.contiguous(format)), format_(format) {}
 
   /// All elements of the parameter, to be changed: (out_channels, in_channels / groups, kh, kw) in OIHW or OHWI for a
-  /// kernel. Autograd learns of the change, so that it can refuse a backward pass that needs the old weights.
-  std::span<T> weight() const {
-    weight_.unsafeGetTensorImpl()->bump_version();
-    return elements(weight_);
-  }
+  /// kernel. Autograd learns of the change.
+  std::span<T> weight() const { return detail::elements_to_change<T>(weight_); }
 
   /// All elements of the gradient, in the same order.
-  std::span<const T> grad() const { return elements(grad_); }
+  std::span<const T> grad() const { return detail::elements<T>(grad_); }
 
   /// The elements of a buffer of a rule's state. A buffer that is not defined becomes zeros. A buffer of another
   /// format, precision or device is converted for this and all later steps. Throws std::invalid_argument if its sizes
@@ -41,12 +39,10 @@ class DenseMemory {
     if (buffer.device() != weight_.device() || buffer.scalar_type() != weight_.scalar_type() ||
         !buffer.is_contiguous(format_))
       buffer = buffer.to(weight_.options()).contiguous(format_);
-    return elements(buffer);
+    return detail::elements<T>(buffer);
   }
 
  private:
-  static std::span<T> elements(const Tensor& tensor) { return {tensor.data_ptr<T>(), std::size_t(tensor.numel())}; }
-
   Tensor weight_, grad_;
   torch::MemoryFormat format_;
 };
@@ -56,19 +52,13 @@ class DenseMemory {
 /// float and double on the CPU, and weights that are contiguous or channels_last.
 bool visit_dense(const Tensor& weight, const Tensor& grad, TensorBlock& block, auto visit) {
   const bool fits_block = !block.block() || std::size_t(weight.numel()) == block.block()->target().size();
-  const auto is_plain = [](const Tensor& tensor) {
-    return tensor.device().is_cpu() && tensor.layout() == torch::kStrided && !tensor.is_neg();
-  };
-  const bool is_oihw = is_plain(weight) && weight.is_contiguous();
-  const bool is_ohwi = !is_oihw && is_plain(weight) && weight.is_contiguous(torch::MemoryFormat::ChannelsLast);
-  if (!(is_oihw || is_ohwi) || !is_plain(grad) || grad.sizes() != weight.sizes() ||
-      grad.scalar_type() != weight.scalar_type() || !fits_block)
+  const bool is_plain = detail::is_plain_memory(weight) && detail::is_plain_memory(grad);
+  const auto format = is_plain ? detail::dense_format(weight) : std::nullopt;
+  if (!format || grad.sizes() != weight.sizes() || grad.scalar_type() != weight.scalar_type() || !fits_block)
     return false;
   const auto visit_as = [&]<class T>(T) {
-    const auto format = is_oihw ? torch::MemoryFormat::Contiguous : torch::MemoryFormat::ChannelsLast;
-    const DenseMemory<T> memory(weight, grad, format);
-    block.template visit_stream<T>(is_oihw ? WeightLayout::oihw : WeightLayout::ohwi,
-                                   [&](const auto& stream) { visit(memory, stream); });
+    const DenseMemory<T> memory(weight, grad, *format);
+    block.template visit_stream<T>(detail::layout_of(*format), [&](const auto& stream) { visit(memory, stream); });
     return true;
   };
   if (weight.scalar_type() == torch::kFloat) return visit_as(float());

@@ -13,6 +13,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/folded_branch.hpp"
+#include "repopt/libtorch/dense_tensor.hpp"
 #include "repopt/libtorch/layer_walk.hpp"
 #include "repopt/libtorch/rep_vgg_blocks.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
@@ -68,11 +69,6 @@ namespace detail {
 inline std::vector<double> to_numbers(const Tensor& tensor) {
   const Tensor flat = tensor.detach().to(torch::kCPU, torch::kDouble).contiguous();
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
-}
-
-inline ConvShape in_layout(ConvShape shape, WeightLayout layout) {
-  shape.layout = layout;
-  return shape;
 }
 
 /// Returns the branch in the precision T, with weights in OIHW. `number` is its number among the branches of `layer`,

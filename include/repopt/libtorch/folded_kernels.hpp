@@ -19,6 +19,7 @@
 
 #include "repopt/base/error.hpp"
 #include "repopt/core/scales.hpp"
+#include "repopt/libtorch/dense_tensor.hpp"
 #include "repopt/libtorch/folded_blocks.hpp"
 #include "repopt/libtorch/folded_tensor.hpp"
 #include "repopt/libtorch/initialize.hpp"
@@ -95,7 +96,7 @@ class FoldedKernels {
   /// last step. Throws std::invalid_argument if a kernel has got another precision.
   void fold() {
     const torch::NoGradGuard no_grad;
-    static_cast<void>(torch::get_num_threads());  // LibTorch gives its number of threads to this thread's OpenMP
+    detail::use_threads_of_libtorch();
     for (auto& kernel : kernels_) std::visit([](auto& folded) { folded.fold(); }, kernel);
   }
 
@@ -104,7 +105,7 @@ class FoldedKernels {
   /// the same case as fold().
   void add_gradients() {
     const torch::NoGradGuard no_grad;
-    static_cast<void>(torch::get_num_threads());  // as in fold()
+    detail::use_threads_of_libtorch();
     for (auto& kernel : kernels_) std::visit([](auto& folded) { folded.add_gradients(); }, kernel);
   }
 

@@ -16,6 +16,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/folded_branch.hpp"
 #include "repopt/core/folded_kernel.hpp"
+#include "repopt/libtorch/dense_tensor.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
 
 namespace repopt::libtorch::detail {
@@ -37,12 +38,10 @@ template <class T>
 class FoldedTensor {
  public:
   /// `branches` are those of branch_in(). Throws std::invalid_argument as FoldedKernel's constructor.
-  FoldedTensor(std::string name, const Tensor& kernel, ConvShape target, std::vector<FoldedBranch<T>> branches)
+  FoldedTensor(std::string name, const Tensor& kernel, const ConvShape& target, std::vector<FoldedBranch<T>> branches)
       : name_(std::move(name)), kernel_(kernel) {
-    const bool is_ohwi = !kernel.is_contiguous() && kernel.is_contiguous(torch::MemoryFormat::ChannelsLast);
-    format_ = is_ohwi ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;
-    target.layout = is_ohwi ? WeightLayout::ohwi : WeightLayout::oihw;
-    folded_ = std::make_shared<FoldedKernel<T>>(target, std::move(branches));
+    format_ = dense_format(kernel).value_or(torch::MemoryFormat::Contiguous);
+    folded_ = std::make_shared<FoldedKernel<T>>(in_layout(target, layout_of(format_)), std::move(branches));
     for (const FoldedParameter<T>& param : folded_->parameters()) {
       std::vector<std::int64_t> sizes{std::int64_t(param.value.size())};
       if (param.shape) {
@@ -66,13 +65,12 @@ class FoldedTensor {
   void fold() {
     require_precision();
     copy_to_host();
-    if (kernel_.device().is_cpu() && kernel_.is_contiguous(format_)) {
-      kernel_.unsafeGetTensorImpl()->bump_version();
-      folded_->fold(elements(kernel_));
+    if (is_plain_memory(kernel_) && kernel_.is_contiguous(format_)) {
+      folded_->fold(elements_to_change<T>(kernel_));
     } else {
       const Tensor folded =
           torch::empty(kernel_.sizes(), torch::dtype(kernel_.dtype()).device(torch::kCPU).memory_format(format_));
-      folded_->fold(elements(folded));
+      folded_->fold(elements<T>(folded));
       kernel_.copy_(folded);
     }
   }
@@ -83,9 +81,9 @@ class FoldedTensor {
     const Tensor kernel_grad = kernel_.grad();
     if (kernel_grad.defined()) {
       copy_to_host();
-      const Tensor grad = kernel_grad.to(torch::kCPU).contiguous(format_);
+      const Tensor grad = kernel_grad.to(torch::kCPU).resolve_neg().contiguous(format_);
       folded_->zero_grad();
-      folded_->add_gradients(elements(grad));
+      folded_->add_gradients(elements<T>(grad));
     }
     for (FoldedTensorParam& param : params_)
       if (param.host_grad.defined())
@@ -104,8 +102,6 @@ class FoldedTensor {
     return torch::from_blob(
         memory.data(), sizes, [owner = folded_](void*) {}, kernel_.dtype());
   }
-
-  static std::span<T> elements(const Tensor& tensor) { return {tensor.data_ptr<T>(), std::size_t(tensor.numel())}; }
 
   void require_precision() const {
     if (kernel_.scalar_type() != params_[0].host.scalar_type())

@@ -21,6 +21,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/libtorch/adamw.hpp"
 #include "repopt/libtorch/dense_memory.hpp"
+#include "repopt/libtorch/dense_tensor.hpp"
 #include "repopt/libtorch/param.hpp"
 #include "repopt/libtorch/sgd.hpp"
 #include "repopt/libtorch/tensor_block.hpp"
@@ -228,7 +229,7 @@ class RepOptimizer : public torch::optim::Optimizer {
   /// Calls visit(weight, grad, param, options) for each parameter that has a gradient. The options are those of its
   /// group.
   void for_each_grad(auto visit) {
-    static_cast<void>(torch::get_num_threads());  // LibTorch gives its number of threads to this thread's OpenMP
+    detail::use_threads_of_libtorch();
     for (torch::optim::OptimizerParamGroup& group : param_groups_)
       for (const Tensor& tensor : group.params())
         if (tensor.grad().defined())

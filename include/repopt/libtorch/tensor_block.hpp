@@ -19,6 +19,7 @@
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/embedding.hpp"
+#include "repopt/libtorch/dense_tensor.hpp"
 #include "repopt/optim/kernel_stream.hpp"
 
 namespace repopt::libtorch {
@@ -91,14 +92,10 @@ inline Tensor view_of_branch(const Tensor& kernel, const ConvShape& branch, cons
 /// square of a scale is not finite in T.
 template <class T, class Given>
 CslaBlock<T> block_in(const CslaBlock<Given>& block, WeightLayout layout) {
-  const auto relaid = [&](ConvShape shape) {
-    shape.layout = layout;
-    return shape;
-  };
   std::vector<Branch<T>> branches;
   for (const Branch<Given>& branch : block.branches())
-    branches.emplace_back(relaid(branch.shape), branch.scale).is_identity = branch.is_identity;
-  return {relaid(block.target()), std::move(branches)};
+    branches.emplace_back(detail::in_layout(branch.shape, layout), branch.scale).is_identity = branch.is_identity;
+  return {detail::in_layout(block.target(), layout), std::move(branches)};
 }
 
 /// The CSLA block that a parameter stands for, with scales on the parameter's device and in its precision. An ordinary
