@@ -69,7 +69,7 @@ int main() {
     searched->zero_grad();
     const Tensor loss = loss_of(searched);
     loss.backward();
-    folded.add_gradients();
+    folded.set_gradients();
     search.step();
     print("search  ", step, loss);
   }

@@ -45,7 +45,7 @@ struct FoldedRun {
   bool train_scales = true;
   Strides strides = Strides::contiguous;  ///< of the plain net's parameters
   bool elsewhere = false;                 ///< parameters are not the memory of the FoldedKernels, as on a GPU
-  bool is_wrong = false;                  ///< add_gradients() is called before the backward pass
+  bool is_wrong = false;                  ///< set_gradients() is called before the backward pass
 };
 
 /// Trains a net of real branches by `Stock`, and the plain net folded by the same optimizer, for 50 steps in double.
@@ -77,9 +77,9 @@ double follow_real_branches(const Options& options, const FoldedRun& run = {}) {
     const Tensor expected = real.forward(x), found = plain.forward(x);
     largest = std::max(largest, relative_error(numbers(found), numbers(expected)));
     torch::cross_entropy_loss(expected, labels).backward();
-    if (run.is_wrong) folded.add_gradients();
+    if (run.is_wrong) folded.set_gradients();
     torch::cross_entropy_loss(found, labels).backward();
-    if (!run.is_wrong) folded.add_gradients();
+    if (!run.is_wrong) folded.set_gradients();
     stock.step();
     ours.step();
   }
@@ -161,7 +161,7 @@ TEST_CASE("Filtered branches and sequences follow real layers for 50 steps of Ad
     largest = std::max(largest, relative_error(numbers(found), numbers(expected)));
     torch::mse_loss(expected, target).backward();
     torch::mse_loss(found, target).backward();
-    folded.add_gradients();
+    folded.set_gradients();
     stock.step();
     ours.step();
   }
@@ -189,7 +189,7 @@ TEST_CASE("A fold starts with the kernels of initialize(), and search and traini
   const auto options = torch::optim::SGDOptions(0.1);
   torch::optim::SGD optimizer(folded.param_groups(options), options);
   searched->forward(torch::randn({2, 3, 5, 5})).square().sum().backward();
-  folded.add_gradients();
+  folded.set_gradients();
   optimizer.step();
   const Scales<double> scales = folded.scales();
   CHECK(scales.size() == 5);
@@ -216,10 +216,10 @@ TEST_CASE("Parameters outlive the fold, and a kernel without a gradient gives no
     FoldedKernels folded(*conv, libtorch::rep_vgg_blocks(*conv), {.train_scales = true});
     params = folded.parameters();
     conv->forward(torch::ones({1, 2, 3, 3})).sum().backward();
-    folded.add_gradients();
+    folded.set_gradients();
     CHECK(std::ranges::all_of(params, [](const Tensor& param) { return param.grad().defined(); }));
     conv->weight.mutable_grad() = Tensor();
-    folded.add_gradients();
+    folded.set_gradients();
   }
   for (const Tensor& param : params) CHECK(param.grad().defined() == param.is_same(conv->bias));
   CHECK(params.size() == 6);  // three weights, two scales, and the layer's bias

@@ -44,13 +44,13 @@ struct FoldedOptions {
 ///       folded.fold();                         // writes the kernels
 ///       model->zero_grad();
 ///       loss(model->forward(x)).backward();
-///       folded.add_gradients();                // sets the gradients of weights and scales
+///       folded.set_gradients();                // sets the gradients of weights and scales
 ///       optimizer.step();
 ///     }
 ///     const auto found = rep_vgg_blocks(*next_model, {.scales = folded.scales()});
 ///
 /// Weights and scales are in the kernels' precision, float or double, and on their devices. On the CPU they are folded
-/// in place. For kernels on another device, fold() and add_gradients() copy weights, scales and gradients to the CPU,
+/// in place. For kernels on another device, fold() and set_gradients() copy weights, scales and gradients to the CPU,
 /// fold there, and copy the result back. Move the module to its device and precision first.
 class FoldedKernels {
  public:
@@ -103,10 +103,10 @@ class FoldedKernels {
   /// Sets the gradients of weights and scales from those of the module's kernels, which backward() has summed over all
   /// micro-batches. Call it once before each step of the optimizer. A kernel without a gradient gives none. Throws in
   /// the same case as fold().
-  void add_gradients() {
+  void set_gradients() {
     const torch::NoGradGuard no_grad;
     detail::use_threads_of_libtorch();
-    for (auto& kernel : kernels_) std::visit([](auto& folded) { folded.add_gradients(); }, kernel);
+    for (auto& kernel : kernels_) std::visit([](auto& folded) { folded.set_gradients(); }, kernel);
   }
 
   /// Everything to train: the branches' weights and trained scales in the place of the folded kernels, and all other

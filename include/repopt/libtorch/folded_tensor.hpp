@@ -76,7 +76,7 @@ class FoldedTensor {
   }
 
   /// Sets the gradients from the kernel's; they become undefined if the kernel has none.
-  void add_gradients() {
+  void set_gradients() {
     require_precision();
     const Tensor kernel_grad = kernel_.grad();
     if (kernel_grad.defined()) {
