@@ -111,10 +111,23 @@ TEST_CASE("A step runs on LibTorch's number of threads, and any number gives the
   torch::set_num_threads(threads);
 }
 
-TEST_CASE("A scale whose square is not finite in the parameter's precision is refused") {
-  torch_nn::Conv2d conv = make_conv(square(2, 2, 3));
-  const CslaBlocks blocks{{"weight", {square(2, 2, 3), {{square(2, 2, 3), 1e30}}}}};
-  CHECK_THROWS_AS(libtorch::RepSgd(*conv, blocks, sgd), std::invalid_argument);
-  conv->to(torch::kDouble);
-  CHECK_NOTHROW(libtorch::RepSgd(*conv, blocks, sgd));
+TEST_CASE("A scale whose square is not finite in the parameter's precision is refused by name, in every precision") {
+  const auto make = [](torch::ScalarType dtype, torch::DeviceType device, double s) {
+    libtorch::NamedParams params;
+    params.insert("weight", torch::zeros({2, 2, 3, 3}, torch::dtype(dtype).device(device)));
+    const Branch<double> branch(square(2, 2, 3), std::vector<double>{1, s});
+    libtorch::RepSgd({{.params = params}}, {{"weight", {square(2, 2, 3), {branch}}}}, sgd);
+  };
+  const auto refused = [&](const char* message, auto... arguments) {
+    CHECK_THROWS_WITH_AS(make(arguments...), message, std::invalid_argument);
+  };
+  const std::string name = "branch 0 of 'weight' has the scale ";
+  const auto cpu = torch::kCPU;
+  refused((name + "300, its square is not finite in Half").c_str(), torch::kHalf, cpu, 300.0);
+  refused((name + "1e+06, its square is not finite in Half").c_str(), torch::kHalf, cpu, 1e6);
+  refused((name + "-1e+30, its square is not finite in BFloat16").c_str(), torch::kBFloat16, cpu, -1e30);
+  refused((name + "1e+30, its square is not finite in Float").c_str(), torch::kFloat, cpu, 1e30);
+  refused((name + "1e+30, its square is not finite in Float").c_str(), torch::kFloat, torch::kMeta, 1e30);
+  CHECK_NOTHROW(make(torch::kHalf, cpu, 200));
+  CHECK_NOTHROW(make(torch::kDouble, cpu, 1e30));
 }

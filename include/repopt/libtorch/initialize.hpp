@@ -85,7 +85,7 @@ inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, cons
     const Tensor& kernel = params[name];
     Tensor sum = torch::zeros_like(kernel);
     auto weight = branch_weights.at(name).begin();
-    TensorBlock(block, kernel.options()).for_each_branch([&](const Tensor& s, auto at) {
+    TensorBlock(name, block, kernel.options()).for_each_branch([&](const Tensor& s, auto at) {
       Tensor branch = at(sum);
       branch.add_(s * weight++->to(kernel.options()).reshape(branch.sizes()));
     });

@@ -79,8 +79,9 @@ typename Rule::State read_state(torch::serialize::InputArchive& archive, const s
 }  // namespace detail
 
 /// Returns `own`, whose tensor is `weight`, with the saved scales and state. Throws std::invalid_argument, naming the
-/// parameter, if only one of both has a block, if a shape or a branch differs, if the size or type of a buffer differs,
-/// or if the state contradicts itself; c10::Error if something is missing.
+/// parameter, if only one of both has a block, if a shape or a branch differs, if a scale is not valid in the tensor's
+/// precision, if the size or type of a buffer differs, or if the state contradicts itself; c10::Error if something is
+/// missing.
 template <class Rule>
 Param<Rule> read_param(torch::serialize::InputArchive& archive, const Param<Rule>& own, const Tensor& weight) {
   Param<Rule> loaded{own.name, own.block};
@@ -89,7 +90,7 @@ Param<Rule> read_param(torch::serialize::InputArchive& archive, const Param<Rule
   const bool has_saved_block = archive.try_read("shapes", shapes);
   require(has_saved_block == block.has_value(), "'", own.name, "' has ", block ? "a" : "no",
           " CSLA block, the saved state has ", has_saved_block ? "one" : "none");
-  if (block) loaded.block = {read_scales(archive, own.name, *block), weight.options()};
+  if (block) loaded.block = {own.name, read_scales(archive, own.name, *block), weight.options()};
   loaded.state = detail::read_state<Rule>(archive, own.name, weight);
   return loaded;
 }

@@ -92,8 +92,8 @@ class RepOptimizer : public torch::optim::Optimizer {
         require(name != other.name, "there is already a parameter '", name, "'");
       const auto block = blocks.find(name);
       if (block != blocks.end()) require_kernel(name, tensor, block->second.target());
-      Param<Rule> param{
-          name, block == blocks.end() ? TensorBlock(tensor.options()) : TensorBlock(block->second, tensor.options())};
+      Param<Rule> param{name, block == blocks.end() ? TensorBlock(tensor.options())
+                                                    : TensorBlock(name, block->second, tensor.options())};
       require(!params_.contains(key(tensor)) && added.emplace(key(tensor), std::move(param)).second, "the parameter '",
               name, "' is already there, under another name");
     }

@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -98,6 +99,22 @@ CslaBlock<T> block_in(const CslaBlock<Given>& block, WeightLayout layout) {
   return {detail::in_layout(block.target(), layout), std::move(branches)};
 }
 
+namespace detail {
+
+/// Throws std::invalid_argument unless all squares of `rounded`, a branch's scale in a kernel's precision on the CPU,
+/// are finite in this precision. `given` is the scale before rounding.
+inline void require_finite_squares(const std::string& branch, const std::vector<double>& given, const Tensor& rounded) {
+  const torch::ScalarType precision = rounded.scalar_type();
+  // Squares are computed in double, because LibTorch does not compute in every type on the CPU.
+  const Tensor is_finite = rounded.to(torch::kDouble).square().to(precision).to(torch::kDouble).isfinite();
+  if (is_finite.all().item<bool>()) return;
+  for (std::size_t channel = 0; channel < given.size(); ++channel)
+    require(is_finite[std::int64_t(channel)].item<bool>(), branch, " has the scale ", given[channel],
+            ", its square is not finite in ", torch::toString(precision));
+}
+
+}  // namespace detail
+
 /// The CSLA block that a parameter stands for, with scales on the parameter's device and in its precision. An ordinary
 /// parameter has no block. It may have any shape, and it is treated as one branch with s = 1.
 class TensorBlock {
@@ -105,16 +122,19 @@ class TensorBlock {
   /// Makes the block of an ordinary parameter; `options` are those of its tensor.
   explicit TensorBlock(const torch::TensorOptions& options) : scales_{torch::ones({}, options)} {}
 
-  /// Makes the block of a kernel that stands for `block`; `options` are those of its tensor. Throws
-  /// std::invalid_argument if the square of a scale is not finite in the tensor's precision.
-  TensorBlock(CslaBlock<double> block, const torch::TensorOptions& options) : block_(std::move(block)) {
-    for (const Branch<double>& branch : block_->branches()) {
+  /// Makes the block of the kernel `name`, which stands for `block`; `options` are those of its tensor. Throws
+  /// std::invalid_argument, naming the kernel, the branch and the scale, if the square of a scale is not finite in the
+  /// tensor's precision.
+  TensorBlock(const std::string& name, CslaBlock<double> block, const torch::TensorOptions& options)
+      : block_(std::move(block)) {
+    for (std::size_t i = 0; i < block_->branches().size(); ++i) {
+      const Branch<double>& branch = block_->branches()[i];
+      const Tensor scale = torch::tensor(branch.scale, torch::kDouble).to(options.device(torch::kCPU));
+      detail::require_finite_squares(concat("branch ", i, " of '", name, "'"), branch.scale, scale);
       std::array<std::int64_t, 6> sizes = branch_axes(branch.shape, block_->target());
       sizes[3] = sizes[4] = sizes[5] = 1;
-      scales_.push_back(torch::tensor(branch.scale, torch::kDouble).view(sizes).to(options));
+      scales_.push_back(scale.view(sizes).to(options));
     }
-    if (options.dtype() == torch::kFloat) stream_in<float>(WeightLayout::oihw);
-    if (options.dtype() == torch::kDouble) stream_in<double>(WeightLayout::oihw);
   }
 
   /// The block; empty for an ordinary parameter.
@@ -140,7 +160,7 @@ class TensorBlock {
   }
 
  private:
-  /// Returns the stream, which is made again if the parameter has got another layout or precision.
+  /// Returns the stream, which is made at its first use and again if the parameter has got another layout or precision.
   template <class T>
   const KernelStream<T>& stream_in(WeightLayout layout) {
     if (const auto* made = std::get_if<KernelStream<T>>(&stream_); made && made->block().target().layout == layout)
