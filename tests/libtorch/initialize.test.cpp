@@ -67,4 +67,8 @@ TEST_CASE("initialize() refuses blocks and weights that do not fit, by name, bef
       "weight 1 of 'mix.weight' has 7 elements, branch [conv 6->6, kernel 1x1, padding 0x0, stride 1x1, dilation 1x1, "
       "groups 6, oihw] has 6",
       blocks, larger);
+  CslaBlocks too_large = blocks;
+  too_large.at("mix.weight") = {blocks.at("mix.weight").target(), {{ConvShape::linear(6, 6), 1e30}}};
+  weights["mix.weight"].resize(1);
+  refused("branch 0 of 'mix.weight' has the scale 1e+30, its square is not finite in Float", too_large, weights);
 }

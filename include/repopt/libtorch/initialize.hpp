@@ -67,7 +67,8 @@ inline void require_branch_weights(const std::string& name, const CslaBlock<doub
 /// The Rule of Initialization: sets each kernel that has a block to sum_i embed_i(s_i * W_i), in place. Other
 /// parameters keep their values. Do not call it if you start from pretrained weights. Throws std::invalid_argument, and
 /// changes nothing, if a block names no parameter or does not fit its parameter, if a block has no branch weights or
-/// branch weights have no block, or if the number of weights or the size of one is wrong.
+/// branch weights have no block, if the number of weights or the size of one is wrong, or if the square of a scale is
+/// not finite in the parameter's precision.
 inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, const BranchWeights& branch_weights) {
   const torch::NoGradGuard no_grad;
   auto params = module.named_parameters();
@@ -81,19 +82,21 @@ inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks, cons
     detail::require_branch_weights(name, block,
                                    weights == branch_weights.end() ? std::vector<Tensor>() : weights->second);
   }
+  std::vector<Tensor> sums;  // computed before the first kernel changes, because a TensorBlock may refuse its scales
   for (const auto& [name, block] : blocks) {
-    const Tensor& kernel = params[name];
-    Tensor sum = torch::zeros_like(kernel);
+    const torch::TensorOptions options = params[name].options();
+    const Tensor& sum = sums.emplace_back(torch::zeros_like(params[name]));
     auto weight = branch_weights.at(name).begin();
-    TensorBlock(name, block, kernel.options()).for_each_branch([&](const Tensor& s, auto at) {
+    TensorBlock(name, block, options).for_each_branch([&](const Tensor& s, auto at) {
       Tensor branch = at(sum);
-      branch.add_(s * weight++->to(kernel.options()).reshape(branch.sizes()));
+      branch.add_(s * weight++->to(options).reshape(branch.sizes()));
     });
-    kernel.copy_(sum);
   }
+  auto sum = sums.begin();
+  for (const auto& [name, block] : blocks) params[name].copy_(*sum++);
 }
 
-/// The same with weights from draw_branch_weights().
+/// The same with weights from draw_branch_weights(). Throws in the same cases, and changes nothing.
 inline void initialize(torch::nn::Module& module, const CslaBlocks& blocks) {
   initialize(module, blocks, draw_branch_weights(module, blocks));
 }
