@@ -257,9 +257,10 @@ TEST_CASE("Kernels, weights and scales that do not fit are refused by name, befo
   refused_scales("no branch has the scale 'scale_2x2.weight'", [](auto& all) { all["scale_2x2.weight"] = {1, 1}; });
   refused_scales("'scale_conv.weight' has 1 elements, the branch has 2",
                  [](auto& all) { all["scale_conv.weight"] = {1}; });
-  refused_scales("'scale_conv.weight' holds inf, it must be finite", [](auto& all) {
-    all["scale_conv.weight"] = {1, INFINITY};
-  });
+  for (const double s : {double(INFINITY), 1e300})
+    refused_scales(concat("'scale_conv.weight' holds ", s, ", it must be finite in Float").c_str(), [=](auto& all) {
+      all["scale_conv.weight"] = {1, s};
+    });
   conv->to(torch::kBFloat16);
   refused("'weight' holds BFloat16, its branches hold Float", [&] { folded.fold(); });
   refused("'weight' holds BFloat16, folded training takes Float and Double", [&] { FoldedKernels(*conv, found); });

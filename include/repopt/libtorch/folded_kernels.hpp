@@ -127,7 +127,8 @@ class FoldedKernels {
   }
 
   /// The current scales of all branches by name, and the weights of identities. They can go to
-  /// formats::save_scales(path, scales) and to RepVggOptions::scales.
+  /// formats::save_scales(path, scales). If this object was made from RepVggBlocks, they can also go to
+  /// RepVggOptions::scales for a module of the same layers; scales of other branches have other names.
   Scales<double> scales() const {
     Scales<double> scales;
     for_each_scale([&](const std::string& name, const Tensor& value) { scales[name] = detail::to_numbers(value); });
@@ -135,24 +136,26 @@ class FoldedKernels {
   }
 
   /// Sets the scales of all branches and the weights of identities, such as to those of formats::load_scales(path).
-  /// Throws std::invalid_argument, and changes nothing, if a scale is missing, has another length, or is not finite, or
-  /// if no branch has its name.
+  /// Throws std::invalid_argument, and changes nothing, if a scale is missing, has another length, or is not finite in
+  /// the kernel's precision, or if no branch has its name.
   void load_scales(const Scales<double>& scales) {
-    std::size_t found = 0;
+    std::vector<Tensor> rounded;
     for_each_scale([&](const std::string& name, const Tensor& value) {
       const auto given = scales.find(name);
       require(given != scales.end(), "the scales lack '", name, "'");
       require(std::int64_t(given->second.size()) == value.numel(), "'", name, "' has ", given->second.size(),
               " elements, the branch has ", value.numel());
-      for (const double s : given->second) require(std::isfinite(s), "'", name, "' holds ", s, ", it must be finite");
-      ++found;
+      rounded.push_back(torch::tensor(given->second, torch::kDouble).to(value.scalar_type()).view(value.sizes()));
+      const std::vector<double> numbers = detail::to_numbers(rounded.back());
+      for (std::size_t i = 0; i < numbers.size(); ++i)
+        require(std::isfinite(numbers[i]), "'", name, "' holds ", given->second[i], ", it must be finite in ",
+                torch::toString(value.scalar_type()));
     });
-    if (found < scales.size())
+    if (rounded.size() < scales.size())
       for (const auto& [name, scale] : scales) require(has_scale(name), "no branch has the scale '", name, "'");
     const torch::NoGradGuard no_grad;
-    for_each_scale([&](const std::string& name, Tensor value) {
-      value.copy_(torch::tensor(scales.at(name), torch::kDouble).view(value.sizes()));
-    });
+    auto next = rounded.begin();
+    for_each_scale([&](const std::string&, Tensor value) { value.copy_(*next++); });
   }
 
   /// The CSLA blocks with the current scales, by the kernels' names, for the RepOptimizer that trains after a search.
