@@ -137,6 +137,23 @@ TEST_CASE("Layers that cannot have the block are left out with a reason, and 1x1
   CHECK(found.blocks.at("2.weight").branches()[0].scale[0] == std::sqrt(2.0));
 }
 
+TEST_CASE("Without 1x1 branches, a convolution in which none would fit gets a block of its scaled kernel alone") {
+  torch_nn::Sequential model(torch_nn::Conv2d(torch_nn::Conv2dOptions(8, 8, 2)),
+                             torch_nn::Conv2d(torch_nn::Conv2dOptions(8, 8, 3)));
+  const RepVggBlocks found = rep_vgg_blocks(*model, {.scale = [](std::size_t) { return 0.5; }, .has_1x1 = false});
+  CHECK(found.left_out.empty());
+  for (const char* layer : {"0", "1"}) {
+    const std::string kernel = std::string(layer) + ".weight";
+    const auto& branches = found.blocks.at(kernel).branches();
+    REQUIRE(branches.size() == 1);
+    CHECK(branches[0].scale == std::vector<double>(8, 0.5));
+    CHECK(found.scale_names.at(kernel) == std::vector<std::string>{std::string(layer) + ".scale_conv.weight"});
+  }
+  const RepVggBlocks with_1x1 = rep_vgg_blocks(*model);
+  CHECK(with_1x1.blocks.empty());
+  CHECK(with_1x1.left_out.size() == 2);
+}
+
 TEST_CASE("Options choose branches and layers; a Linear gets s and, if it is square, an identity") {
   torch_nn::Sequential model(torch_nn::Conv2d(conv3x3(8, 8)), torch_nn::Linear(8, 8), torch_nn::Linear(8, 4));
   const auto branches = [&](const libtorch::RepVggOptions& options, const char* kernel) {

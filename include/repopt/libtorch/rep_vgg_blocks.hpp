@@ -37,7 +37,7 @@ struct RepVggOptions {
   /// initial weight, "stage1.0.scale_identity.weight". A layer whose own name is not "conv" keeps its name:
   /// "features.3" has "features.3.scale_conv.weight". A Linear has "scale_linear" in the place of "scale_conv".
   std::optional<Scales<double>> scales{};
-  bool has_1x1 = true;       ///< whether blocks have the 1x1 branch
+  bool has_1x1 = true;       ///< whether blocks have the 1x1 branch; layers in which it does not fit then get no block
   bool has_identity = true;  ///< whether blocks have the identity where it fits
   bool linear = false;       ///< whether a Linear gets a block: its own scaled weight and, if it is square, an identity
 };
@@ -50,7 +50,8 @@ struct LeftOut {
 
 /// The blocks that rep_vgg_blocks() has made. They convert to CslaBlocks, so a RepOptimizer takes them as they are.
 struct RepVggBlocks {
-  CslaBlocks blocks{};  ///< by the kernel's name; the branches are KxK, 1x1 and identity, in this order
+  /// By the kernel's name. The branches are KxK, then 1x1 and identity if the block has them.
+  CslaBlocks blocks{};
   /// The names of the scales in the order of the branches, by the kernel's name.
   std::map<std::string, std::vector<std::string>> scale_names{};
   /// The initial weights of identities, (channels), by the kernel's name, if RepVggOptions::scales gave them.
@@ -158,9 +159,10 @@ class RepVggMaker {
 /// A stage that begins in no such way is not recognised; give its scales by name.
 ///
 /// Any padding mode, groups, dilation, torch::kSame and torch::kValid are allowed. A layer is left out, and
-/// RepVggBlocks::left_out says why, if it is another kind of convolution, a 1x1 convolution, or a convolution whose
-/// kernel has no centre tap or too little padding for a 1x1 branch. Throws std::invalid_argument if a given scale is
-/// missing, has another length than out_channels, is not finite, or belongs to no branch.
+/// RepVggBlocks::left_out says why, if it is another kind of convolution or a 1x1 convolution. A convolution whose
+/// kernel has no centre tap or too little padding for a 1x1 branch is left out, too, unless RepVggOptions::has_1x1 is
+/// false. It then gets a block of one branch: its own kernel with a scale. Throws std::invalid_argument if a given
+/// scale is missing, has another length than out_channels, is not finite, or belongs to no branch.
 inline RepVggBlocks rep_vgg_blocks(const torch::nn::Module& module, const RepVggOptions& options = {}) {
   detail::RepVggMaker maker(options);
   for (const detail::Layer& layer : detail::layers_of(module, options.linear)) maker.add(layer);
