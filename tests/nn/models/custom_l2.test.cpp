@@ -124,7 +124,9 @@ TEST_CASE("A network of other blocks and an impossible weight decay are refused,
                        std::invalid_argument);
   CHECK(parameter(qa, "stage0.conv_3x3.weight").decays);
   Vgg<double> model = rep_vgg<double>(tiny_config(), 1);
-  CHECK_THROWS_WITH_AS(CustomL2<double>(model, -0.1), "weight_decay must be >= 0, it is -0.1", std::invalid_argument);
-  CHECK_THROWS_AS(CustomL2<double>(model, std::numeric_limits<double>::infinity()), std::invalid_argument);
+  CHECK_THROWS_WITH_AS(CustomL2<double>(model, -0.1), "weight_decay must be finite and >= 0, it is -0.1",
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(CustomL2<double>(model, std::numeric_limits<double>::infinity()),
+                       "weight_decay must be finite and >= 0, it is inf", std::invalid_argument);
   CHECK(parameter(model, "stage0.conv_1x1.weight").decays);
 }

@@ -40,9 +40,10 @@ class CustomL2 {
   /// Ends the weight decay of the kernels K3 and K1 by setting Parameter::decays, so it must come before
   /// add_parameters(). All other parameters keep their weight decay. `model` must outlive this object. Throws
   /// std::invalid_argument, and leaves the model unchanged, if `weight_decay` is negative or not finite or if a block
-  /// is no RepVggBlock; the message names the first parameter that it lacks.
+  /// is no RepVggBlock; the message names the first parameter that the model lacks.
   CustomL2(Vgg<T>& model, double weight_decay) : weight_decay_(weight_decay), eps_(model.config().bn_eps) {
-    require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay must be >= 0, it is ", weight_decay);
+    require(weight_decay >= 0 && std::isfinite(weight_decay), "weight_decay must be finite and >= 0, it is ",
+            weight_decay);
     std::map<std::string, Parameter<T>*> parameters;
     model.visit_parameters([&](const std::string& name, Parameter<T>& parameter) { parameters[name] = &parameter; });
     for (const BlockSpec& spec : model.config().block_specs()) {
