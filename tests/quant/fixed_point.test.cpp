@@ -58,3 +58,27 @@ TEST_CASE("A sum of two products rounds once, as real arithmetic does") {
   CHECK(FixedPoint(0.5, 0.25)(1, 2) == 1);
   CHECK_THROWS_AS(FixedPoint(1, -1), std::invalid_argument);
 }
+
+TEST_CASE("Two products that are each below 1/2 round as their sum does; one alone becomes 0") {
+  constexpr std::int32_t largest = std::numeric_limits<std::int32_t>::max(), least = -largest - 1;
+  constexpr std::int32_t largest_y = (1 << 30) - 1;
+  const double factor = std::nextafter(0x1p-32, 0);
+  CHECK(FixedPoint(factor)(largest) == 0);
+  CHECK(FixedPoint(factor)(least) == 0);
+  CHECK(FixedPoint(factor, factor)(largest, largest_y) == 1);  // 0.75
+  CHECK(FixedPoint(factor, factor)(least, -largest_y) == -1);
+  CHECK(FixedPoint(factor, factor)(largest, -largest_y) == 0);  // 0.25
+  Random random(7);
+  std::size_t ones = 0;
+  for (int k = 0; k < 20000; ++k) {
+    const double a = std::ldexp(random.real(0.5, 1), -32 - int(random.integer(0, 2)));
+    const double b = std::ldexp(random.real(0.5, 1), -32 - int(random.integer(0, 2)));
+    const auto x = std::int32_t(std::int64_t(random.integer(0, 0xffffffff)) + least);
+    const auto y = std::int32_t(std::int64_t(random.integer(0, 0x7ffffffe)) - largest_y);
+    const double exact = x * a + y * b;
+    const std::int64_t sum = FixedPoint(a, b)(x, y);
+    CHECK(std::abs(double(sum) - exact) <= 0.5 + (std::abs(double(x)) + std::abs(double(y))) * 0x1p-63);
+    ones += sum == 1;
+  }
+  CHECK(ones > 10);
+}

@@ -12,7 +12,8 @@ namespace repopt::quant {
 /// A real factor, as multiplier * 2^-shift with a multiplier of 31 bits (arXiv 1712.05877, section 2.2), and optionally
 /// a second factor with the same shift. Departure from the source: the 64-bit product is rounded once instead of twice.
 /// So the result for an integer equals that of real arithmetic, unless the exact product is within 2^-31 of itself from
-/// a tie. For two integers, that distance is 2^-31 of (|x| + |y|) * the larger factor.
+/// a tie. For two integers, that distance is 2^-31 of (|x| + |y|) * the larger factor, or, if both factors are below
+/// 2^-32, 2^-63 of |x| + |y|.
 class FixedPoint {
  public:
   /// The nearest representable factors. Throws std::invalid_argument unless 0 <= factor < 2^30 for both.
@@ -21,8 +22,7 @@ class FixedPoint {
       require(value >= 0 && value < double(1 << 30), "a fixed-point factor must be in [0, 2^30), it is ", value);
     int exponent = 0;
     std::frexp(std::max(factor, second_factor), &exponent);  // the larger factor is in [1/2, 1) * 2^exponent, or 0
-    if (bits - exponent > max_shift) return;                 // then every product is below 1/2 and becomes 0
-    shift_ = bits - exponent;
+    shift_ = std::min(bits - exponent, max_shift);           // factors below 2^-32 have multipliers of fewer bits
     multiplier_ = std::llround(std::ldexp(factor, shift_));
     second_multiplier_ = std::llround(std::ldexp(second_factor, shift_));
   }
