@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -114,4 +115,21 @@ TEST_CASE("Gradients pass through rounding unchanged, and are 0 where an input w
   CHECK(relative_error(gradients[0], numeric_gradient(weight, loss)) < 1e-7);
   CHECK(relative_error(gradients[1], numeric_gradient(bias, loss)) < 1e-7);
   CHECK(block.fused().weight == conv.weight);
+}
+
+TEST_CASE("Wrong activations and options are refused at once, not in the first forward pass") {
+  const Vgg<float> model = trained_model(Mode::target);
+  const auto refused = [&](const char* message, std::vector<Quantization> activations, const WeightOptions& options) {
+    CHECK_THROWS_WITH_AS(fake_quantized(model, activations, options), message, std::invalid_argument);
+  };
+  const std::vector<Quantization> activations(8);
+  CHECK_NOTHROW(fake_quantized(model, activations, {}));
+  refused("the bits of weights must be 2 to 8, they are 1", activations, {.bits = 1});
+  refused("there are 7 quantizations, the network has 8 places for them", std::vector<Quantization>(7), {});
+  std::vector<Quantization> broken = activations;
+  broken[1].scale = 0;
+  refused("the scale of stage0 must be finite and > 0, it is 0", broken, {});
+  broken = activations;
+  broken[2].zero_point = 3;
+  refused("the zero point of stage1.0 must be 0, it is 3", broken, {});
 }

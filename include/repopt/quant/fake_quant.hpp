@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/nn/blocks/block.hpp"
 #include "repopt/nn/blocks/conv_bias_relu.hpp"
@@ -18,6 +17,7 @@
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/quant/quantization.hpp"
+#include "repopt/quant/quantized_vgg.hpp"
 #include "repopt/quant/weight_rounding.hpp"
 #include "repopt/tensor/tensor.hpp"
 
@@ -89,13 +89,13 @@ class FakeQuantConvRelu final : public nn::Block<T> {
 
 /// Returns the deployed network of `model` with blocks that round as a QuantizedVgg with these `activations` does. The
 /// pooled features and the linear layer are not rounded, because rounding hardly affects them. After training, the
-/// network gives a QuantizedVgg with the same activations. Throws std::invalid_argument if the number of activations is
-/// wrong or a scale of a block is not finite.
+/// network gives a QuantizedVgg with the same activations. Throws what require_activations() and require_valid() throw,
+/// and std::invalid_argument if a scale of a block is not finite.
 template <class T>
 nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations,
                           const WeightOptions& options) {
-  require(activations.size() == model.blocks().size() + 2, "there are ", activations.size(),
-          " quantizations, the network has ", model.blocks().size() + 2, " places for them");
+  require_activations(model.config(), activations);
+  require_valid(options);
   return nn::with_fused_blocks(model, [&](const nn::BlockSpec& spec, const nn::FusedConv<T>& fused) {
     return std::make_unique<FakeQuantConvRelu<T>>(fused, options, activations[spec.index], spec.requires_input_grad(),
                                                   spec.algorithm);

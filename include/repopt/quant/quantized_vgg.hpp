@@ -32,6 +32,25 @@ inline std::vector<std::string> activation_names(const nn::VggConfig& config) {
   return names;
 }
 
+/// Throws std::invalid_argument, naming the activation, unless `activations` fit the network: one for each of
+/// activation_names(), with 2 to 8 bits, a scale that is finite and > 0, and a zero point that these bits can
+/// represent. All zero points but that of the images must be 0, so that clamping to the levels is ReLU.
+inline void require_activations(const nn::VggConfig& config, const std::vector<Quantization>& activations) {
+  const std::vector<std::string> names = activation_names(config);
+  require(activations.size() == names.size(), "there are ", activations.size(), " quantizations, the network has ",
+          names.size(), " places for them");
+  for (std::size_t i = 1; i < names.size(); ++i)
+    require(activations[i].zero_point == 0, "the zero point of ", names[i], " must be 0, it is ",
+            int(activations[i].zero_point));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    require(std::isfinite(activations[i].scale) && activations[i].scale > 0, "the scale of ", names[i],
+            " must be finite and > 0, it is ", activations[i].scale);
+    require_bits(names[i], activations[i].bits);
+    require(activations[i].zero_point <= activations[i].largest_level(), "the zero point of ", names[i], " is ",
+            int(activations[i].zero_point), ", which does not fit ", activations[i].bits, " bits");
+  }
+}
+
 /// The deployed network in integers: blocks of convolution, bias and ReLU, then global average pooling and a linear
 /// layer. Activations and weights have 2 to 8 bits, sums 32 bits, and fixed-point factors convert from one scale to the
 /// next. Blocks may have their centre diagonals split off. ONNX expresses a block as DequantizeLinear, Conv, Relu and
@@ -39,9 +58,8 @@ inline std::vector<std::string> activation_names(const nn::VggConfig& config) {
 class QuantizedVgg {
  public:
   /// Quantizes the deployed form of `model`, which may be in any mode. `activations` are in the order of
-  /// activation_names(). All but that of the images must have zero point 0, so that clamping to their levels is ReLU.
-  /// The linear layer has no identity branch and is never split. Throws std::invalid_argument if an option, the number
-  /// of activations, a scale or a zero point is wrong, or if a parameter of the network is not finite.
+  /// activation_names(). The linear layer has no identity branch and is never split. Throws what require_activations()
+  /// throws, and std::invalid_argument if an option is wrong or a parameter of the network is not finite.
   template <class T>
   QuantizedVgg(const nn::Vgg<T>& model, std::vector<Quantization> activations, const WeightOptions& options)
       : QuantizedVgg(model.config(), quantized(model, activations, options), activations) {}
@@ -105,22 +123,6 @@ class QuantizedVgg {
   }
 
  private:
-  static void require_activations(const nn::VggConfig& config, const std::vector<Quantization>& activations) {
-    const std::vector<std::string> names = activation_names(config);
-    require(activations.size() == names.size(), "there are ", activations.size(), " quantizations, the network has ",
-            names.size(), " places for them");
-    for (std::size_t i = 1; i < names.size(); ++i)
-      require(activations[i].zero_point == 0, "the zero point of ", names[i], " must be 0, it is ",
-              int(activations[i].zero_point));
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      require(std::isfinite(activations[i].scale) && activations[i].scale > 0, "the scale of ", names[i],
-              " must be finite and > 0, it is ", activations[i].scale);
-      require_bits(names[i], activations[i].bits);
-      require(activations[i].zero_point <= activations[i].largest_level(), "the zero point of ", names[i], " is ",
-              int(activations[i].zero_point), ", which does not fit ", activations[i].bits, " bits");
-    }
-  }
-
   template <class T>
   static std::vector<QuantizedWeights> quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations,
                                                  const WeightOptions& options) {
