@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -85,4 +86,33 @@ TEST_CASE("A report names the largest gamma / sigma of the identity's batch norm
   add_identity_scales(reports, model);
   CHECK(reports[0].identity_scale == 0);
   CHECK(reports[1].identity_scale == doctest::Approx(6 / std::sqrt(4 + 1e-5)).epsilon(1e-12));
+}
+
+TEST_CASE("Histograms, images and a quantized network that do not fit the network are refused") {
+  const Vgg<float> model = trained_model(Mode::target);
+  const Tensor<float> images = random_images(2);
+  const std::vector<Histogram> histograms = activation_histograms(model, {images});
+  const auto activations = calibrated(histograms, Calibration::min_max);
+  QuantizedVgg quantized(model, activations, {});
+  const auto refused = [&](const char* message, QuantizedVgg& given, const std::vector<Histogram>& counts,
+                           const Tensor<float>& pictures) {
+    CHECK_THROWS_WITH_AS(layer_reports(model, given, counts, pictures), message, std::invalid_argument);
+  };
+  CHECK_NOTHROW(layer_reports(model, quantized, histograms, images));
+  std::vector<Histogram> wrong(histograms.begin(), histograms.end() - 1);
+  refused("there are 7 histograms, the network has 8 places for them", quantized, wrong, images);
+  wrong.emplace_back(Range{0, 1});
+  refused("the histogram of pooled has no values", quantized, wrong, images);
+  refused("there are no images to compare on", quantized, histograms, Tensor<float>({0, 8, 8, 3}));
+
+  VggConfig config = tiny_config();
+  ++config.blocks[3];
+  const Vgg<float> deeper = plain_vgg<float>(config, 1);
+  QuantizedVgg of_deeper(deeper, std::vector<Quantization>(9), {});
+  refused("the network has 6 blocks, the quantized network has 7", of_deeper, histograms, images);
+  config = tiny_config();
+  ++config.stem;
+  const Vgg<float> wider = plain_vgg<float>(config, 1);
+  QuantizedVgg of_wider(wider, activations, {});
+  CHECK_THROWS_AS(layer_reports(model, of_wider, histograms, images), std::invalid_argument);
 }

@@ -10,10 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "repopt/base/error.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/nn/blocks/fused_conv.hpp"
 #include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/models/vgg.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/quant/calibration.hpp"
 #include "repopt/quant/post_training.hpp"
 #include "repopt/quant/quantization.hpp"
@@ -79,14 +81,38 @@ inline void report_weights(const nn::FusedConv<float>& conv, const QuantizedWeig
   report.weight_sqnr = weights.decibels();
 }
 
+/// Throws std::invalid_argument unless both networks have the same blocks.
+inline void require_same_blocks(const nn::VggConfig& model, const nn::VggConfig& quantized) {
+  const std::vector<nn::BlockSpec> specs = model.block_specs(), others = quantized.block_specs();
+  require(specs.size() == others.size(), "the network has ", specs.size(), " blocks, the quantized network has ",
+          others.size());
+  for (std::size_t i = 0; i < specs.size(); ++i)
+    require(specs[i].name == others[i].name && specs[i].shape == others[i].shape, "block ", i, " is ", specs[i].name,
+            " [", describe(specs[i].shape), "], in the quantized network it is ", others[i].name, " [",
+            describe(others[i].shape), "]");
+}
+
+/// Throws std::invalid_argument unless there is a histogram with values for each of the `names`.
+inline void require_histograms(const std::vector<std::string>& names, const std::vector<Histogram>& histograms) {
+  require(histograms.size() == names.size(), "there are ", histograms.size(), " histograms, the network has ",
+          names.size(), " places for them");
+  for (std::size_t place = 0; place < names.size(); ++place)
+    require(histograms[place].total() > 0, "the histogram of ", names[place], " has no values");
+}
+
 }  // namespace detail
 
 /// Compares `quantized` with the network `model` that it was made from, and returns a report for each block.
-/// `histograms` are those of the calibration; `images` are the images to compare on.
+/// `histograms` are those of the calibration, in the order of activation_names(); `images` are the images to compare
+/// on. Throws std::invalid_argument if the two networks have different blocks, the number of histograms is wrong or one
+/// has no values, or if there are no images or they do not fit.
 inline std::vector<LayerReport> layer_reports(const nn::Vgg<float>& model, QuantizedVgg& quantized,
                                               const std::vector<Histogram>& histograms,
                                               const nn::Tensor<float>& images) {
   const std::vector<std::string> names = activation_names(model.config());
+  detail::require_same_blocks(model.config(), quantized.config());
+  detail::require_histograms(names, histograms);
+  require(images.shape().batch > 0, "there are no images to compare on");
   const std::size_t blocks = model.blocks().size();
   std::vector<LayerReport> reports(blocks);
   std::vector<std::vector<double>> expected(names.size());
