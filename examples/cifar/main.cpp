@@ -182,7 +182,9 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
   app.add_flag("--int8", o.int8, "then measure networks in integers of 8 to 4 bits, into quant.csv and layers.csv");
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
-  app.add_flag("--smoke", o.smoke, "a few minutes of it all on generated pictures, whatever else is said but --out, --threads and --page-only");
+  app.add_flag(
+      "--smoke", o.smoke,
+      "a few minutes of it all on generated pictures, whatever else is said but --out, --threads and --page-only");
   std::string variants = "Variants:\n";
   for (const study::Variant& variant : study::all_variants())
     variants += repopt::concat("  ", variant.name, ": ", variant.meaning, "\n");
