@@ -16,6 +16,7 @@
 #include "repopt/formats/atomic_file.hpp"
 #include "study/child.hpp"
 #include "study/layers.hpp"
+#include "study/run_table.hpp"
 #include "study/summary.hpp"
 #include "training/interrupt.hpp"
 
@@ -29,10 +30,9 @@ namespace {
 constexpr std::string_view quantized_variants[] = {"plain",  "rep-sqrt", "rep-searched",    "hyper_search",
                                                    "repvgg", "qarepvgg", "repvgg-custom-l2"};
 
-constexpr const char* int8_header =
-    "model,variant,lr,epochs,seed,scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy";
-constexpr const char* header_without_bits =
-    "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy";
+constexpr RunTable int8_table("quant.csv",
+                              "scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy");
+constexpr RunTable table_without_bits("quant.csv", "scheme,calibration,float_accuracy,int8_accuracy");
 
 std::vector<std::string> sweep_arguments(const StudyOptions& options, const std::string& program, const RunKey& run) {
   return {program,     "sweep",
@@ -92,31 +92,25 @@ std::vector<Int8Key> int8_keys(const RunKey& run) {
 }
 
 std::string to_csv(const std::vector<Int8Result>& results) {
-  std::string text = concat(int8_header, "\n");
+  std::vector<RunTable::Line> lines;
   for (const auto& [key, float_accuracy, int8_accuracy] : results)
-    text += concat(key.run.model, ",", key.run.variant, ",", key.run.lr, ",", key.run.epochs, ",", key.run.seed, ",",
-                   key.scheme, ",", key.calibration, ",", key.weight_bits, ",", key.activation_bits, ",",
-                   float_accuracy, ",", int8_accuracy, "\n");
-  return text;
+    lines.emplace_back(key.run, concat(key.scheme, ",", key.calibration, ",", key.weight_bits, ",", key.activation_bits,
+                                       ",", float_accuracy, ",", int8_accuracy));
+  return int8_table.text(lines);
 }
 
 std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
-  const std::filesystem::path path = out / "quant.csv";
+  const bool has_bits = !table_without_bits.fits(out);
   std::vector<Int8Result> results;
-  if (!std::filesystem::exists(path)) return results;
-  const std::string text = read_text(path);
-  const bool has_bits = !text.starts_with(concat(header_without_bits, "\n"));
-  const std::size_t accuracies = has_bits ? 9 : 7;  // the columns before them
-  for (const CsvLine& line : read_csv(text, has_bits ? int8_header : header_without_bits, path.string())) {
-    Int8Key key{{line.fields[0], line.fields[1], line.number<double>(2), line.number<std::size_t>(3),
-                 line.number<std::uint64_t>(4)},
-                line.fields[5],
-                line.fields[6]};
+  for (const auto& [run, line] : (has_bits ? int8_table : table_without_bits).read(out)) {
+    std::size_t column = RunTable::key_columns;
+    Int8Key key{run, line.fields[column], line.fields[column + 1]};
+    column += 2;
     if (has_bits) {
-      key.weight_bits = line.number<int>(7);
-      key.activation_bits = line.number<int>(8);
+      key.weight_bits = line.number<int>(column++);
+      key.activation_bits = line.number<int>(column++);
     }
-    results.push_back({std::move(key), line.number<double>(accuracies), line.number<double>(accuracies + 1)});
+    results.push_back({std::move(key), line.number<double>(column), line.number<double>(column + 1)});
   }
   return results;
 }

@@ -1,12 +1,13 @@
 #include "study/layers.hpp"
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
-#include "formats/csv.hpp"
 #include "repopt/base/error.hpp"
+#include "study/run_table.hpp"
 
 namespace repopt_cifar::study {
 
@@ -14,14 +15,11 @@ using repopt::concat;
 
 namespace {
 
-constexpr std::size_t first_sqnr = 11;  // the columns before them
+static_assert(std::ranges::equal(sweep_bits, std::array{8, 7, 6, 5, 4}), "the last columns of layer_table name them");
 
-std::string layers_header() {
-  std::string text =
-      "model,variant,lr,epochs,seed,layer,weight_std,weight_largest,diagonal_largest,identity_scale,output_largest";
-  for (const int bits : sweep_bits) text += concat(",output_sqnr_db_", bits);
-  return text;
-}
+constexpr RunTable layer_table("layers.csv",
+                               "layer,weight_std,weight_largest,diagonal_largest,identity_scale,output_largest,"
+                               "output_sqnr_db_8,output_sqnr_db_7,output_sqnr_db_6,output_sqnr_db_5,output_sqnr_db_4");
 
 }  // namespace
 
@@ -42,32 +40,25 @@ std::vector<LayerResult> layers_of(const RunKey& run, const nlohmann::json& swee
 }
 
 std::string to_csv(const std::vector<LayerResult>& layers) {
-  std::string text = layers_header() + "\n";
+  std::vector<RunTable::Line> lines;
   for (const LayerResult& l : layers) {
-    text += concat(l.run.model, ",", l.run.variant, ",", l.run.lr, ",", l.run.epochs, ",", l.run.seed, ",", l.layer,
-                   ",", l.weight_std, ",", l.weight_largest, ",", l.diagonal_largest, ",", l.identity_scale, ",",
-                   l.output_largest);
-    for (const double sqnr : l.output_sqnr) text += concat(",", sqnr);
-    text += "\n";
+    std::string columns = concat(l.layer, ",", l.weight_std, ",", l.weight_largest, ",", l.diagonal_largest, ",",
+                                 l.identity_scale, ",", l.output_largest);
+    for (const double sqnr : l.output_sqnr) columns += concat(",", sqnr);
+    lines.emplace_back(l.run, std::move(columns));
   }
-  return text;
+  return layer_table.text(lines);
 }
 
 std::vector<LayerResult> read_layers(const std::filesystem::path& out) {
-  const std::filesystem::path path = out / "layers.csv";
+  constexpr std::size_t start = RunTable::key_columns;
   std::vector<LayerResult> layers;
-  if (!std::filesystem::exists(path)) return layers;
-  for (const CsvLine& line : read_csv(read_text(path), layers_header(), path.string())) {
-    LayerResult& layer = layers.emplace_back(LayerResult{{line.fields[0], line.fields[1], line.number<double>(2),
-                                                          line.number<std::size_t>(3), line.number<std::uint64_t>(4)},
-                                                         line.fields[5],
-                                                         line.number<double>(6),
-                                                         line.number<double>(7),
-                                                         line.number<double>(8),
-                                                         line.number<double>(9),
-                                                         line.number<double>(10)});
+  for (const auto& [run, line] : layer_table.read(out)) {
+    LayerResult& layer = layers.emplace_back(
+        LayerResult{run, line.fields[start], line.number<double>(start + 1), line.number<double>(start + 2),
+                    line.number<double>(start + 3), line.number<double>(start + 4), line.number<double>(start + 5)});
     for (std::size_t k = 0; k < layer.output_sqnr.size(); ++k)
-      layer.output_sqnr[k] = line.number<double>(first_sqnr + k);
+      layer.output_sqnr[k] = line.number<double>(start + 6 + k);
   }
   return layers;
 }

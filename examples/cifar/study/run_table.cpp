@@ -1,6 +1,7 @@
 #include "study/run_table.hpp"
 
-#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 #include "formats/file_lock.hpp"
 #include "repopt/base/error.hpp"
@@ -10,7 +11,29 @@ namespace repopt_cifar::study {
 
 using repopt::concat;
 
+namespace {
+
+std::string columns_behind_key(const CsvLine& line) {
+  std::string text;
+  for (std::size_t i = RunTable::key_columns; i < line.fields.size(); ++i)
+    text.append(i == RunTable::key_columns ? "" : ",").append(line.fields[i]);
+  return text;
+}
+
+}  // namespace
+
 std::string RunTable::header() const { return concat("model,variant,lr,epochs,seed,", columns_); }
+
+bool RunTable::fits(const std::filesystem::path& out) const {
+  return std::filesystem::exists(out / file_) && read_text(out / file_).starts_with(header() + "\n");
+}
+
+std::string RunTable::text(const std::vector<Line>& lines) const {
+  std::string text = header() + "\n";
+  for (const auto& [key, columns] : lines)
+    text += concat(key.model, ",", key.variant, ",", key.lr, ",", key.epochs, ",", key.seed, ",", columns, "\n");
+  return text;
+}
 
 std::vector<std::pair<RunKey, CsvLine>> RunTable::read(const std::filesystem::path& out) const {
   const std::filesystem::path path = out / file_;
@@ -26,12 +49,13 @@ std::vector<std::pair<RunKey, CsvLine>> RunTable::read(const std::filesystem::pa
 
 void RunTable::add(const std::filesystem::path& out, const RunKey& key, const std::vector<std::string>& lines) const {
   const FileLock lock(out / "study.csv.lock", FileLock::Wait::yes);
-  if (std::ranges::any_of(read(out), [&](const auto& line) { return line.first == key; })) return;
-  const std::filesystem::path path = out / file_;
-  std::string text = std::filesystem::exists(path) ? read_text(path) : header() + "\n";
-  for (const std::string& line : lines)
-    text += concat(key.model, ",", key.variant, ",", key.lr, ",", key.epochs, ",", key.seed, ",", line, "\n");
-  repopt::formats::write_file(path, text);
+  std::vector<Line> all;
+  for (const auto& [other, line] : read(out)) {
+    if (other == key) return;
+    all.emplace_back(other, columns_behind_key(line));
+  }
+  for (const std::string& line : lines) all.emplace_back(key, line);
+  repopt::formats::write_file(out / file_, text(all));
 }
 
 }  // namespace repopt_cifar::study

@@ -1,6 +1,7 @@
 // RunTable: a CSV file of a study with lines for each finished run.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -17,8 +18,17 @@ class RunTable {
  public:
   static constexpr std::size_t key_columns = 5;
 
+  /// A run's key and the text of the columns behind it.
+  using Line = std::pair<RunKey, std::string>;
+
   /// `columns` are the names of the columns behind the key, between commas.
   constexpr RunTable(std::string_view file, std::string_view columns) : file_(file), columns_(columns) {}
+
+  /// Whether OUT has the file, and it has these columns. If not, read() returns nothing or throws.
+  bool fits(const std::filesystem::path& out) const;
+
+  /// Returns the text of a file with these lines.
+  std::string text(const std::vector<Line>& lines) const;
 
   /// Reads the lines of all runs. Returns none if there is no file. Throws std::runtime_error that names a wrong line.
   std::vector<std::pair<RunKey, CsvLine>> read(const std::filesystem::path& out) const;

@@ -32,6 +32,17 @@ TEST_CASE("A table of runs gives back what was added, each run once") {
   CHECK(lines[0].first == plain);
   CHECK(lines[1].second.number<double>(6) == 0.25);
   CHECK(lines[2].first == search);
+  CHECK(table.fits(folder.path()));
+  CHECK_FALSE(RunTable("table.csv", "epoch").fits(folder.path()));
+}
+
+TEST_CASE("Adding a run to a table leaves the other lines as they are, with empty fields, too") {
+  const repopt::testing::TemporaryFolder folder;
+  constexpr RunTable table("table.csv", "first,second,third");
+  table.add(folder.path(), plain, {",,", "a,,", ",,b"});
+  table.add(folder.path(), search, {"1,2,3"});
+  const std::string text = table.text({{plain, ",,"}, {plain, "a,,"}, {plain, ",,b"}, {search, "1,2,3"}});
+  CHECK(repopt::testing::read_bytes(folder / "table.csv") == text);
 }
 
 TEST_CASE("Records are read by run, exactly, and missing files mean no records") {
