@@ -45,6 +45,8 @@ void require_same_conditions(const StudyOptions& options, const study::Condition
 }  // namespace
 
 Json run_study(StudyOptions options, const std::string& program) {
+  repopt::require(!options.page_only || !options.int8,
+                  "--int8 measures networks and --page-only measures nothing: leave one of them out");
   if (options.smoke) options = study::smoke_options(options);
   repopt::require(!options.data.empty() || options.page_only, "study needs --data, --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();

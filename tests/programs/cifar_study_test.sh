@@ -58,6 +58,8 @@ mv curves.csv smoke/curves.csv
 check "times of seconds.csv are used, and the page says so" \
   'grep -q "seconds of an epoch in seconds.csv" smoke/study.html && grep -q "<td>[12]000</td>\|>[12]000</span>" smoke/study.html'
 rm smoke/seconds.csv
+refuses "--int8 with a page alone" "--int8 measures networks and --page-only measures nothing" study --smoke --page-only \
+  --int8 --out smoke
 head -n 3 smoke/study.csv >few.csv
 mv few.csv smoke/study.csv
 "$program" study --smoke --page-only --out smoke >page.txt 2>log.txt

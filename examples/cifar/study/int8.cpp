@@ -117,9 +117,17 @@ std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
 
 void measure_int8(const StudyOptions& options, const std::string& program, std::map<std::string, std::string>& failures,
                   const std::function<void()>& finished) {
+  const auto fail = [&](const std::string& name, const std::string& reason) {
+    std::fprintf(stderr, "%s: FAILED: %s\n", name.c_str(), reason.c_str());
+    failures[name] = reason;
+  };
   const Interrupt interrupt;
-  const FileLock lock(options.out / "quant.csv.lock", FileLock::Wait::no);
-  if (!lock.held()) return;
+  const std::filesystem::path lock_file = options.out / "quant.csv.lock";
+  const FileLock lock(lock_file, FileLock::Wait::no);
+  if (!lock.held())
+    return fail("int8", concat("no network was quantized, because another process holds ", lock_file.string(),
+                               ": another study, or a sweep that a killed study left behind; repeat the command when "
+                               "that process has ended"));
   std::vector<Int8Result> results = read_int8_results(options.out);
   std::vector<LayerResult> layers = read_layers(options.out);
   for (const RunKey& run : int8_plan(read_results(options.out))) {
@@ -129,13 +137,12 @@ void measure_int8(const StudyOptions& options, const std::string& program, std::
     if (std::ranges::all_of(int8_keys(run), is_here)) continue;
     const std::filesystem::path folder = run_folder(options, run.name()), out = folder / "int8.json";
     if (!std::filesystem::exists(folder / "model.safetensors")) {
-      failures[run.name() + "-int8"] = "there is no model.safetensors to quantize";
+      fail(run.name() + "-int8", "there is no model.safetensors to quantize");
       continue;
     }
     const Ending ending = run_child(sweep_arguments(options, program, run), out, folder / "int8.txt", interrupt);
     if (ending.status != 0) {
-      std::fprintf(stderr, "%s: FAILED: %s\n", run.name().c_str(), ending.last_words.c_str());
-      failures[run.name() + "-int8"] = ending.last_words;
+      fail(run.name() + "-int8", ending.last_words);
       continue;
     }
     take_sweep(run, out, results, layers);

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "formats/file_lock.hpp"
 #include "study/layers.hpp"
 #include "study/sections.hpp"
 #include "support/temporary_folder.hpp"
@@ -96,6 +98,15 @@ TEST_CASE("The layers in the JSON of a sweep are read, and null is an infinite r
   CHECK(layers[0] == two_layers(key)[0]);
   CHECK(layers[1].layer == "stage1.0");
   CHECK(std::isinf(layers[1].output_sqnr[4]));
+}
+
+TEST_CASE("A study that finds quant.csv locked says so in its failures") {
+  const TemporaryFolder folder;
+  const repopt_cifar::FileLock other(folder / "quant.csv.lock", repopt_cifar::FileLock::Wait::no);
+  std::map<std::string, std::string> failures;
+  measure_int8({.out = folder.path()}, "no-program", failures, [] {});
+  REQUIRE(failures.contains("int8"));
+  CHECK(failures["int8"].find("another process holds " + (folder / "quant.csv.lock").string()) != std::string::npos);
 }
 
 TEST_CASE("The section of integers draws accuracy against bits, and the layers, only if there are such results") {
