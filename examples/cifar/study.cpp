@@ -12,6 +12,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/int8.hpp"
+#include "study/layers.hpp"
 #include "study/page.hpp"
 #include "study/plan.hpp"
 #include "study/records.hpp"
@@ -42,6 +43,13 @@ void require_same_conditions(const StudyOptions& options, const study::Condition
   }
 }
 
+/// Throws std::runtime_error that names a wrong line of a file that the study reads again after hours of work.
+void require_readable_tables(const std::filesystem::path& out) {
+  study::read_int8_results(out);
+  study::read_layers(out);
+  study::read_records(out);
+}
+
 }  // namespace
 
 Json run_study(StudyOptions options, const std::string& program) {
@@ -58,6 +66,7 @@ Json run_study(StudyOptions options, const std::string& program) {
   } else {
     conditions = conditions_of(options);
     require_same_conditions(options, conditions);
+    require_readable_tables(options.out);
     create_folder(options.out);
   }
   require_output(options.out / "study.html", {});

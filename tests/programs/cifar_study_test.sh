@@ -94,6 +94,9 @@ check "a run that fails stops only the runs that need its scales" \
   '[ "$(cut -d, -f2 failing/study.csv | tail -n +2)" = plain ] && grep -q "rep-averaged.*there are no scales" failing.txt'
 check "the page says why" 'grep -q "hyper_search-lr0.1-e2-s0: exit status 1: error: .*checkpoint" failing/study.html'
 
+echo "model,variant" >whole/layers.csv
+refuses "a wrong layers.csv, before the work" "layers.csv: the first line is 'model,variant'" $three --out whole --epochs 3
+rm whole/layers.csv
 here="512 training and 512 test pictures of synthetic, batch size"
 refuses "another batch size" "$here 128, Hyper-Searches of 2 epochs; these would be on $here 64, " $three --out whole \
   --batch-size 64

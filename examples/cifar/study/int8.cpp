@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
+#include "commands.hpp"
 #include "formats/csv.hpp"
 #include "formats/file_lock.hpp"
 #include "quantization/sweep_ways.hpp"
@@ -52,20 +54,49 @@ std::vector<Int8Result> results_of(const RunKey& run, const nlohmann::json& json
   return results;
 }
 
-/// Reads what `repopt-cifar sweep` wrote to `path`, and replaces the run's results and layers by it.
-void take_sweep(const RunKey& run, const std::filesystem::path& path, std::vector<Int8Result>& results,
-                std::vector<LayerResult>& layers) {
-  try {
-    const auto json = nlohmann::json::parse(read_text(path));
-    const std::vector<Int8Result> new_results = results_of(run, json);
-    const std::vector<LayerResult> new_layers = layers_of(run, json);
-    std::erase_if(results, [&](const Int8Result& result) { return result.key.run == run; });
-    std::erase_if(layers, [&](const LayerResult& layer) { return layer.run == run; });
-    results.insert(results.end(), new_results.begin(), new_results.end());
-    layers.insert(layers.end(), new_layers.begin(), new_layers.end());
-  } catch (const nlohmann::json::exception& error) {
-    throw std::runtime_error(concat(path.string(), ": ", error.what()));
+/// What quant.csv and layers.csv hold.
+struct Measured {
+  std::vector<Int8Result> results;
+  std::vector<LayerResult> layers;
+
+  bool has(const RunKey& run) const {
+    return std::ranges::all_of(int8_keys(run), [&](const Int8Key& key) {
+      return std::ranges::find(results, key, &Int8Result::key) != results.end();
+    });
   }
+
+  /// Takes what `repopt-cifar sweep` wrote to `path` in place of the run's results and layers. Throws
+  /// std::runtime_error and changes nothing if the file is wrong.
+  void take_sweep(const RunKey& run, const std::filesystem::path& path) {
+    try {
+      const auto json = nlohmann::json::parse(read_text(path));
+      const std::vector<Int8Result> new_results = results_of(run, json);
+      const std::vector<LayerResult> new_layers = layers_of(run, json);
+      std::erase_if(results, [&](const Int8Result& result) { return result.key.run == run; });
+      std::erase_if(layers, [&](const LayerResult& layer) { return layer.run == run; });
+      results.insert(results.end(), new_results.begin(), new_results.end());
+      layers.insert(layers.end(), new_layers.begin(), new_layers.end());
+    } catch (const nlohmann::json::exception& error) {
+      throw std::runtime_error(concat(path.string(), ": ", error.what()));
+    }
+  }
+
+  void write(const std::filesystem::path& out) const {
+    repopt::formats::write_file(out / "layers.csv", to_csv(layers));
+    repopt::formats::write_file(out / "quant.csv", to_csv(results));
+  }
+};
+
+/// Quantizes the network of `run` and takes its results into `measured`. Throws std::runtime_error with the reason if
+/// this fails.
+void measure(const StudyOptions& options, const std::string& program, const RunKey& run, const Interrupt& interrupt,
+             Measured& measured) {
+  const std::filesystem::path folder = run_folder(options, run.name()), out = folder / "int8.json";
+  if (!std::filesystem::exists(folder / "model.safetensors"))
+    throw std::runtime_error("there is no model.safetensors to quantize");
+  const Ending ending = run_child(sweep_arguments(options, program, run), out, folder / "int8.txt", interrupt);
+  if (ending.status != 0) throw std::runtime_error(ending.last_words);
+  measured.take_sweep(run, out);
 }
 
 }  // namespace
@@ -128,27 +159,18 @@ void measure_int8(const StudyOptions& options, const std::string& program, std::
     return fail("int8", concat("no network was quantized, because another process holds ", lock_file.string(),
                                ": another study, or a sweep that a killed study left behind; repeat the command when "
                                "that process has ended"));
-  std::vector<Int8Result> results = read_int8_results(options.out);
-  std::vector<LayerResult> layers = read_layers(options.out);
+  Measured measured{read_int8_results(options.out), read_layers(options.out)};
   for (const RunKey& run : int8_plan(read_results(options.out))) {
-    const auto is_here = [&](const Int8Key& key) {
-      return std::ranges::find(results, key, &Int8Result::key) != results.end();
-    };
-    if (std::ranges::all_of(int8_keys(run), is_here)) continue;
-    const std::filesystem::path folder = run_folder(options, run.name()), out = folder / "int8.json";
-    if (!std::filesystem::exists(folder / "model.safetensors")) {
-      fail(run.name() + "-int8", "there is no model.safetensors to quantize");
+    if (measured.has(run)) continue;
+    try {
+      measure(options, program, run, interrupt, measured);
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const std::exception& error) {
+      fail(run.name() + "-int8", error.what());
       continue;
     }
-    const Ending ending = run_child(sweep_arguments(options, program, run), out, folder / "int8.txt", interrupt);
-    if (ending.status != 0) {
-      fail(run.name() + "-int8", ending.last_words);
-      continue;
-    }
-    take_sweep(run, out, results, layers);
-    // quant.csv comes last, because it says which networks are finished.
-    repopt::formats::write_file(options.out / "layers.csv", to_csv(layers));
-    repopt::formats::write_file(options.out / "quant.csv", to_csv(results));
+    measured.write(options.out);
     std::fprintf(stderr, "%s: quantized\n", run.name().c_str());
     finished();
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -25,6 +26,52 @@ namespace {
 RunResult run(const std::string& variant, double lr, std::uint64_t seed, double accuracy) {
   return {.key = {"cifar-small", variant, lr, 2, seed}, .test_accuracy = accuracy};
 }
+
+/// Returns what `repopt-cifar sweep` prints about a network of two blocks. The second one's outputs have no noise.
+nlohmann::json sweep_of(const RunKey& run) {
+  nlohmann::json sweep{{"float_accuracy", 0.5}};
+  for (const Int8Key& key : int8_keys(run))
+    sweep["results"].push_back({{"scheme", key.scheme},
+                                {"calibration", key.calibration},
+                                {"weight_bits", key.weight_bits},
+                                {"activation_bits", key.activation_bits},
+                                {"int8_accuracy", 0.4}});
+  for (int k = 0; k < 5; ++k) {
+    nlohmann::json stage0{
+        {"name", "stage0"},    {"weight_std", 0.1},  {"weight_largest", 1},         {"diagonal_largest", 0},
+        {"identity_scale", 0}, {"output_seen", 3.5}, {"output_sqnr_db", 40 - 6 * k}};
+    nlohmann::json dead = stage0;
+    dead["name"] = "stage1.0";
+    dead["output_sqnr_db"] = nullptr;
+    sweep["layers_per_tensor_mse"].push_back({{"layers", {stage0, dead}}});
+  }
+  return sweep;
+}
+
+/// A study of one run, and a stand-in for repopt-cifar that prints a given text.
+struct FakeStudy {
+  TemporaryFolder folder{};
+  RunResult result = run("plain", 0.1, 0, 0.5);
+  repopt_cifar::StudyOptions options{.out = folder.path()};
+  std::map<std::string, std::string> failures{};
+
+  FakeStudy() {
+    write_bytes(folder / "study.csv", to_csv(std::vector{result}));
+    const std::filesystem::path runs = run_folder(options, result.key.name());
+    std::filesystem::create_directories(runs);
+    write_bytes(runs / "model.safetensors", "");
+  }
+
+  /// Returns the number of networks that measure_int8() finished.
+  int measure(const std::string& printed) {
+    write_bytes(folder / "printed", printed);
+    write_bytes(folder / "program", "#!/bin/sh\ncat " + (folder / "printed").string() + "\n");
+    std::filesystem::permissions(folder / "program", std::filesystem::perms::owner_all);
+    int finished = 0;
+    measure_int8(options, (folder / "program").string(), failures, [&] { ++finished; });
+    return finished;
+  }
+};
 
 std::vector<LayerResult> two_layers(const RunKey& run) {
   return {{run, "stage0", 0.1, 1, 0, 0, 3.5, {40, 34, 28, 22, 16}},
@@ -82,18 +129,8 @@ TEST_CASE("Layers that are written to layers.csv are read back unchanged") {
 }
 
 TEST_CASE("The layers in the JSON of a sweep are read, and null is an infinite ratio") {
-  nlohmann::json sweep;
-  for (int k = 0; k < 5; ++k) {
-    nlohmann::json stage0{
-        {"name", "stage0"},    {"weight_std", 0.1},  {"weight_largest", 1},         {"diagonal_largest", 0},
-        {"identity_scale", 0}, {"output_seen", 3.5}, {"output_sqnr_db", 40 - 6 * k}};
-    nlohmann::json dead = stage0;
-    dead["name"] = "stage1.0";
-    dead["output_sqnr_db"] = nullptr;
-    sweep["layers_per_tensor_mse"].push_back({{"layers", {stage0, dead}}});
-  }
   const RunKey key = run("plain", 0.1, 0, 0.5).key;
-  const std::vector<LayerResult> layers = layers_of(key, sweep);
+  const std::vector<LayerResult> layers = layers_of(key, sweep_of(key));
   REQUIRE(layers.size() == 2);
   CHECK(layers[0] == two_layers(key)[0]);
   CHECK(layers[1].layer == "stage1.0");
@@ -107,6 +144,26 @@ TEST_CASE("A study that finds quant.csv locked says so in its failures") {
   measure_int8({.out = folder.path()}, "no-program", failures, [] {});
   REQUIRE(failures.contains("int8"));
   CHECK(failures["int8"].find("another process holds " + (folder / "quant.csv.lock").string()) != std::string::npos);
+}
+
+TEST_CASE("A sweep that prints something else is a failure of its network alone, and the next study measures it") {
+  FakeStudy study;
+  const std::string name = study.result.key.name();
+  for (const std::string printed :
+       {"", "{}", "{\"results\": [], \"float_accuracy\": 1, \"layers_per_tensor_mse\": []}"}) {
+    study.failures.clear();
+    CHECK(study.measure(printed) == 0);
+    REQUIRE(study.failures.contains(name + "-int8"));
+    CHECK(study.failures[name + "-int8"].find(name + "/int8.json: ") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(study.folder / "quant.csv"));
+  }
+  study.failures.clear();
+  const std::string printed = sweep_of(study.result.key).dump();
+  CHECK(study.measure(printed) == 1);
+  CHECK(study.failures.empty());
+  CHECK(read_int8_results(study.folder.path()).size() == int8_keys(study.result.key).size());
+  CHECK(read_layers(study.folder.path()).size() == 2);
+  CHECK(study.measure(printed) == 0);
 }
 
 TEST_CASE("The section of integers draws accuracy against bits, and the layers, only if there are such results") {
