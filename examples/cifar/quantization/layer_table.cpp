@@ -1,10 +1,19 @@
 #include "quantization/layer_table.hpp"
 
+#include <cmath>
 #include <cstdio>
+
+#include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
 
 using repopt::quant::LayerReport;
+
+namespace {
+
+Json ratio(double decibels) { return std::isfinite(decibels) ? Json(decibels) : Json(repopt::concat(decibels)); }
+
+}  // namespace
 
 void print(const std::vector<LayerReport>& reports) {
   std::fprintf(stderr, "%-12s %10s %10s %10s %10s %10s %9s %11s %11s %10s %9s\n", "layer", "weight std", "largest",
@@ -24,11 +33,11 @@ Json to_json(const std::vector<LayerReport>& reports) {
                       {"weight_largest", r.weight_largest},
                       {"diagonal_largest", r.diagonal_largest},
                       {"identity_scale", r.identity_scale},
-                      {"weight_sqnr_db", r.weight_sqnr},
+                      {"weight_sqnr_db", ratio(r.weight_sqnr)},
                       {"output_seen", r.output_seen},
                       {"output_clipped_at", r.output_clipped_at},
                       {"outliers", r.outliers},
-                      {"output_sqnr_db", r.output_sqnr}});
+                      {"output_sqnr_db", ratio(r.output_sqnr)}});
   return layers;
 }
 

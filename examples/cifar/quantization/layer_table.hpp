@@ -11,7 +11,8 @@ namespace repopt_cifar {
 /// Prints the reports to stderr, a line for each layer.
 void print(const std::vector<repopt::quant::LayerReport>& reports);
 
-/// Returns the reports as an array of objects.
+/// Returns the reports as an array of objects. JSON has no infinite numbers, so a ratio in dB that is not finite is a
+/// text: "inf" if there is no noise, "-inf" if there is no signal.
 Json to_json(const std::vector<repopt::quant::LayerReport>& reports);
 
 }  // namespace repopt_cifar

@@ -59,10 +59,12 @@ struct Measured {
   std::vector<Int8Result> results;
   std::vector<LayerResult> layers;
 
+  /// Whether the network of `run` was quantized in all ways and its layers are here, too.
   bool has(const RunKey& run) const {
-    return std::ranges::all_of(int8_keys(run), [&](const Int8Key& key) {
-      return std::ranges::find(results, key, &Int8Result::key) != results.end();
-    });
+    return std::ranges::find(layers, run, &LayerResult::run) != layers.end() &&
+           std::ranges::all_of(int8_keys(run), [&](const Int8Key& key) {
+             return std::ranges::find(results, key, &Int8Result::key) != results.end();
+           });
   }
 
   /// Takes what `repopt-cifar sweep` wrote to `path` in place of the run's results and layers. Throws

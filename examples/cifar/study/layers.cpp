@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "formats/csv.hpp"
 #include "repopt/base/error.hpp"
 #include "study/run_table.hpp"
 
@@ -21,6 +21,11 @@ constexpr RunTable layer_table("layers.csv",
                                "layer,weight_std,weight_largest,diagonal_largest,identity_scale,output_largest,"
                                "output_sqnr_db_8,output_sqnr_db_7,output_sqnr_db_6,output_sqnr_db_5,output_sqnr_db_4");
 
+/// Reads a ratio in dB, which is a text if it is not finite.
+double ratio_of(const nlohmann::json& json) {
+  return json.is_string() ? CsvLine{"output_sqnr_db", {json.get<std::string>()}}.number<double>(0) : json.get<double>();
+}
+
 }  // namespace
 
 std::vector<LayerResult> layers_of(const RunKey& run, const nlohmann::json& sweep) {
@@ -31,10 +36,8 @@ std::vector<LayerResult> layers_of(const RunKey& run, const nlohmann::json& swee
     LayerResult& layer = layers.emplace_back(LayerResult{run, report.at("name"), report.at("weight_std"),
                                                          report.at("weight_largest"), report.at("diagonal_largest"),
                                                          report.at("identity_scale"), report.at("output_seen")});
-    for (std::size_t k = 0; k < layer.output_sqnr.size(); ++k) {
-      const auto& sqnr = by_bits.at(k).at("layers").at(i).at("output_sqnr_db");
-      layer.output_sqnr[k] = sqnr.is_null() ? std::numeric_limits<double>::infinity() : sqnr.get<double>();
-    }
+    for (std::size_t k = 0; k < layer.output_sqnr.size(); ++k)
+      layer.output_sqnr[k] = ratio_of(by_bits.at(k).at("layers").at(i).at("output_sqnr_db"));
   }
   return layers;
 }

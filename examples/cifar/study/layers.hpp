@@ -29,8 +29,8 @@ struct LayerResult {
   bool operator==(const LayerResult&) const = default;
 };
 
-/// Reads the layers from the JSON of `repopt-cifar sweep`, which writes an infinite ratio as null: that of a layer
-/// whose outputs are all 0. Throws nlohmann::json::exception if it is wrong.
+/// Reads the layers from the JSON of `repopt-cifar sweep`. Throws nlohmann::json::exception or std::runtime_error if it
+/// is wrong.
 std::vector<LayerResult> layers_of(const RunKey& run, const nlohmann::json& sweep);
 
 /// Writes layers as the text of layers.csv.

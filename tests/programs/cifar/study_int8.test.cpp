@@ -3,9 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "formats/file_lock.hpp"
+#include "quantization/layer_table.hpp"
 #include "study/layers.hpp"
 #include "study/sections.hpp"
 #include "support/temporary_folder.hpp"
@@ -23,29 +25,31 @@ using repopt::testing::write_bytes;
 
 namespace {
 
+constexpr double infinite = std::numeric_limits<double>::infinity();
+
 RunResult run(const std::string& variant, double lr, std::uint64_t seed, double accuracy) {
   return {.key = {"cifar-small", variant, lr, 2, seed}, .test_accuracy = accuracy};
 }
 
-/// Returns what `repopt-cifar sweep` prints about a network of two blocks. The second one's outputs have no noise.
-nlohmann::json sweep_of(const RunKey& run) {
-  nlohmann::json sweep{{"float_accuracy", 0.5}};
+/// Returns what `repopt-cifar sweep` prints about a network of two blocks. The outputs of the second one are all 0, and
+/// with 4 bits they should not be.
+std::string sweep_of(const RunKey& run) {
+  repopt_cifar::Json sweep{{"float_accuracy", 0.5}};
   for (const Int8Key& key : int8_keys(run))
     sweep["results"].push_back({{"scheme", key.scheme},
                                 {"calibration", key.calibration},
                                 {"weight_bits", key.weight_bits},
                                 {"activation_bits", key.activation_bits},
                                 {"int8_accuracy", 0.4}});
-  for (int k = 0; k < 5; ++k) {
-    nlohmann::json stage0{
-        {"name", "stage0"},    {"weight_std", 0.1},  {"weight_largest", 1},         {"diagonal_largest", 0},
-        {"identity_scale", 0}, {"output_seen", 3.5}, {"output_sqnr_db", 40 - 6 * k}};
-    nlohmann::json dead = stage0;
-    dead["name"] = "stage1.0";
-    dead["output_sqnr_db"] = nullptr;
-    sweep["layers_per_tensor_mse"].push_back({{"layers", {stage0, dead}}});
+  for (int bits = 8; bits >= 4; --bits) {
+    const repopt::quant::LayerReport stage0{
+        .name = "stage0", .weight_std = 0.1, .weight_largest = 1, .output_seen = 3.5, .output_sqnr = 6.0 * bits - 8};
+    repopt::quant::LayerReport dead = stage0;
+    dead.name = "stage1.0";
+    dead.output_sqnr = bits > 4 ? infinite : -infinite;
+    sweep["layers_per_tensor_mse"].push_back({{"layers", repopt_cifar::to_json({stage0, dead})}});
   }
-  return sweep;
+  return sweep.dump();
 }
 
 /// A study of one run, and a stand-in for repopt-cifar that prints a given text.
@@ -119,7 +123,8 @@ TEST_CASE("INT8 results that are written to quant.csv are read back unchanged, a
 TEST_CASE("Layers that are written to layers.csv are read back unchanged") {
   const TemporaryFolder folder;
   CHECK(read_layers(folder.path()).empty());
-  const std::vector<LayerResult> layers = two_layers(run("plain", 0.1, 0, 0.5).key);
+  std::vector<LayerResult> layers = two_layers(run("plain", 0.1, 0, 0.5).key);
+  layers[1].output_sqnr = {infinite, 33, 27, 0, -infinite};
   const std::string text = to_csv(layers);
   CHECK(text.starts_with("model,variant,lr,epochs,seed,layer,weight_std,"));
   CHECK(text.find("output_sqnr_db_8,output_sqnr_db_7,output_sqnr_db_6,output_sqnr_db_5,output_sqnr_db_4\n") !=
@@ -128,13 +133,13 @@ TEST_CASE("Layers that are written to layers.csv are read back unchanged") {
   CHECK(read_layers(folder.path()) == layers);
 }
 
-TEST_CASE("The layers in the JSON of a sweep are read, and null is an infinite ratio") {
+TEST_CASE("The layers in the JSON of a sweep are read, and infinite ratios keep their signs") {
   const RunKey key = run("plain", 0.1, 0, 0.5).key;
-  const std::vector<LayerResult> layers = layers_of(key, sweep_of(key));
+  const std::vector<LayerResult> layers = layers_of(key, nlohmann::json::parse(sweep_of(key)));
   REQUIRE(layers.size() == 2);
   CHECK(layers[0] == two_layers(key)[0]);
   CHECK(layers[1].layer == "stage1.0");
-  CHECK(std::isinf(layers[1].output_sqnr[4]));
+  CHECK(layers[1].output_sqnr == std::array{infinite, infinite, infinite, infinite, -infinite});
 }
 
 TEST_CASE("A study that finds quant.csv locked says so in its failures") {
@@ -146,7 +151,7 @@ TEST_CASE("A study that finds quant.csv locked says so in its failures") {
   CHECK(failures["int8"].find("another process holds " + (folder / "quant.csv.lock").string()) != std::string::npos);
 }
 
-TEST_CASE("A sweep that prints something else is a failure of its network alone, and the next study measures it") {
+TEST_CASE("A sweep whose result is wrong is a failure of its network alone, and the next study measures it") {
   FakeStudy study;
   const std::string name = study.result.key.name();
   for (const std::string printed :
@@ -157,13 +162,22 @@ TEST_CASE("A sweep that prints something else is a failure of its network alone,
     CHECK(study.failures[name + "-int8"].find(name + "/int8.json: ") != std::string::npos);
     CHECK_FALSE(std::filesystem::exists(study.folder / "quant.csv"));
   }
-  study.failures.clear();
-  const std::string printed = sweep_of(study.result.key).dump();
+  CHECK(study.measure(sweep_of(study.result.key)) == 1);
+}
+
+TEST_CASE("A network is measured once, and again if quant.csv or layers.csv was deleted") {
+  FakeStudy study;
+  const std::string printed = sweep_of(study.result.key);
   CHECK(study.measure(printed) == 1);
   CHECK(study.failures.empty());
   CHECK(read_int8_results(study.folder.path()).size() == int8_keys(study.result.key).size());
   CHECK(read_layers(study.folder.path()).size() == 2);
   CHECK(study.measure(printed) == 0);
+  for (const char* file : {"layers.csv", "quant.csv"}) {
+    std::filesystem::remove(study.folder / file);
+    CHECK(study.measure(printed) == 1);
+    CHECK(study.measure(printed) == 0);
+  }
 }
 
 TEST_CASE("The section of integers draws accuracy against bits, and the layers, only if there are such results") {
