@@ -43,10 +43,25 @@ cp smoke/study.html first.html
 rm smoke/study.html smoke/curves.csv smoke/scales.csv smoke/kernels.csv
 "$program" study --smoke --page-only --out smoke >page.txt 2>log.txt
 check "missing files are made from the runs' folders" 'cmp -s first.html smoke/study.html'
+# An older version kept the histogram of one block of each network.
+sort smoke/kernels.csv >kernels.txt
+awk -F, 'BEGIN { OFS = "," } NR > 1 && $6 != "stage3.1" { $10 = "" } { print }' smoke/kernels.csv >older.csv
+cp older.csv smoke/kernels.csv
+"$program" study --smoke --page-only --out smoke >page.txt 2>log.txt
+check "histograms that an older kernels.csv lacks are made from the runs' folders" \
+  'sort smoke/kernels.csv | cmp -s - kernels.txt && ! cmp -s older.csv smoke/kernels.csv && cmp -s first.html smoke/study.html'
 mv smoke/runs runs
 rm smoke/study.html
 "$program" study --smoke --page-only --out smoke >page.txt 2>log.txt
 check "the page needs no run's folder" 'cmp -s first.html smoke/study.html'
+"$program" study --page-only --models cifar-small --layer stage2.1 --out smoke >page.txt 2>log.txt
+check "the page can show any block" 'grep -q "aria-label=.The kernels of stage2.1" smoke/study.html'
+mv smoke/kernels.csv .
+cp older.csv smoke/kernels.csv
+"$program" study --page-only --models cifar-small --layer stage2.1 --out smoke >page.txt 2>log.txt
+check "the page says which histogram an older kernels.csv lacks" \
+  'grep -q "Missing: kernels.csv has no histogram of stage2.1\." smoke/study.html'
+mv kernels.csv smoke/kernels.csv
 "$program" study --smoke --out smoke >again.txt 2>log.txt
 check "runs whose results are in study.csv are not repeated" '[ ! -e smoke/runs ] && grep -q "\"results\":34" again.txt'
 mv smoke/curves.csv .
@@ -58,7 +73,7 @@ mv curves.csv smoke/curves.csv
 check "times of seconds.csv are used, and the page says so" \
   'grep -q "seconds of an epoch in seconds.csv" smoke/study.html && grep -q "<td>[12]000</td>\|>[12]000</span>" smoke/study.html'
 rm smoke/seconds.csv
-refuses "--int8 with a page alone" "--int8 measures networks and --page-only measures nothing" study --smoke --page-only \
+refuses "--int8 with a page alone" "--int8 measures networks and --page-only measures nothing" study --page-only \
   --int8 --out smoke
 head -n 3 smoke/study.csv >few.csv
 mv few.csv smoke/study.csv

@@ -79,8 +79,7 @@ std::string kernels_section(const ModelSummary& summary, const Records& records,
     rows.push_back({network.run, fixed(deviation, 4), fixed(network.shown->largest / deviation, 1), fixed(all.mean, 4),
                     concat(fixed(all.low, 4), " – ", fixed(all.high, 4))});
   }
-  std::string html = paragraph(concat("Missing: kernels.csv has no histogram of ", shown.name,
-                                      ". It gets one when a run finishes, of the block that --layer names."));
+  std::string html = paragraph(concat("Missing: kernels.csv has no histogram of ", shown.name, "."));
   if (!networks.empty())
     html = concat(
         paragraph(

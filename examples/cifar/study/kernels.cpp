@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <string>
 
 #include "repopt/core/grad_mult.hpp"
@@ -32,11 +33,10 @@ GradMultTaps grad_mult_taps(const nn::BlockSpec& spec, const repopt::Scales<floa
   return taps;
 }
 
-KernelStatistics kernel_statistics(const std::string& block, const std::vector<float>& kernel, bool with_histogram) {
-  KernelStatistics of{block, kernel.size(), standard_deviation(kernel), 0, {}};
+KernelStatistics kernel_statistics(const std::string& block, const std::vector<float>& kernel) {
+  KernelStatistics of{block, kernel.size(), standard_deviation(kernel), 0,
+                      std::vector<std::size_t>(KernelStatistics::bins)};
   for (const float weight : kernel) of.largest = std::max(of.largest, double(std::abs(weight)));
-  if (!with_histogram) return of;
-  of.histogram.resize(KernelStatistics::bins);
   const double high = KernelStatistics::range * of.deviation;
   for (const float weight : kernel) {
     const double place = (double(weight) + high) / (2 * high) * double(KernelStatistics::bins);

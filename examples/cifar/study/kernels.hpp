@@ -26,8 +26,8 @@ struct GradMultTaps {
 /// Returns the GradMult of the block `spec` with these scales.
 GradMultTaps grad_mult_taps(const repopt::nn::BlockSpec& spec, const repopt::Scales<float>& scales);
 
-/// Measures the kernel of a block, with its histogram if `with_histogram`.
-KernelStatistics kernel_statistics(const std::string& block, const std::vector<float>& kernel, bool with_histogram);
+/// Measures the kernel of a block.
+KernelStatistics kernel_statistics(const std::string& block, const std::vector<float>& kernel);
 
 /// The root of the mean squared distance from the mean.
 double standard_deviation(const std::vector<float>& numbers);

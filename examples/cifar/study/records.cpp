@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <sstream>
 #include <stdexcept>
 
@@ -49,11 +48,10 @@ std::vector<std::string> curve_lines(const std::filesystem::path& folder, const 
   return lines;
 }
 
-/// `shown` is the block whose histogram is kept.
-std::vector<std::string> kernel_lines(const std::filesystem::path& weights, const std::string& shown) {
+std::vector<std::string> kernel_lines(const std::filesystem::path& weights) {
   std::vector<std::string> lines;
   for (const auto& [block, kernel] : deployed_kernels(weights)) {
-    const KernelStatistics of = kernel_statistics(block, kernel, block == shown);
+    const KernelStatistics of = kernel_statistics(block, kernel);
     lines.push_back(concat(block, ",", of.weights, ",", of.deviation, ",", of.largest, ",", list(of.histogram)));
   }
   return lines;
@@ -66,15 +64,19 @@ std::vector<std::string> scale_lines(const std::filesystem::path& file) {
   return lines;
 }
 
-/// Adds to `table` what lines(path) returns, if OUT/runs/RUN/`file` is there and the table has nothing of the run.
+/// Puts into `table` what lines(folder, result) returns, if OUT/runs/RUN/`file` is there and the table has no line of
+/// the run or one with an empty last field.
 void add_from(const StudyOptions& options, const RunTable& table, const std::vector<RunResult>& results,
               const char* file, auto lines) {
-  std::set<std::string> there;
-  for (const auto& [key, line] : table.read(options.out)) there.insert(key.name());
+  std::map<std::string, bool> is_complete;  // by the run's name
+  for (const auto& [key, line] : table.read(options.out)) {
+    bool& complete = is_complete.try_emplace(key.name(), true).first->second;
+    complete = complete && !line.fields.back().empty();
+  }
   for (const RunResult& result : results) {
     const std::filesystem::path folder = run_folder(options, result.key.name());
-    if (!there.contains(result.key.name()) && std::filesystem::exists(folder / file))
-      table.add(options.out, result.key, lines(folder, result));
+    if (!is_complete[result.key.name()] && std::filesystem::exists(folder / file))
+      table.put(options.out, result.key, lines(folder, result));
   }
 }
 
@@ -115,9 +117,8 @@ Records read_records(const std::filesystem::path& out) {
 void add_records(const StudyOptions& options) {
   const std::vector<RunResult> results = read_results(options.out);
   add_from(options, curve_table, results, "metrics.csv", curve_lines);
-  add_from(options, kernel_table, results, "model.safetensors", [&](const auto& folder, const RunResult& result) {
-    return kernel_lines(folder / "model.safetensors", shown_block(options, result.key.model).name);
-  });
+  add_from(options, kernel_table, results, "model.safetensors",
+           [](const auto& folder, const RunResult&) { return kernel_lines(folder / "model.safetensors"); });
   add_from(options, scale_table, results, "scales.safetensors",
            [](const auto& folder, const RunResult&) { return scale_lines(folder / "scales.safetensors"); });
 }

@@ -27,8 +27,8 @@ struct KernelStatistics {
   std::size_t weights = 0;  ///< number of elements
   double deviation = 0;     ///< standard deviation
   double largest = 0;       ///< largest absolute value
-  /// The number of weights in each equal part of [-range, range] * deviation. Empty for blocks that the page does not
-  /// show.
+  /// The number of weights in each equal part of [-range, range] * deviation. Empty if kernels.csv is from an older
+  /// version, which measured one block of each network.
   std::vector<std::size_t> histogram;
 
   static constexpr double range = 4;
@@ -60,8 +60,8 @@ struct Records {
 /// std::runtime_error that names a wrong line.
 Records read_records(const std::filesystem::path& out);
 
-/// Adds the records that the files do not have yet, for the runs of study.csv whose folders are there. Throws
-/// std::runtime_error if a file of a run is wrong.
+/// Adds the records that the files do not have yet, and histograms that kernels.csv of an older version does not have,
+/// for the runs of study.csv whose folders are there. Throws std::runtime_error if a file of a run is wrong.
 void add_records(const StudyOptions& options);
 
 }  // namespace repopt_cifar::study

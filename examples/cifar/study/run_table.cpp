@@ -47,13 +47,11 @@ std::vector<std::pair<RunKey, CsvLine>> RunTable::read(const std::filesystem::pa
   return lines;
 }
 
-void RunTable::add(const std::filesystem::path& out, const RunKey& key, const std::vector<std::string>& lines) const {
+void RunTable::put(const std::filesystem::path& out, const RunKey& key, const std::vector<std::string>& lines) const {
   const FileLock lock(out / "study.csv.lock", FileLock::Wait::yes);
   std::vector<Line> all;
-  for (const auto& [other, line] : read(out)) {
-    if (other == key) return;
-    all.emplace_back(other, columns_behind_key(line));
-  }
+  for (const auto& [other, line] : read(out))
+    if (other != key) all.emplace_back(other, columns_behind_key(line));
   for (const std::string& line : lines) all.emplace_back(key, line);
   repopt::formats::write_file(out / file_, text(all));
 }

@@ -33,9 +33,9 @@ class RunTable {
   /// Reads the lines of all runs. Returns none if there is no file. Throws std::runtime_error that names a wrong line.
   std::vector<std::pair<RunKey, CsvLine>> read(const std::filesystem::path& out) const;
 
-  /// Adds the lines of a run, unless the file has lines of it. `lines` are the texts behind the key. Other processes
-  /// may add lines at the same time.
-  void add(const std::filesystem::path& out, const RunKey& key, const std::vector<std::string>& lines) const;
+  /// Writes the lines of a run in place of those that the file has of it. `lines` are the texts behind the key. Other
+  /// processes may write lines at the same time.
+  void put(const std::filesystem::path& out, const RunKey& key, const std::vector<std::string>& lines) const;
 
  private:
   std::string header() const;

@@ -20,27 +20,28 @@ const RunKey plain{"cifar-small", "plain", 0.1, 2, 0}, search{"cifar-small", "hy
 
 }  // namespace
 
-TEST_CASE("A table of runs gives back what was added, each run once") {
+TEST_CASE("A table of runs gives back what was put into it, and of each run what came last") {
   const repopt::testing::TemporaryFolder folder;
   constexpr RunTable table("table.csv", "epoch,loss");
   CHECK(table.read(folder.path()).empty());
-  table.add(folder.path(), plain, {"1,0.5", "2,0.25"});
-  table.add(folder.path(), search, {"1,0.75"});
-  table.add(folder.path(), plain, {"1,0.1"});
+  table.put(folder.path(), plain, {"1,0.5", "2,0.25"});
+  table.put(folder.path(), search, {"1,0.75"});
+  table.put(folder.path(), plain, {"1,0.1"});
   const auto lines = table.read(folder.path());
-  REQUIRE(lines.size() == 3);
-  CHECK(lines[0].first == plain);
-  CHECK(lines[1].second.number<double>(6) == 0.25);
-  CHECK(lines[2].first == search);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].first == search);
+  CHECK(lines[0].second.number<double>(6) == 0.75);
+  CHECK(lines[1].first == plain);
+  CHECK(lines[1].second.number<double>(6) == 0.1);
   CHECK(table.fits(folder.path()));
   CHECK_FALSE(RunTable("table.csv", "epoch").fits(folder.path()));
 }
 
-TEST_CASE("Adding a run to a table leaves the other lines as they are, with empty fields, too") {
+TEST_CASE("Putting a run into a table leaves the other lines as they are, with empty fields, too") {
   const repopt::testing::TemporaryFolder folder;
   constexpr RunTable table("table.csv", "first,second,third");
-  table.add(folder.path(), plain, {",,", "a,,", ",,b"});
-  table.add(folder.path(), search, {"1,2,3"});
+  table.put(folder.path(), plain, {",,", "a,,", ",,b"});
+  table.put(folder.path(), search, {"1,2,3"});
   const std::string text = table.text({{plain, ",,"}, {plain, "a,,"}, {plain, ",,b"}, {search, "1,2,3"}});
   CHECK(repopt::testing::read_bytes(folder / "table.csv") == text);
 }
@@ -88,10 +89,10 @@ TEST_CASE("A histogram counts the weights within four standard deviations") {
   std::vector<float> kernel;
   for (int i = 0; i < 100; ++i) kernel.insert(kernel.end(), {-1, 1});
   kernel.push_back(100);
-  const KernelStatistics statistics = kernel_statistics("stage0", kernel, true);
+  const KernelStatistics statistics = kernel_statistics("stage0", kernel);
   CHECK(statistics.weights == 201);
   CHECK(statistics.largest == 100);
   REQUIRE(statistics.histogram.size() == KernelStatistics::bins);
   CHECK(std::accumulate(statistics.histogram.begin(), statistics.histogram.end(), std::size_t(0)) == 200);
-  CHECK(kernel_statistics("stage0", kernel, false).histogram.empty());
+  CHECK(kernel_statistics("stage0", {0, 0}).histogram == std::vector<std::size_t>(KernelStatistics::bins));
 }
