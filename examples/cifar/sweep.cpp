@@ -19,7 +19,8 @@ namespace quant = repopt::quant;
 
 /// Whether the layers' signal to noise is reported for this way: with one scale, outliers of the kernels matter most.
 bool is_reported(const SweepWay& way) {
-  return way.scheme == quant::Scheme::per_tensor && way.calibration == quant::Calibration::mse;
+  return way.scheme == quant::Scheme::per_tensor && way.calibration == quant::Calibration::mse &&
+         way.split_identity == 0;
 }
 
 }  // namespace
@@ -37,18 +38,19 @@ Json sweep(const SweepOptions& options) {
   };
   const double float_accuracy = classified(calibrated.plain);
   Json results = Json::array(), layers = Json::array();
-  for (const SweepWay& way : sweep_ways()) {
+  for (const SweepWay& way : sweep_ways(network.model.config())) {
     const auto activations =
         quant::calibrated(calibrated.histograms, way.calibration, quant::default_percentile, way.bits);
-    quant::QuantizedVgg quantized(calibrated.plain, activations, {way.scheme, way.bits});
+    quant::QuantizedVgg quantized(calibrated.plain, activations, {way.scheme, way.bits, way.split_identity});
     const std::string scheme(to_string(way.scheme)), calibration(to_string(way.calibration));
     const double accuracy = classified(quantized);
-    std::fprintf(stderr, "%s, %s, %d bits: %.2f %% (float %.2f %%)\n", scheme.c_str(), calibration.c_str(), way.bits,
-                 100 * accuracy, 100 * float_accuracy);
+    std::fprintf(stderr, "%s, %s, %d bits%s: %.2f %% (float %.2f %%)\n", scheme.c_str(), calibration.c_str(), way.bits,
+                 way.split_identity > 0 ? ", centre diagonals split off" : "", 100 * accuracy, 100 * float_accuracy);
     results.push_back({{"scheme", scheme},
                        {"calibration", calibration},
                        {"weight_bits", way.bits},
                        {"activation_bits", way.bits},
+                       {"split_identity", way.split_identity},
                        {"int8_accuracy", accuracy}});
     if (!is_reported(way)) continue;
     auto reports = quant::layer_reports(calibrated.plain, quantized, calibrated.histograms, calibrated.batches.front());

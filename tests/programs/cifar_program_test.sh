@@ -75,8 +75,9 @@ same_accuracy int8.safetensors
 check "quantize names the bits" 'grep -q "\"weight_bits\":5,\"activation_bits\":6,\"split_identity\":16" int8.txt'
 same_accuracy split.safetensors
 "$program" sweep --weights whole/model.safetensors --data synthetic --limit 64 --threads 1 >sweep.txt 2>>log.txt
-check "sweep measures 20 ways, and the layers at 5 numbers of bits" \
-  '[ "$(grep -o "\"int8_accuracy\"" sweep.txt | wc -l)" -eq 20 ] && [ "$(grep -o "\"bits\":" sweep.txt | wc -l)" -eq 5 ]'
+check "sweep measures 25 ways, 5 of them with the split, and the layers at 5 numbers of bits" \
+  '[ "$(grep -o "\"int8_accuracy\"" sweep.txt | wc -l)" -eq 25 ] && [ "$(grep -o "\"split_identity\":8" sweep.txt | wc -l)" -eq 5 ] &&
+    [ "$(grep -o "\"bits\":" sweep.txt | wc -l)" -eq 5 ]'
 "$program" quantize --weights search.plain.safetensors --data synthetic --limit 160 --scheme per-tensor \
   --calibration entropy --threads 1 >int8.txt 2>>log.txt
 check "quantize takes a converted network" 'grep -q "\"scheme\":\"per-tensor\"" int8.txt'

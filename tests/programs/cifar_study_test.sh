@@ -20,11 +20,13 @@ for picture in "accuracy of every seed" "The prior, by branches or by gradients"
   check "the page has the picture '$picture'" 'grep -q "aria-label=.[^>]*$picture" smoke/study.html'
 done
 check "the page names what was not run" 'grep -q "Not run: rep-ones, " smoke/study.html'
-check "quant.csv has 5 networks of 2 seeds in 20 ways" '[ "$(grep -c "^cifar-small," smoke/quant.csv)" -eq 200 ]'
+check "quant.csv has 5 networks of 2 seeds in 25 ways" '[ "$(grep -c "^cifar-small," smoke/quant.csv)" -eq 250 ]'
 check "layers.csv has their layers" '[ "$(grep -c "^cifar-small," smoke/layers.csv)" -eq 70 ]'
 for picture in "Test accuracy in %, per-tensor" "Test accuracy in %, per-channel" "Largest weight" "Outputs at 5 bits"; do
   check "the page has the picture '$picture'" 'grep -q "aria-label=.[^>]*$picture" smoke/study.html'
 done
+check "quant.csv and the page have the split of rep-sqrt" \
+  'grep -q ",rep-sqrt,.*,per-tensor,mse,5,5,8," smoke/quant.csv && grep -q "rep-sqrt, diagonals split off" smoke/study.html'
 check "the page has their INT8 accuracy" 'grep -q "<th scope=.row.>repvgg, per-channel, mse</th>" smoke/study.html'
 check "the page needs nothing else" '! grep -Eq "<script|<link|<img|src=|url\(" smoke/study.html'
 if command -v xmllint >/dev/null; then

@@ -16,6 +16,7 @@
 #include "quantization/sweep_ways.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "study/child.hpp"
 #include "study/layers.hpp"
 #include "study/run_table.hpp"
@@ -32,8 +33,10 @@ namespace {
 constexpr std::string_view quantized_variants[] = {"plain",  "rep-sqrt", "rep-searched",    "hyper_search",
                                                    "repvgg", "qarepvgg", "repvgg-custom-l2"};
 
-constexpr RunTable int8_table("quant.csv",
-                              "scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy");
+constexpr RunTable int8_table(
+    "quant.csv", "scheme,calibration,weight_bits,activation_bits,split_identity,float_accuracy,int8_accuracy");
+constexpr RunTable table_without_split("quant.csv",
+                                       "scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy");
 constexpr RunTable table_without_bits("quant.csv", "scheme,calibration,float_accuracy,int8_accuracy");
 
 std::vector<std::string> sweep_arguments(const StudyOptions& options, const std::string& program, const RunKey& run) {
@@ -48,7 +51,8 @@ std::vector<std::string> sweep_arguments(const StudyOptions& options, const std:
 std::vector<Int8Result> results_of(const RunKey& run, const nlohmann::json& json) {
   std::vector<Int8Result> results;
   for (const auto& way : json.at("results"))
-    results.push_back({{run, way.at("scheme"), way.at("calibration"), way.at("weight_bits"), way.at("activation_bits")},
+    results.push_back({{run, way.at("scheme"), way.at("calibration"), way.at("weight_bits"), way.at("activation_bits"),
+                        way.at("split_identity")},
                        json.at("float_accuracy"),
                        way.at("int8_accuracy")});
   return results;
@@ -118,9 +122,9 @@ std::vector<RunKey> int8_plan(const std::vector<RunResult>& results) {
 
 std::vector<Int8Key> int8_keys(const RunKey& run) {
   std::vector<Int8Key> keys;
-  for (const SweepWay& way : sweep_ways())
-    keys.push_back(
-        {run, std::string(to_string(way.scheme)), std::string(to_string(way.calibration)), way.bits, way.bits});
+  for (const SweepWay& way : sweep_ways(repopt::nn::vgg_preset(run.model)))
+    keys.push_back({run, std::string(to_string(way.scheme)), std::string(to_string(way.calibration)), way.bits,
+                    way.bits, way.split_identity});
   return keys;
 }
 
@@ -128,14 +132,15 @@ std::string to_csv(const std::vector<Int8Result>& results) {
   std::vector<RunTable::Line> lines;
   for (const auto& [key, float_accuracy, int8_accuracy] : results)
     lines.emplace_back(key.run, concat(key.scheme, ",", key.calibration, ",", key.weight_bits, ",", key.activation_bits,
-                                       ",", float_accuracy, ",", int8_accuracy));
+                                       ",", key.split_identity, ",", float_accuracy, ",", int8_accuracy));
   return int8_table.text(lines);
 }
 
 std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
-  const bool has_bits = !table_without_bits.fits(out);
+  const bool has_bits = !table_without_bits.fits(out), has_split = has_bits && !table_without_split.fits(out);
+  const RunTable& columns = has_split ? int8_table : has_bits ? table_without_split : table_without_bits;
   std::vector<Int8Result> results;
-  for (const auto& [run, line] : (has_bits ? int8_table : table_without_bits).read(out)) {
+  for (const auto& [run, line] : columns.read(out)) {
     std::size_t column = RunTable::key_columns;
     Int8Key key{run, line.fields[column], line.fields[column + 1]};
     column += 2;
@@ -143,6 +148,7 @@ std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
       key.weight_bits = line.number<int>(column++);
       key.activation_bits = line.number<int>(column++);
     }
+    if (has_split) key.split_identity = line.number<int>(column++);
     results.push_back({std::move(key), line.number<double>(column), line.number<double>(column + 1)});
   }
   return results;

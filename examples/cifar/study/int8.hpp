@@ -18,6 +18,7 @@ struct Int8Key {
   RunKey run{};
   std::string scheme = "", calibration = "";  ///< the values of `repopt-cifar quantize`'s options
   int weight_bits = 8, activation_bits = 8;   ///< likewise
+  int split_identity = 0;                     ///< likewise
 
   bool operator==(const Int8Key&) const = default;
 };
@@ -33,14 +34,16 @@ struct Int8Result {
 /// Lists the networks to quantize: those of some variants, each with its best learning rate and with all seeds.
 std::vector<RunKey> int8_plan(const std::vector<RunResult>& results);
 
-/// Lists the ways in which each network is quantized: those of `repopt-cifar sweep`.
+/// Lists the ways in which each network is quantized: those of `repopt-cifar sweep`. Throws
+/// std::invalid_argument if there is no model of that name.
 std::vector<Int8Key> int8_keys(const RunKey& run);
 
 /// Writes results as the text of quant.csv.
 std::string to_csv(const std::vector<Int8Result>& results);
 
-/// Reads OUT/quant.csv. Returns nothing if there is no such file. A file without columns of bits has results of 8 bits.
-/// Throws std::runtime_error that names a wrong line.
+/// Reads OUT/quant.csv. Returns nothing if there is no such file. A file of an older version, without columns of bits
+/// or of split_identity, has results of 8 bits and without the split. Throws std::runtime_error that names a wrong
+/// line.
 std::vector<Int8Result> read_int8_results(const std::filesystem::path& out);
 
 /// Quantizes the networks of int8_plan() that quant.csv does not have in all ways yet or whose layers layers.csv does

@@ -50,7 +50,8 @@ std::vector<Cells> rows_of_8_bits(const std::vector<Shown>& shown, const std::ve
   for (const Shown& runs : shown) {
     std::map<std::string, std::vector<Int8Result>> ways;  // by scheme and calibration
     for (const Int8Result& result : results)
-      if (runs.has(result.key.run) && result.key.weight_bits == 8 && result.key.activation_bits == 8)
+      if (runs.has(result.key.run) && result.key.weight_bits == 8 && result.key.activation_bits == 8 &&
+          result.key.split_identity == 0)
         ways[concat(result.key.scheme, ", ", result.key.calibration)].push_back(result);
     for (const auto& [way, measured] : ways) {
       const auto spread = [&, &of = measured](auto value) {
@@ -71,6 +72,7 @@ std::vector<Cells> rows_of_8_bits(const std::vector<Shown>& shown, const std::ve
 /// Numbers of a variant's seeds at several places of the horizontal axis.
 struct SeedsLine {
   const Variant* variant;
+  bool is_split;  ///< whether they are those of networks whose centre diagonals were split off
   std::map<double, std::vector<double>> numbers;
 };
 
@@ -86,40 +88,45 @@ std::string lines_picture(std::string title, const std::vector<SeedsLine>& lines
     }
   Plot plot(std::move(title), x_axis, round_axis(low, high));
   const double distance = bars ? 0.01 * (x_axis.high - x_axis.low) : 0;
-  std::vector<const Variant*> variants;
+  std::string names;
   for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto& [variant, is_split, numbers_of_places] = lines[i];
+    const bool dashed = is_split || is_dashed(*variant);
     const double moved = distance * (double(i) - double(lines.size() - 1) / 2);
     Plot::Points means;
-    for (const auto& [x, numbers] : lines[i].numbers) {
+    for (const auto& [x, numbers] : numbers_of_places) {
       const Spread spread = Spread::of(numbers);
       means.emplace_back(x + moved, spread.mean);
-      if (bars) plot.line({{x + moved, spread.low}, {x + moved, spread.high}}, lines[i].variant->colour);
+      if (bars) plot.line({{x + moved, spread.low}, {x + moved, spread.high}}, variant->colour);
     }
-    plot.line(means, lines[i].variant->colour, is_dashed(*lines[i].variant));
-    plot.dots(means, lines[i].variant->colour);
-    variants.push_back(lines[i].variant);
+    plot.line(means, variant->colour, dashed);
+    plot.dots(means, variant->colour);
+    names += legend_item(concat(variant->name, is_split ? ", diagonals split off" : ""), variant->colour, dashed);
   }
-  return plot.html(legend(variants));
+  return plot.html(concat("<ul class='legend'>", names, "</ul>\n"));
 }
 
-/// Returns the picture of accuracy against bits for one scheme, with ranges by mean squared error. Returns "" if
-/// nothing was measured at other bits than 8.
+/// Returns the picture of accuracy against bits for one scheme, with ranges by mean squared error. Variants of mode rep
+/// have a second line with the split of centre diagonals, if it was measured. Returns "" if nothing was measured at
+/// other bits than 8.
 std::string bits_picture(const std::vector<Shown>& shown, const std::vector<Int8Result>& results,
                          std::string_view scheme) {
   std::vector<SeedsLine> lines;
   bool has_other_bits = false;
-  for (const Shown& runs : shown) {
-    SeedsLine line{runs.variant, {}};
-    for (const Int8Result& result : results) {
-      const Int8Key& key = result.key;
-      if (!runs.has(key.run) || key.scheme != scheme || key.calibration != "mse" ||
-          key.weight_bits != key.activation_bits)
-        continue;
-      line.numbers[key.weight_bits].push_back(100 * result.int8_accuracy);
-      has_other_bits = has_other_bits || key.weight_bits != 8;
+  for (const Shown& runs : shown)
+    for (const int split : {0, sweep_split_identity}) {
+      if (split > 0 && runs.variant->mode != "rep") continue;
+      SeedsLine line{runs.variant, split > 0, {}};
+      for (const Int8Result& result : results) {
+        const Int8Key& key = result.key;
+        if (!runs.has(key.run) || key.scheme != scheme || key.calibration != "mse" ||
+            key.weight_bits != key.activation_bits || key.split_identity != split)
+          continue;
+        line.numbers[key.weight_bits].push_back(100 * result.int8_accuracy);
+        has_other_bits = has_other_bits || key.weight_bits != 8;
+      }
+      if (!line.numbers.empty()) lines.push_back(std::move(line));
     }
-    if (!line.numbers.empty()) lines.push_back(std::move(line));
-  }
   if (!has_other_bits) return "";
   return lines_picture(concat("Test accuracy in %, ", scheme), lines, {3.8, 8.2, "bits of weights and activations", 1},
                        true);
@@ -131,7 +138,7 @@ std::string layer_picture(std::string title, const std::vector<Shown>& shown, co
   std::vector<SeedsLine> lines;
   double depth = 1;
   for (const Shown& runs : shown) {
-    SeedsLine line{runs.variant, {}};
+    SeedsLine line{runs.variant, false, {}};
     std::map<std::uint64_t, double> seen;  // layers of each seed so far: their order is that of the network
     for (const LayerResult& layer : layers) {
       if (!runs.has(layer.run)) continue;
@@ -176,11 +183,15 @@ std::string int8_section(const ModelSummary& summary, const std::vector<Int8Resu
                              "The article reports for B1 on ImageNet: RepOpt-VGG has 78.47 in float and 75.89 in INT8, "
                              "converted RepVGG has 78.41 and 54.55.");
   if (!pictures.empty())
-    html += paragraph(
+    html += paragraph(concat(
                 "The pictures show the mean over the seeds; bars reach from the lowest seed to the highest. "
                 "Activations have the range of the least mean squared error. A largest weight of many standard "
-                "deviations leaves few levels to the other weights of its kernel. The signal to noise is that of each "
-                "layer's output, per tensor, with the errors of all layers before it.") +
+                "deviations leaves few levels to the other weights of its kernel. An identity can put such weights on "
+                "its kernel's centre diagonal. A dashed line shows the network with these diagonals split off: they "
+                "have a scale of their own and ",
+                sweep_split_identity,
+                " bits. The signal to noise is that of each "
+                "layer's output, per tensor, with the errors of all layers before it.")) +
             pictures;
   return section(summary.model() + "-int8", "Accuracy in integers", html);
 }

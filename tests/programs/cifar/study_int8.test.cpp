@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -15,6 +16,8 @@
 
 #include "formats/file_lock.hpp"
 #include "quantization/layer_table.hpp"
+#include "quantization/sweep_ways.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
 #include "study/layers.hpp"
 #include "study/sections.hpp"
 #include "support/temporary_folder.hpp"
@@ -40,6 +43,7 @@ std::string sweep_of(const RunKey& run) {
                                 {"calibration", key.calibration},
                                 {"weight_bits", key.weight_bits},
                                 {"activation_bits", key.activation_bits},
+                                {"split_identity", key.split_identity},
                                 {"int8_accuracy", 0.4}});
   for (int bits = 8; bits >= 4; --bits) {
     const repopt::quant::LayerReport stage0{
@@ -94,26 +98,45 @@ TEST_CASE("Networks of some variants are quantized: all seeds, with their best l
   CHECK(plan[2].name() == "cifar-small-repvgg-lr0.1-e2-s0");
 }
 
-TEST_CASE("A network is quantized per tensor and per channel, by min-max and mse, at 8 to 4 bits") {
+TEST_CASE("A network is quantized per tensor and per channel, by min-max and mse, and with the split, at 8 to 4 bits") {
   const std::vector<Int8Key> keys = int8_keys(run("plain", 0.1, 0, 0.5).key);
-  REQUIRE(keys.size() == 20);
+  REQUIRE(keys.size() == 25);
   for (const char* scheme : {"per-tensor", "per-channel"})
     for (const char* calibration : {"min-max", "mse"})
       for (int bits = 4; bits <= 8; ++bits)
         CHECK(std::ranges::count(keys, Int8Key{keys[0].run, scheme, calibration, bits, bits}) == 1);
+  for (int bits = 4; bits <= 8; ++bits)
+    CHECK(std::ranges::count(keys, Int8Key{keys[0].run, "per-tensor", "mse", bits, bits, 8}) == 1);
 }
 
-TEST_CASE("INT8 results that are written to quant.csv are read back unchanged, and files without bits are of 8 bits") {
+TEST_CASE("The split is not measured in networks whose kernels have no centre diagonal") {
+  repopt::nn::VggConfig config = repopt::nn::vgg_preset("cifar-small");
+  CHECK(repopt_cifar::sweep_ways(config).size() == 25);
+  config.stem = 16;  // no block has as many input as output channels
+  config.blocks = {1, 1, 1, 1};
+  CHECK(repopt_cifar::sweep_ways(config).size() == 20);
+}
+
+TEST_CASE(
+    "INT8 results that are written to quant.csv are read back unchanged, and older files are of 8 bits without the "
+    "split") {
   const TemporaryFolder folder;
   CHECK(read_int8_results(folder.path()).empty());
-  std::vector<Int8Result> results{{{{"cifar-deep", "repvgg", 0.05, 12, 2}, "per-tensor", "mse", 5, 6}, 0.6, 1.0 / 3}};
+  std::vector<Int8Result> results{
+      {{{"cifar-deep", "repvgg", 0.05, 12, 2}, "per-tensor", "mse", 5, 6, 16}, 0.6, 1.0 / 3}};
   write_bytes(folder / "quant.csv", to_csv(results));
+  CHECK(read_int8_results(folder.path()) == results);
+  write_bytes(
+      folder / "quant.csv",
+      "model,variant,lr,epochs,seed,scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy\n"
+      "cifar-deep,repvgg,0.05,12,2,per-tensor,mse,5,6,0.6,0.25\n");
+  results[0].key.split_identity = 0;
+  results[0].int8_accuracy = 0.25;
   CHECK(read_int8_results(folder.path()) == results);
   write_bytes(folder / "quant.csv",
               "model,variant,lr,epochs,seed,scheme,calibration,float_accuracy,int8_accuracy\n"
               "cifar-deep,repvgg,0.05,12,2,per-tensor,mse,0.6,0.25\n");
   results[0].key.weight_bits = results[0].key.activation_bits = 8;
-  results[0].int8_accuracy = 0.25;
   CHECK(read_int8_results(folder.path()) == results);
   write_bytes(folder / "quant.csv", "model,variant\n");
   CHECK_THROWS_WITH_AS(read_int8_results(folder.path()), doctest::Contains("the first line is 'model,variant'"),
@@ -193,4 +216,23 @@ TEST_CASE("The section of integers draws accuracy against bits, and the layers, 
   CHECK(bits.find("aria-label='Test accuracy in %, per-tensor'") != bits.npos);
   CHECK(bits.find("aria-label='Test accuracy in %, per-channel'") == bits.npos);
   CHECK(bits.find("Largest weight / standard deviation") != bits.npos);
+}
+
+TEST_CASE("The picture of bits has a dashed line for each variant of mode rep whose split was measured") {
+  const std::vector<RunResult> runs{run("plain", 0.1, 0, 0.5), run("rep-sqrt", 0.1, 0, 0.6),
+                                    run("rep-searched", 0.1, 0, 0.6)};
+  const ModelSummary summary("cifar-small", runs);
+  std::vector<Int8Result> results;
+  for (const RunResult& result : runs)
+    for (const int bits : {8, 5}) results.push_back({{result.key, "per-tensor", "mse", bits, bits}, 0.5, 0.3});
+  const std::string item = "stroke-dasharray='6 4'/></svg>rep-sqrt, diagonals split off</li>";
+  const std::string without = int8_section(summary, results, {});
+  CHECK(without.find("<polyline") != without.npos);
+  CHECK(without.find("dasharray") == without.npos);
+  for (const std::size_t of : {0, 1})  // plain and rep-sqrt
+    for (const int bits : {8, 5}) results.push_back({{runs[of].key, "per-tensor", "mse", bits, bits, 8}, 0.5, 0.4});
+  const std::string with = int8_section(summary, results, {});
+  CHECK(with.find(item) != with.npos);
+  CHECK(with.find("split off</li>") == with.rfind("split off</li>"));
+  CHECK(with.substr(0, with.find("<svg role")) == without.substr(0, without.find("<svg role")));
 }
