@@ -74,22 +74,23 @@ torch='' onnxruntime=''
 if has torch; then torch=yes; else say "no PyTorch for $python"; fi
 if has onnxruntime; then onnxruntime=yes; else say "no ONNX Runtime for $python"; fi
 
-# ours, pytorch and onnxruntime run one benchmark and append its JSON lines to $out, each marked with its source.
-ours() { "$bench" "$@" --threads "$threads" --json | sed 's/^{/{"source":"repopt",/' >>"$out"; }
-
 # Without the first two variables PyTorch returns memory to the system after each step and faults it in again, which
-# makes it several times slower. The third gives it large pages, which repopt asks for itself.
+# makes it several times slower. The third gives programs large pages. repopt's tensors ask for them anyway; the
+# benchmark of optimizers has buffers of std::vector.
 tuned() {
   env MALLOC_MMAP_THRESHOLD_=8589934592 MALLOC_TRIM_THRESHOLD_=17179869184 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
     OMP_NUM_THREADS="$threads" "$@"
 }
-rival() {
+
+# measure SOURCE COMMAND...: runs one benchmark and appends its JSON lines to $out, marked with their source.
+measure() {
   source=$1 && shift
-  tuned "$python" "$@" --threads "$threads" >"$work/lines" || fail "$* fails: its times are missing"
+  tuned "$@" --threads "$threads" >"$work/lines" || fail "$* fails: its times are missing"
   sed "s/^{/{\"source\":\"$source\",/" "$work/lines" >>"$out"
 }
-pytorch() { [ -z "$torch" ] || rival pytorch "$root/tests/bench/pytorch_bench.py" "$@"; }
-onnxruntime() { [ -z "$onnxruntime" ] || rival onnxruntime "$root/tests/bench/onnxruntime_bench.py" "$@"; }
+ours() { measure repopt "$bench" "$@" --json; }
+pytorch() { [ -z "$torch" ] || measure pytorch "$python" "$root/tests/bench/pytorch_bench.py" "$@"; }
+onnxruntime() { [ -z "$onnxruntime" ] || measure onnxruntime "$python" "$root/tests/bench/onnxruntime_bench.py" "$@"; }
 
 # step_beside_pytorch ARGUMENT...: a training step by us, and by PyTorch in each format.
 step_beside_pytorch() {

@@ -69,7 +69,7 @@ TEST_CASE("The loops of repopt/optim and tensor operations agree up to rounding,
   check_routes<libtorch::RepAdamW>(torch::optim::AdamWOptions(adamw).amsgrad(true));
 }
 
-TEST_CASE("The loops take dense float and double tensors on the CPU; others are left to tensor operations") {
+TEST_CASE("The loops take dense float and double tensors on the CPU, and others are left to tensor operations") {
   const Tensor weight = torch::ones({4, 3, 2, 2});
   for (const auto strides : {Strides::contiguous, Strides::channels_last})
     for (const auto dtype : {torch::kFloat, torch::kDouble})

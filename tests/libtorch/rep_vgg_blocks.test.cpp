@@ -154,7 +154,7 @@ TEST_CASE("Without 1x1 branches, a convolution in which none would fit gets a bl
   CHECK(with_1x1.left_out.size() == 2);
 }
 
-TEST_CASE("Options choose branches and layers; a Linear gets s and, if it is square, an identity") {
+TEST_CASE("Options choose branches and layers, and a Linear gets s and, if it is square, an identity") {
   torch_nn::Sequential model(torch_nn::Conv2d(conv3x3(8, 8)), torch_nn::Linear(8, 8), torch_nn::Linear(8, 4));
   const auto branches = [&](const libtorch::RepVggOptions& options, const char* kernel) {
     return rep_vgg_blocks(*model, options).blocks.at(kernel).branches().size();
@@ -169,7 +169,7 @@ TEST_CASE("Options choose branches and layers; a Linear gets s and, if it is squ
   CHECK(optimizer.csla_blocks().size() == 1);
 }
 
-TEST_CASE("Scales by name are taken over, the identity's as its initial weight; others are refused by name") {
+TEST_CASE("Scales by name are taken over, the identity's as its initial weight, and others are refused by name") {
   const auto model = std::make_shared<Container>();
   module_at(model, "stage1.0")->register_module("conv", torch_nn::Conv2d(conv3x3(2, 2)));
   const Scales<double> scales{{"stage1.0.scale_conv.weight", {2, 3}},

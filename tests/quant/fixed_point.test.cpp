@@ -59,7 +59,7 @@ TEST_CASE("A sum of two products rounds once, as real arithmetic does") {
   CHECK_THROWS_AS(FixedPoint(1, -1), std::invalid_argument);
 }
 
-TEST_CASE("Two products that are each below 1/2 round as their sum does; one alone becomes 0") {
+TEST_CASE("Two products that are each below 1/2 round as their sum does, and one alone becomes 0") {
   constexpr std::int32_t largest = std::numeric_limits<std::int32_t>::max(), least = -largest - 1;
   constexpr std::int32_t largest_y = (1 << 30) - 1;
   const double factor = std::nextafter(0x1p-32, 0);
