@@ -92,8 +92,8 @@ struct StudyOptions {
   std::vector<std::string> models{"cifar-small", "cifar-deep"};
   std::vector<std::string> variants{};  ///< by name; none: all
   std::vector<std::size_t> epochs{12};
-  std::size_t search_epochs = 0;                ///< of Hyper-Search; 0: the first of `epochs`
-  double search_lr = 0.1;                       ///< of Hyper-Search
+  std::size_t search_epochs = 0;                ///< the length of Hyper-Search; 0: the first of `epochs`
+  double search_lr = 0.1;                       ///< the learning rate of Hyper-Search
   std::vector<double> lr{0.1}, adamw_lr{1e-3};  ///< of the variants with sgd, and with adamw
   std::size_t seeds = 3;                        ///< 0, 1, ...
   std::size_t batch_size = 128, limit = 0;
