@@ -43,7 +43,7 @@ CslaBlocks blocks_with_identities() {
 
 struct FoldedRun {
   bool train_scales = true;
-  Strides strides = Strides::contiguous;  ///< of the plain net's parameters
+  Strides strides = Strides::contiguous;  ///< the strides of the plain net's parameters
   bool elsewhere = false;                 ///< parameters are not the memory of the FoldedKernels, as on a GPU
   bool is_wrong = false;                  ///< set_gradients() is called before the backward pass
 };

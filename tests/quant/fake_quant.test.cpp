@@ -27,7 +27,7 @@ namespace {
 
 /// How the levels of a network's blocks in floats differ from those in integers, for the same inputs of each block.
 struct Differences {
-  double share = 0;  ///< of the levels that are not equal
+  double share = 0;  ///< the share of the levels that are not equal
   int largest = 0;
 
   Differences(const Vgg<float>& fake, QuantizedVgg& quantized, const Tensor<float>& images) {

@@ -16,7 +16,7 @@ namespace repopt_cifar {
 /// Training and test pictures.
 struct PictureSets {
   repopt::io::ImageDataset train, test;
-  std::string note;  ///< what a user should know of them: that the folder holds only a part of CIFAR; often empty
+  std::string note;  ///< tells the user that the folder holds only a part of CIFAR; empty otherwise
 
   /// Loads the pictures of `data`, a folder or "synthetic". Keeps the first `classes` classes (0: all), and of these
   /// the first `limit` pictures of each set (0: all). If `train_files` is not empty, the training pictures come only

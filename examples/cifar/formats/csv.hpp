@@ -17,7 +17,7 @@ namespace repopt_cifar {
 /// A line below the header line.
 struct CsvLine {
   std::string where;                ///< "study.csv, line 2", for messages
-  std::vector<std::string> fields;  ///< one for each column of the header
+  std::vector<std::string> fields;  ///< the values, one for each column of the header
 
   /// Returns a field as a number. Throws std::runtime_error if it is not a number of this type.
   template <class Number>

@@ -179,8 +179,8 @@ class Learner {
   std::optional<double> clip_grad_norm_;
   repopt::Scales<T> scales_;
   repopt::nn::Vgg<T> model_;
-  std::optional<repopt::nn::FoldedTraining<T>> folded_;  ///< of model_, in the modes whose branches train folded
-  std::optional<repopt::nn::CustomL2<T>> custom_l2_;     ///< of model_, with --custom-l2
+  std::optional<repopt::nn::FoldedTraining<T>> folded_;  ///< folds model_ in the modes whose branches train folded
+  std::optional<repopt::nn::CustomL2<T>> custom_l2_;     ///< decays model_ with --custom-l2
   repopt::RepOptimizer<Rule, T> optimizer_;
   std::optional<repopt::Ema<T>> ema_;
   repopt::nn::Tensor<T> grad_logits_;

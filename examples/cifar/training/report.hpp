@@ -21,7 +21,7 @@ struct RunSummary {
   RunProgress progress;
   /// The training's processor time of an epoch, all threads together. Nothing if this process trained no step.
   std::optional<double> processor_seconds_per_epoch;
-  std::optional<repopt::nn::ScaleDiagnostics> scales;  ///< what a search did to its scales
+  std::optional<repopt::nn::ScaleDiagnostics> scales;  ///< how a search changed its scales
 };
 
 /// Prints the line of an epoch to stderr.

@@ -203,7 +203,7 @@ class Trainer {
   double epoch_start_ = 0, images_per_second_ = 0, processor_seconds_ = 0;
   std::size_t images_since_start_ = 0;  ///< of this process, not of a run that is resumed
   std::optional<repopt::nn::ScaleDiagnostics>
-      diagnostics_;  ///< what a search did to its scales; only in the first process
+      diagnostics_;  ///< how a search changed its scales; only in the first process
 };
 
 }  // namespace repopt_cifar
