@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -28,11 +30,16 @@ std::vector<T> streamed_grad_mult(const CslaBlock<T>& block) {
   const KernelStream<T> stream(block);
   std::vector<T> result(block.target().size());
   for_each_chunk(result.size(), [&](std::size_t first, std::size_t count) {
-    T memory[max_chunk];
-    std::copy_n(stream.grad_mult(first, {memory, count}), count, result.data() + first);
+    stream.with_grad_mult(first, count, [&](const auto m) {
+      for (std::size_t k = 0; k < count; ++k) result[first + k] = m[k];
+    });
   });
   return result;
 }
+
+/// The streamed sum has the branches in another order than the dense one, so a few roundings may differ.
+template <class T>
+constexpr double rounding = double(std::numeric_limits<T>::epsilon());
 
 }  // namespace
 
@@ -50,21 +57,18 @@ TEST_CASE("Chunks cover all elements once, and their sums add up") {
   }
 }
 
-TEST_CASE("The streamed sum equals the scattered sum, for random blocks and terms that depend on the place") {
+TEST_CASE("The streamed sum of any term equals the scattered sum, for random blocks") {
   Random random(32);
   for (int trial = 0; trial < 100; ++trial) {
     const CslaBlock<double> block = random_block<double>(random);
     const KernelStream<double> stream(block);
     INFO("target [", describe(block.target()), "]");
-    const std::vector<double> factor = random.numbers<double>(block.target().size());
-    std::vector<double> scattered(factor.size()), streamed(factor.size());
-    block.sum(scattered, [](double s, std::size_t, std::size_t) { return s; });
-    for (std::size_t k = 0; k < factor.size(); ++k) scattered[k] *= factor[k];
-    for_each_chunk(factor.size(), [&](std::size_t first, std::size_t count) {
-      stream.sum_over_branches(first, std::span(streamed).subspan(first, count),
-                               [&](double s, std::size_t k) { return s * factor[first + k]; });
+    std::vector<double> scattered(block.target().size()), streamed(scattered.size());
+    block.sum(scattered, [](double s, std::size_t, std::size_t) { return std::abs(s); });
+    for_each_chunk(scattered.size(), [&](std::size_t first, std::size_t count) {
+      stream.sum_over_branches(first, std::span(streamed).subspan(first, count), [](double s) { return std::abs(s); });
     });
-    CHECK(relative_error(streamed, scattered) < 1e-14);
+    CHECK(relative_error(streamed, scattered) < 1e-15);
   }
 }
 
@@ -73,7 +77,7 @@ TEST_CASE_TEMPLATE("The streamed GradMult equals the dense one, for random block
   for (int trial = 0; trial < 300; ++trial) {
     const CslaBlock<T> block = random_block<T>(random);
     INFO("target [", describe(block.target()), "], branches ", block.branches().size());
-    CHECK(streamed_grad_mult(block) == GradMult<T>(block).dense());
+    CHECK(relative_error(streamed_grad_mult(block), GradMult<T>(block).dense()) < 4 * rounding<T>);
   }
 }
 
@@ -90,25 +94,30 @@ TEST_CASE("The streamed GradMult equals the dense one if a row is longer than a 
       if (in == out) branches.push_back(Branch<double>::identity(in));
       const CslaBlock<double> block(target, branches);
       INFO("target [", describe(target), "]");
-      CHECK(streamed_grad_mult(block) == GradMult<double>(block).dense());
+      CHECK(relative_error(streamed_grad_mult(block), GradMult<double>(block).dense()) < 4 * rounding<double>);
     }
 }
 
 TEST_CASE("The streamed GradMult is right for spans of any length that begin anywhere") {
   Random random(42);
-  ConvShape target = square(64, 64, 3);
-  target.layout = WeightLayout::hwio;
-  const CslaBlock<double> block(
-      target, {Branch<double>(target, random_scale<double>(random, 64)), Branch<double>::identity(64)});
-  const KernelStream<double> stream(block);
-  const std::vector<double> whole = GradMult<double>(block).dense();
-  for (const std::size_t size : {std::size_t(1), max_chunk, max_chunk + 1, std::size_t(64 * 64), whole.size()})
-    for (std::size_t first = 0; first + size <= whole.size(); first += 61) {
-      std::vector<double> memory(size);
-      const double* const multipliers = stream.grad_mult(first, memory);
-      INFO(size, " from ", first);
-      CHECK(std::equal(multipliers, multipliers + size, whole.begin() + std::ptrdiff_t(first)));
-    }
+  for (const WeightLayout layout : {WeightLayout::oihw, WeightLayout::hwio}) {
+    ConvShape target = square(64, 64, 3);
+    target.layout = layout;
+    const CslaBlock<double> block(
+        target, {Branch<double>(target, random_scale<double>(random, 64)),
+                 Branch<double>(square(64, 64, 1), random_scale<double>(random, 64)), Branch<double>::identity(64)});
+    const KernelStream<double> stream(block);
+    const std::vector<double> whole = GradMult<double>(block).dense();
+    for (const std::size_t size : {std::size_t(1), std::size_t(17), max_chunk})
+      for (std::size_t first = 0; first + size <= whole.size(); first += 61) {
+        std::vector<double> multipliers(size);
+        stream.with_grad_mult(first, size, [&](const auto m) {
+          for (std::size_t k = 0; k < size; ++k) multipliers[k] = m[k];
+        });
+        INFO(size, " from ", first);
+        CHECK(std::ranges::equal(multipliers, std::span(whole).subspan(first, size)));
+      }
+  }
 }
 
 TEST_CASE("multiply_gradient multiplies by the dense GradMult, in place too, and refuses other sizes") {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/embedding.hpp"
 #include "repopt/optim/chunks.hpp"
+#include "repopt/optim/tap_masks.hpp"
 
 namespace repopt {
 
@@ -26,6 +28,7 @@ class KernelStream {
  public:
   /// Keeps `block`, and at most one row of cached multipliers for each tap.
   explicit KernelStream(CslaBlock<T> block) : block_(std::move(block)) {
+    if (block_.target().layout == WeightLayout::oihw) tap_masks_ = TapMasks<T>(block_);
     find_branch_runs();
     cache_multiplier_rows();
   }
@@ -36,30 +39,38 @@ class KernelStream {
   /// Calls visit(s_i, k) for each k < count and each branch i that covers element first + k of the kernel. The order is
   /// row by row, and branch by branch within a row. The loops become vector code if `visit` captures by value.
   void for_each_branch_scale(std::size_t first, std::size_t count, auto visit) const {
-    std::size_t row = first / row_size_, pattern = row / rows_per_pattern_, row_in_pattern = row % rows_per_pattern_;
-    for (; row * row_size_ < first + count; ++row) {
+    for_each_row(first, count, [&](std::size_t row, std::size_t pattern, std::size_t row_in_pattern) {
       for (const BranchRun& run : runs_[pattern]) visit_run(run, row, row_in_pattern, first, count, visit);
-      if (++row_in_pattern == rows_per_pattern_) row_in_pattern = 0, ++pattern;
-    }
+    });
   }
 
-  /// Computes out[k] = sum of term(s_i, k) over the branches i that cover element first + k of the kernel. Needs no
-  /// memory beyond `out`.
+  /// Computes out[k] = sum of term(s_i) over the branches i that cover element first + k of the kernel. Needs no memory
+  /// beyond `out`.
   void sum_over_branches(std::size_t first, std::span<T> out, auto term) const {
-    std::ranges::fill(out, T(0));
     T* const sum = out.data();  // by value below: stores through a captured span would keep the loops scalar
-    for_each_branch_scale(first, out.size(), [=](T s, std::size_t k) { sum[k] += term(s, k); });
+    const auto add = [=](T s, std::size_t k) { sum[k] += term(s); };
+    if (!tap_masks_) {
+      std::ranges::fill(out, T(0));
+      for_each_branch_scale(first, out.size(), add);
+      return;
+    }
+    for_each_row(first, out.size(), [&](std::size_t row, std::size_t pattern, std::size_t row_in_pattern) {
+      const std::size_t begin = std::max(first, row * row_size_);
+      const std::size_t end = std::min(first + out.size(), (row + 1) * row_size_);
+      tap_masks_->sum(block_, row, begin - row * row_size_, out.subspan(begin - first, end - begin), term);
+      for (const BranchRun& run : runs_[pattern])
+        if (!run.has_mask) visit_run(run, row, row_in_pattern, first, out.size(), add);
+    });
   }
 
-  /// Returns GradMult of the elements first, ..., first + memory.size() - 1. The result points into a cached row if
-  /// there is one; otherwise the multipliers are generated in `memory`.
-  const T* grad_mult(std::size_t first, std::span<T> memory) const {
-    const std::size_t pattern = first / pattern_size(), in_row = first % row_size_;
-    const std::vector<T>& cached = cached_rows_[pattern];
-    if (in_row + memory.size() <= cached.size() && first + memory.size() <= (pattern + 1) * pattern_size())
-      return cached.data() + in_row;
-    sum_over_branches(first, memory, square);
-    return memory.data();
+  /// Calls visit(m), where m[k] is GradMult of element first + k of the kernel for k < count <= max_chunk. Depending on
+  /// the elements, m is a pointer or computes each multiplier as it is read.
+  void with_grad_mult(std::size_t first, std::size_t count, auto visit) const {
+    if (const T* const cached = cached_multipliers(first, count)) return visit(cached);
+    if (const auto masked = masked_multipliers(first, count)) return visit(*masked);
+    T memory[max_chunk];
+    sum_over_branches(first, std::span<T>(memory, count), square);
+    visit(static_cast<const T*>(memory));
   }
 
  private:
@@ -69,9 +80,10 @@ class KernelStream {
   /// rows_per_group consecutive rows, and the n-th group begins n * count * step elements later in its rows.
   struct BranchRun {
     std::size_t branch, first, count, step, groups, rows_per_group;
+    bool has_mask = false;  ///< whether tap_masks_ serve the branch
   };
 
-  static constexpr auto square = [](T s, std::size_t) { return s * s; };
+  static constexpr auto square = [](T s) { return s * s; };
 
   bool row_is_channel() const { return block_.target().layout != WeightLayout::hwio; }
 
@@ -87,16 +99,17 @@ class KernelStream {
       const ConvShape& shape = block_.branches()[i].shape;
       const Placement placed(shape, target);
       const std::size_t groups = shape.groups / target.groups, in = shape.in_per_group(), out = shape.out_per_group();
+      const bool has_mask = TapMasks<T>::serves(shape, target);
       const bool taps_adjoin = shape.taps() == target.taps() && (target.layout == WeightLayout::oihw || groups == 1);
       if (row_is_channel() && taps_adjoin) {
-        runs_[0].push_back({i, 0, in * shape.taps(), 1, groups, out});
+        runs_[0].push_back({i, 0, in * shape.taps(), 1, groups, out, has_mask});
         continue;
       }
       for (std::size_t y = 0; y < shape.kernel_size[0]; ++y)
         for (std::size_t x = 0; x < shape.kernel_size[1]; ++x) {
           const WeightIndex tap = placed({.row = y, .column = x});
           if (row_is_channel()) {
-            runs_[0].push_back({i, target.offset(tap), in, target.strides().in, groups, out});
+            runs_[0].push_back({i, target.offset(tap), in, target.strides().in, groups, out, has_mask});
             continue;
           }
           const std::size_t channels = groups == 1 ? row_size_ : out;
@@ -110,8 +123,8 @@ class KernelStream {
   /// elements for such a tap, so that any chunk that starts in the row is contiguous. Caches nothing if that would be
   /// no smaller than all rows of the tap. Caching pays because no weights are loaded while multipliers are generated.
   void cache_multiplier_rows() {
-    cached_rows_.resize(runs_.size());
     if (row_is_channel() || row_size_ + max_chunk >= pattern_size()) return;
+    cached_rows_.resize(runs_.size());
     for (std::size_t pattern = 0; pattern < runs_.size(); ++pattern) {
       if (std::ranges::any_of(runs_[pattern], [](const BranchRun& run) { return run.groups > 1; })) continue;
       cached_rows_[pattern].resize(row_size_ + max_chunk);
@@ -119,29 +132,70 @@ class KernelStream {
     }
   }
 
+  /// The cached multipliers of `count` elements from `first` on; a null pointer if they are not cached.
+  const T* cached_multipliers(std::size_t first, std::size_t count) const {
+    if (cached_rows_.empty()) return nullptr;
+    const std::size_t pattern = first / pattern_size(), in_row = first % row_size_;
+    const std::vector<T>& cached = cached_rows_[pattern];
+    const bool is_inside = in_row + count <= cached.size() && first + count <= (pattern + 1) * pattern_size();
+    return is_inside ? cached.data() + in_row : nullptr;
+  }
+
+  /// The multipliers of `count` elements from `first` on, if one mask gives them: then they lie in one row, and no
+  /// branch without a mask covers any of them.
+  std::optional<typename TapMasks<T>::MaskedSum> masked_multipliers(std::size_t first, std::size_t count) const {
+    const std::size_t row = first / row_size_, in_row = first - row * row_size_;
+    if (!tap_masks_ || in_row + count > row_size_) return std::nullopt;
+    for (const BranchRun& run : runs_[0])
+      if (!run.has_mask && part_of(run, row, row, first, count).size > 0) return std::nullopt;
+    return tap_masks_->masked_sum(block_, row, in_row, square);
+  }
+
+  /// Calls visit(row, pattern, row_in_pattern) for each row that has some of the elements first, ..., first + count
+  /// - 1.
+  void for_each_row(std::size_t first, std::size_t count, auto visit) const {
+    std::size_t row = first / row_size_, pattern = row / rows_per_pattern_, row_in_pattern = row % rows_per_pattern_;
+    for (; row * row_size_ < first + count; ++row) {
+      visit(row, pattern, row_in_pattern);
+      if (++row_in_pattern == rows_per_pattern_) row_in_pattern = 0, ++pattern;
+    }
+  }
+
+  /// The elements of a chunk that a run covers: chunk_begin + k * step for k < size, counted from the chunk's first.
+  /// The first of them is element `in_row` of its row.
+  struct RunPart {
+    std::size_t chunk_begin, in_row, size;
+  };
+
+  /// The part of `run` that lies in row `row`, number `row_in_pattern` of its pattern, and in the chunk of `count`
+  /// elements from `first` on.
+  RunPart part_of(const BranchRun& run, std::size_t row, std::size_t row_in_pattern, std::size_t first,
+                  std::size_t count) const {
+    const std::size_t group = run.groups == 1 ? 0 : row_in_pattern / run.rows_per_group % run.groups;
+    const std::size_t in_row = run.first + group * run.count * run.step, start = row * row_size_ + in_row;
+    const auto elements_before = [&](std::size_t place) {
+      if (place <= start) return std::size_t(0);
+      return std::min(run.count, run.step == 1 ? place - start : (place - start + run.step - 1) / run.step);
+    };
+    const std::size_t skipped = elements_before(first), size = elements_before(first + count) - skipped;
+    return {start + skipped * run.step - first, in_row + skipped * run.step, size};
+  }
+
   /// Calls visit(s, k) for each k < count for which `run` covers element first + k of the kernel in row `row`. This row
   /// is number `row_in_pattern` of its pattern.
   void visit_run(const BranchRun& run, std::size_t row, std::size_t row_in_pattern, std::size_t first,
                  std::size_t count, auto visit) const {
-    const std::size_t step = run.step;
-    const std::size_t group = run.groups == 1 ? 0 : row_in_pattern / run.rows_per_group % run.groups;
-    const std::size_t in_row = run.first + group * run.count * step, start = row * row_size_ + in_row;
-    const auto elements_before = [&](std::size_t place) {
-      if (place <= start) return std::size_t(0);
-      return std::min(run.count, step == 1 ? place - start : (place - start + step - 1) / step);
-    };
-    const std::size_t skipped = elements_before(first), size = elements_before(first + count) - skipped;
-    const std::size_t begin = start + skipped * step - first;
+    const auto [begin, in_row, size] = part_of(run, row, row_in_pattern, first, count);
     const T* const scale = block_.branches()[run.branch].scale.data();
     if (!row_is_channel()) {
-      for (std::size_t k = 0; k < size; ++k) visit(scale[in_row + skipped + k], begin + k);
+      for (std::size_t k = 0; k < size; ++k) visit(scale[in_row + k], begin + k);
       return;
     }
     const T s = scale[row];
-    if (step == 1) {
+    if (run.step == 1) {
       for (std::size_t k = 0; k < size; ++k) visit(s, begin + k);
     } else {
-      for (std::size_t k = 0; k < size; ++k) visit(s, begin + k * step);
+      for (std::size_t k = 0; k < size; ++k) visit(s, begin + k * run.step);
     }
   }
 
@@ -149,7 +203,8 @@ class KernelStream {
   std::size_t row_size_ = 1;
   std::size_t rows_per_pattern_ = 1;          ///< a pattern is the whole kernel or, in HWIO, the rows of one tap
   std::vector<std::vector<BranchRun>> runs_;  ///< the runs of row r are runs_[r / rows_per_pattern_]
-  std::vector<std::vector<T>> cached_rows_;   ///< GradMult's row by pattern; empty if it is not cached
+  std::optional<TapMasks<T>> tap_masks_;      ///< in OIHW
+  std::vector<std::vector<T>> cached_rows_;   ///< GradMult's row by pattern; empty rows are not cached
 };
 
 /// The stream of an ordinary parameter. It acts like the stream of a block with one branch and s = 1, so rules that are
@@ -167,10 +222,8 @@ struct PlainStream {
   void for_each_branch_scale(std::size_t, std::size_t count, auto visit) const {
     for (std::size_t k = 0; k < count; ++k) visit(T(1), k);
   }
-  void sum_over_branches(std::size_t, std::span<T> out, auto term) const {
-    for (std::size_t k = 0; k < out.size(); ++k) out[k] = term(T(1), k);
-  }
-  Ones grad_mult(std::size_t, std::span<T>) const { return {}; }
+  void sum_over_branches(std::size_t, std::span<T> out, auto term) const { std::ranges::fill(out, term(T(1))); }
+  void with_grad_mult(std::size_t, std::size_t, auto visit) const { visit(Ones()); }
   /// @}
 };
 
@@ -180,13 +233,13 @@ struct PlainStream {
 template <std::floating_point T>
 double csla_grad_norm_squared(std::span<const T> grad, const auto& stream) {
   return sum_over_chunks(grad.size(), [grad, &stream](std::size_t first, std::size_t count) {
-    T memory[max_chunk];
-    const auto m = stream.grad_mult(first, std::span<T>(memory, count));
     double sum = 0;
-    for (std::size_t k = 0; k < count; ++k) {
-      const double g = double(grad[first + k]);
-      sum += double(m[k]) * g * g;
-    }
+    stream.with_grad_mult(first, count, [&](const auto m) {
+      for (std::size_t k = 0; k < count; ++k) {
+        const double g = double(grad[first + k]);
+        sum += double(m[k]) * g * g;
+      }
+    });
     return sum;
   });
 }
@@ -201,9 +254,9 @@ void multiply_gradient(const CslaBlock<T>& block, std::span<const T> grad, std::
           " elements, grad has ", grad.size(), ", multiplied has ", multiplied.size());
   const KernelStream<T> stream(block);
   for_each_chunk(size, [&](std::size_t first, std::size_t count) {
-    T memory[max_chunk];
-    const T* const m = stream.grad_mult(first, {memory, count});
-    for (std::size_t k = 0; k < count; ++k) multiplied[first + k] = m[k] * grad[first + k];
+    stream.with_grad_mult(first, count, [&](const auto m) {
+      for (std::size_t k = 0; k < count; ++k) multiplied[first + k] = m[k] * grad[first + k];
+    });
   });
 }
 

@@ -85,7 +85,7 @@ struct Lion {
 
     const auto update_chunk = [=, &stream](std::size_t first, std::size_t count) {
       T sizes[max_chunk];
-      stream.sum_over_branches(first, std::span<T>(sizes, count), [](T s, std::size_t) { return std::abs(s); });
+      stream.sum_over_branches(first, std::span<T>(sizes, count), [](T s) { return std::abs(s); });
       const T* const size = sizes;
       const T* const g = grad.data() + first;
       T* const w = weight.data() + first;

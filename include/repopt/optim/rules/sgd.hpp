@@ -74,23 +74,23 @@ struct Sgd {
     T* const buffer = options.momentum != 0 ? momentum_buffer.data() : nullptr;
 
     const auto update_chunk = [=, &stream](std::size_t first, std::size_t count) {
-      T memory[max_chunk];
-      const auto m = stream.grad_mult(first, std::span<T>(memory, count));
       const T* const g = grad.data() + first;
       T* const w = weight.data() + first;
       T* const b = buffer ? buffer + first : nullptr;
-      const auto without_momentum = [=](std::size_t k) {
-        w[k] -= lr * (m[k] * (grad_scale * g[k]) + weight_decay * w[k]);
-      };
-      const auto with_momentum = [=](std::size_t k) {
-        const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
-        b[k] = momentum * b[k] + new_part * d;
-        w[k] -= gradient_part * d + buffer_part * b[k];
-      };
-      if (buffer)
-        for_each_independent(count, with_momentum);
-      else
-        for_each_independent(count, without_momentum);
+      stream.with_grad_mult(first, count, [=](const auto m) {
+        const auto without_momentum = [=](std::size_t k) {
+          w[k] -= lr * (m[k] * (grad_scale * g[k]) + weight_decay * w[k]);
+        };
+        const auto with_momentum = [=](std::size_t k) {
+          const T d = m[k] * (grad_scale * g[k]) + weight_decay * w[k];
+          b[k] = momentum * b[k] + new_part * d;
+          w[k] -= gradient_part * d + buffer_part * b[k];
+        };
+        if (b)
+          for_each_independent(count, with_momentum);
+        else
+          for_each_independent(count, without_momentum);
+      });
     };
     for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), buffer ? buffer : weight.data());
   }
