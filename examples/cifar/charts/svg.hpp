@@ -16,8 +16,8 @@ std::string fixed(double value, int digits);
 /// Escapes text for SVG and HTML, in elements and in attributes.
 std::string escaped(std::string_view text);
 
-/// Returns a whole SVG file with `content` on a white background. The drawing is `width` x `height` units large and is
-/// scaled to the window, up to a width of `max_width` pixels.
+/// Returns a whole SVG file with `content` on a background that follows the reader's light or dark theme. The drawing
+/// is `width` x `height` units large and is scaled to the window, up to a width of `max_width` pixels.
 std::string svg_file(double width, double height, double max_width, std::string_view content);
 
 }  // namespace repopt_cifar
