@@ -11,6 +11,7 @@
 #include "formats/output_file.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
+#include "study/accuracy_picture.hpp"
 #include "study/int8.hpp"
 #include "study/layers.hpp"
 #include "study/page.hpp"
@@ -50,6 +51,17 @@ void require_readable_tables(const std::filesystem::path& out) {
   study::read_records(out);
 }
 
+/// Writes accuracy-MODEL.svg for each model that has runs.
+void write_accuracy_pictures(const StudyOptions& options, const std::vector<study::RunResult>& results) {
+  const study::Records records = study::read_records(options.out);
+  for (const repopt::nn::VggConfig& preset : repopt::nn::vgg_presets()) {
+    const study::ModelSummary summary(preset.name, results, records.epoch_seconds(preset.name));
+    if (!summary.groups().empty())
+      repopt::formats::write_file(options.out / ("accuracy-" + preset.name + ".svg"),
+                                  study::accuracy_svg(summary, records));
+  }
+}
+
 }  // namespace
 
 Json run_study(StudyOptions options, const std::string& program) {
@@ -74,8 +86,9 @@ Json run_study(StudyOptions options, const std::string& program) {
   std::map<std::string, std::string> failures;
   const auto write_page = [&] {
     study::add_records(options);
-    repopt::formats::write_file(options.out / "study.html",
-                                study::page(options, plan, study::read_results(options.out), failures));
+    const std::vector<study::RunResult> results = study::read_results(options.out);
+    repopt::formats::write_file(options.out / "study.html", study::page(options, plan, results, failures));
+    write_accuracy_pictures(options, results);
   };
   // A file that the page cannot read must not stop a study of hours. The last write_page() throws if it still fails.
   const auto try_page = [&] {

@@ -20,7 +20,7 @@ constexpr std::string_view both_rules = "--initialization rule --grad-mult on";
 constexpr std::array<Variant, 21> known_variants{{
     {search_name, "hyper_search", "sgd", "sqrt", "", "the branches, trained folded, with trained scales", "#8c6d31",
      ""},
-    {"plain", "plain", "sgd", "", "", "ordinary initialization and training", "#444444", "76.91"},
+    {"plain", "plain", "sgd", "", "", "ordinary initialization and training", "#777777", "76.91"},
     {"rep-searched", "rep", "sgd", "searched", both_rules, "both rules, searched scales", "#0072b2", "78.47"},
     {"rep-sqrt", "rep", "sgd", "sqrt", both_rules, "both rules, scales sqrt(2/l)", "#56b4e9", "77.71"},
     {"rep-ones", "rep", "sgd", "ones", both_rules, "both rules, all scales 1", "#009e73", "77.59"},
@@ -44,7 +44,7 @@ constexpr std::array<Variant, 21> known_variants{{
     {"dbb", "folded", "sgd", "sqrt", "--prior dbb", "Diverse Branch Block's branches, folded", "#238b45", ""},
     {"edge", "folded", "sgd", "sqrt", "--prior edge", "ECBSR's branches, folded", "#08519c", ""},
     {"asymmetric", "folded", "sgd", "sqrt", "--prior asymmetric", "ACNet's branches, folded", "#cc4c02", ""},
-    {"plain-adamw", "plain", "adamw", "", "", "plain, trained by AdamW", "#444444", "75.03"},
+    {"plain-adamw", "plain", "adamw", "", "", "plain, trained by AdamW", "#777777", "75.03"},
     {"rep-searched-adamw", "rep", "adamw", "searched", both_rules, "rep-searched, trained by AdamW", "#0072b2", ""},
     {"csla-adamw", "csla", "adamw", "searched", "", "csla, trained by AdamW", "#7b3fb5", ""},
 }};

@@ -14,6 +14,7 @@
 #include "study/plot.hpp"
 #include "study/records.hpp"
 #include "study/sections.hpp"
+#include "study/variant_curves.hpp"
 
 namespace repopt_cifar::study {
 
@@ -38,43 +39,6 @@ const std::array<Comparison, 4>& comparisons() {
       {"AdamW", {"plain-adamw", "rep-searched-adamw", "csla-adamw"}},
   }};
   return all;
-}
-
-/// Returns the mean test accuracy in % after each epoch, over the seeds that have a curve.
-std::vector<double> mean_curve(const Group& group, const Records& records) {
-  std::vector<double> sums(group.key().epochs);
-  std::size_t count = 0;
-  for (const RunResult& run : group.runs()) {
-    const std::vector<CurvePoint>& curve = records.of(run.key.name()).curve;
-    if (curve.size() != sums.size()) continue;
-    ++count;
-    for (const CurvePoint& point : curve) sums[point.epoch - 1] += 100 * point.test_accuracy;
-  }
-  if (count == 0) return {};
-  for (double& sum : sums) sum /= double(count);
-  return sums;
-}
-
-/// A variant's curve over epochs or seconds.
-struct VariantCurve {
-  const Variant* variant;
-  Plot::Points points;
-};
-
-/// Returns the curves of these variants, each with its best learning rate. Variants without a curve are left out. x is
-/// epoch * step(group).
-std::vector<VariantCurve> curves_of(const std::vector<std::string_view>& variants, const ModelSummary& summary,
-                                    const Records& records, auto step) {
-  std::vector<VariantCurve> curves;
-  for (const std::string_view name : variants) {
-    const Group* const group = summary.best(name, summary.usual_epochs());
-    if (!group) continue;
-    Plot::Points points;
-    for (const double accuracy : mean_curve(*group, records))
-      points.emplace_back(step(*group) * double(points.size() + 1), accuracy);
-    if (!points.empty()) curves.push_back({&find_variant(name), std::move(points)});
-  }
-  return curves;
 }
 
 /// Draws curves in one coordinate system, with a legend. The vertical axis begins just below the lowest point of the
