@@ -22,18 +22,22 @@ done
 check "the page names what was not run" 'grep -q "Not run: rep-ones, " smoke/study.html'
 check "quant.csv has 5 networks of 2 seeds in 25 ways" '[ "$(grep -c "^cifar-small," smoke/quant.csv)" -eq 250 ]'
 check "layers.csv has their layers" '[ "$(grep -c "^cifar-small," smoke/layers.csv)" -eq 70 ]'
-for picture in "Test accuracy in %, per-tensor" "Test accuracy in %, per-channel" "Largest weight" "Outputs at 5 bits"; do
+for picture in "Test accuracy in %, per-tensor" "Test accuracy in %, per-channel" "Test accuracy in % at 5 bits" "Largest weight" \
+  "Outputs at 5 bits"; do
   check "the page has the picture '$picture'" 'grep -q "aria-label=.[^>]*$picture" smoke/study.html'
 done
 check "quant.csv and the page have the split of rep-sqrt" \
   'grep -q ",rep-sqrt,.*,per-tensor,mse,5,5,8," smoke/quant.csv && grep -q "rep-sqrt, diagonals split off" smoke/study.html'
 check "the page has their INT8 accuracy" 'grep -q "<th scope=.row.>repvgg, per-channel, mse</th>" smoke/study.html'
 check "the page needs nothing else" '! grep -Eq "<script|<link|<img|src=|url\(" smoke/study.html'
-if command -v xmllint >/dev/null; then
-  check "the page is well-formed" 'xmllint --noout smoke/study.html'
-elif command -v python3 >/dev/null; then
-  check "the page is well-formed" 'python3 -c "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])" smoke/study.html'
-fi
+check "accuracy over time has a picture of its own" 'grep -q "%: rep-sqrt, both rules" smoke/accuracy-cifar-small.svg'
+for file in study.html accuracy-cifar-small.svg; do
+  if command -v xmllint >/dev/null; then
+    check "$file is well-formed" "xmllint --noout smoke/$file"
+  elif command -v python3 >/dev/null; then
+    check "$file is well-formed" "python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' smoke/$file"
+  fi
+done
 
 # The page is made from small files alone: the same page, byte for byte, without the runs' folders. While the folders are
 # there, missing files are made from them, as for a study of an older version.

@@ -106,9 +106,21 @@ std::string lines_picture(std::string title, const std::vector<SeedsLine>& lines
   return plot.html(concat("<ul class='legend'>", names, "</ul>\n"));
 }
 
-/// Returns the picture of accuracy against bits for one scheme, with ranges by mean squared error. Variants of mode rep
-/// have a second line with the split of centre diagonals, if it was measured. Returns "" if nothing was measured at
-/// other bits than 8.
+/// Returns the results of a variant's runs for one scheme and split, with ranges by mean squared error and as many bits
+/// for activations as for weights.
+std::vector<Int8Result> results_of(const Shown& runs, const std::vector<Int8Result>& results, std::string_view scheme,
+                                   int split) {
+  std::vector<Int8Result> chosen;
+  std::ranges::copy_if(results, std::back_inserter(chosen), [&](const Int8Result& result) {
+    const Int8Key& key = result.key;
+    return runs.has(key.run) && key.scheme == scheme && key.calibration == "mse" &&
+           key.weight_bits == key.activation_bits && key.split_identity == split;
+  });
+  return chosen;
+}
+
+/// Returns the picture of accuracy against bits for one scheme. Variants of mode rep have a second line with the split
+/// of centre diagonals, if it was measured. Returns "" if nothing was measured at other bits than 8.
 std::string bits_picture(const std::vector<Shown>& shown, const std::vector<Int8Result>& results,
                          std::string_view scheme) {
   std::vector<SeedsLine> lines;
@@ -117,19 +129,55 @@ std::string bits_picture(const std::vector<Shown>& shown, const std::vector<Int8
     for (const int split : {0, sweep_split_identity}) {
       if (split > 0 && runs.variant->mode != "rep") continue;
       SeedsLine line{runs.variant, split > 0, {}};
-      for (const Int8Result& result : results) {
-        const Int8Key& key = result.key;
-        if (!runs.has(key.run) || key.scheme != scheme || key.calibration != "mse" ||
-            key.weight_bits != key.activation_bits || key.split_identity != split)
-          continue;
-        line.numbers[key.weight_bits].push_back(100 * result.int8_accuracy);
-        has_other_bits = has_other_bits || key.weight_bits != 8;
+      for (const Int8Result& result : results_of(runs, results, scheme, split)) {
+        line.numbers[result.key.weight_bits].push_back(100 * result.int8_accuracy);
+        has_other_bits = has_other_bits || result.key.weight_bits != 8;
       }
       if (!line.numbers.empty()) lines.push_back(std::move(line));
     }
   if (!has_other_bits) return "";
   return lines_picture(concat("Test accuracy in %, ", scheme), lines, {3.8, 8.2, "bits of weights and activations", 1},
                        true);
+}
+
+/// Returns the picture of accuracy at 5 bits, per tensor, over accuracy in float: a dot for each variant, the mean of
+/// its seeds. A dashed line leads to the same networks with their centre diagonals split off. Returns "" if 5 bits were
+/// not measured.
+std::string five_bits_picture(const std::vector<Shown>& shown, const std::vector<Int8Result>& results) {
+  struct Dots {
+    const Variant* variant;
+    Plot::Points points;
+  };
+  std::vector<Dots> all;
+  std::vector<double> x, y;
+  std::vector<const Variant*> variants;
+  for (const Shown& runs : shown) {
+    Dots dots{runs.variant, {}};
+    for (const int split : {0, sweep_split_identity}) {
+      std::vector<double> in_float, in_five_bits;
+      for (const Int8Result& result : results_of(runs, results, "per-tensor", split))
+        if (result.key.weight_bits == 5) {
+          in_float.push_back(100 * result.float_accuracy);
+          in_five_bits.push_back(100 * result.int8_accuracy);
+        }
+      if (in_float.empty()) continue;
+      x.push_back(Spread::of(in_float).mean);
+      y.push_back(Spread::of(in_five_bits).mean);
+      dots.points.emplace_back(x.back(), y.back());
+    }
+    if (dots.points.empty()) continue;
+    variants.push_back(runs.variant);
+    all.push_back(std::move(dots));
+  }
+  if (all.empty()) return "";
+  Plot plot("Test accuracy in % at 5 bits, per tensor, over that in float",
+            round_axis(std::ranges::min(x), std::ranges::max(x), "in float"),
+            round_axis(std::ranges::min(y), std::ranges::max(y)));
+  for (const Dots& dots : all) {
+    plot.line(dots.points, dots.variant->colour, true);
+    plot.dots(dots.points, dots.variant->colour);
+  }
+  return plot.html(legend(variants));
 }
 
 /// Returns a picture of value(layer) over the depth, without the layers where it is not finite.
@@ -172,7 +220,8 @@ std::string int8_section(const ModelSummary& summary, const std::vector<Int8Resu
   const std::vector<Shown> shown = shown_runs(summary);
   const std::vector<Cells> rows = rows_of_8_bits(shown, results);
   const std::string pictures = bits_picture(shown, results, "per-tensor") +
-                               bits_picture(shown, results, "per-channel") + layer_pictures(shown, layers);
+                               bits_picture(shown, results, "per-channel") + five_bits_picture(shown, results) +
+                               layer_pictures(shown, layers);
   std::string html =
       rows.empty() ? paragraph("Not run: quant.csv has no line for the networks above.")
                    : table({concat("network, kernels' scales, activations' range by ",
@@ -190,7 +239,8 @@ std::string int8_section(const ModelSummary& summary, const std::vector<Int8Resu
                 "its kernel's centre diagonal. A dashed line shows the network with these diagonals split off: they "
                 "have a scale of their own and ",
                 sweep_split_identity,
-                " bits. The signal to noise is that of each "
+                " bits. In the picture over the accuracy in float it leads to these networks. The signal to noise is "
+                "that of each "
                 "layer's output, per tensor, with the errors of all layers before it.")) +
             pictures;
   return section(summary.model() + "-int8", "Accuracy in integers", html);
