@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "repopt/base/parallel.hpp"
@@ -18,7 +17,7 @@ namespace repopt {
 /// torch.optim.Adam. The decayed gradient grad + weight_decay * weight enters both moments, so a step depends on the
 /// weights of each branch. Therefore no update of a kernel W' gives the same training: train branches folded, by
 /// FoldedKernel.
-struct Adam {
+struct Adam : AdamFamily {
   /// The arguments of torch.optim.Adam.
   struct Options {
     double lr = 1e-3;                         ///< per step
@@ -28,14 +27,10 @@ struct Adam {
     bool amsgrad = false;                     ///< whether to divide by the largest second moment so far
   };
 
-  /// The state that a parameter keeps from step to step.
-  template <class T>
-  using State = AdamMoments<T>;
-
   static constexpr std::string_view name = "adam";  ///< the rule's name in saved state
 
   /// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.
-  static void validate(const Options& options) { validate_adam_options(options); }
+  static void validate(const Options& options) { AdamFamily::validate(options); }
 
   /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.
   template <class T>
@@ -69,28 +64,6 @@ struct Adam {
     for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
                    max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
   }
-
-  /// Required by UpdateRule.
-  /// @{
-  template <class T>
-  static std::string state_fault(const State<T>& state) {
-    return state.fault();
-  }
-
-  static constexpr void visit_options(auto& options, auto visit) {
-    visit("lr", options.lr);
-    visit("beta1", options.betas[0]);
-    visit("beta2", options.betas[1]);
-    visit("eps", options.eps);
-    visit("weight_decay", options.weight_decay);
-    visit("amsgrad", options.amsgrad);
-  }
-
-  template <class S>
-  static constexpr void visit_state(S& state, auto visit) {
-    S::visit(state, visit);
-  }
-  /// @}
 };
 
 }  // namespace repopt

@@ -1,4 +1,4 @@
-// AdamMoments: two moments of the gradient, which Adam, AdamW and LAMB share, and the checks of their options.
+// AdamMoments: two moments of the gradient. AdamFamily: what Adam, AdamW and LAMB share beside them.
 #pragma once
 
 #include <cmath>
@@ -53,14 +53,40 @@ struct AdamMomentSpans {
   std::span<T> max_exp_avg_sq;  ///< the largest v so far; empty without amsgrad
 };
 
-/// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.
-void validate_adam_options(const auto& options) {
-  require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
-  for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
-  require(std::isfinite(options.eps) && options.eps >= 0, "eps must be finite and >= 0, it is ", options.eps);
-  require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
-          "weight_decay must be finite and >= 0, it is ", options.weight_decay);
-}
+/// What the rules of Adam's family share: their state, and what UpdateRule requires of options and state.
+struct AdamFamily {
+  /// The state that a parameter keeps from step to step: moments of the raw gradient.
+  template <class T>
+  using State = AdamMoments<T>;
+
+  /// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.
+  static void validate(const auto& options) {
+    require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
+    for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
+    require(std::isfinite(options.eps) && options.eps >= 0, "eps must be finite and >= 0, it is ", options.eps);
+    require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
+            "weight_decay must be finite and >= 0, it is ", options.weight_decay);
+  }
+
+  /// Required by UpdateRule.
+  /// @{
+  static std::string state_fault(const auto& state) { return state.fault(); }
+
+  static constexpr void visit_options(auto& options, auto visit) {
+    visit("lr", options.lr);
+    visit("beta1", options.betas[0]);
+    visit("beta2", options.betas[1]);
+    visit("eps", options.eps);
+    visit("weight_decay", options.weight_decay);
+    if constexpr (requires { options.amsgrad; }) visit("amsgrad", options.amsgrad);
+  }
+
+  template <class S>
+  static constexpr void visit_state(S& state, auto visit) {
+    S::visit(state, visit);
+  }
+  /// @}
+};
 
 /// The bias corrections of a step: m^ = m / (1 - beta1^t), and sqrt(v^) = sqrt(v) / sqrt(1 - beta2^t).
 struct BiasCorrection {

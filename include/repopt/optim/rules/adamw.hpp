@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "repopt/base/parallel.hpp"
@@ -24,7 +23,7 @@ namespace repopt {
 /// Here m and v are the moments of the raw gradient g. The weight is rounded once for each branch. The update is a sum
 /// over the branches and not the product of a multiplier and an update, so GradMult is not used. This departs from
 /// arXiv 2205.15242, whose code multiplies the update by sum_i embed_i(s_i): that is wrong for s_i < 0.
-struct AdamW {
+struct AdamW : AdamFamily {
   /// The arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-3;                         ///< per step
@@ -34,14 +33,10 @@ struct AdamW {
     bool amsgrad = false;                     ///< whether to divide by the largest second moment so far
   };
 
-  /// The state that a parameter keeps from step to step: moments of the raw gradient.
-  template <class T>
-  using State = AdamMoments<T>;
-
   static constexpr std::string_view name = "adamw";  ///< the rule's name in saved state
 
   /// Throws std::invalid_argument for options that torch.optim.AdamW refuses or that are not finite.
-  static void validate(const Options& options) { validate_adam_options(options); }
+  static void validate(const Options& options) { AdamFamily::validate(options); }
 
   /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.
   template <class T>
@@ -109,28 +104,6 @@ struct AdamW {
     for_each_chunk(weight.size(), update_chunk, grad.data(), weight.data(), exp_avg, exp_avg_sq,
                    max_exp_avg_sq ? max_exp_avg_sq : exp_avg);
   }
-
-  /// Required by UpdateRule.
-  /// @{
-  template <class T>
-  static std::string state_fault(const State<T>& state) {
-    return state.fault();
-  }
-
-  static constexpr void visit_options(auto& options, auto visit) {
-    visit("lr", options.lr);
-    visit("beta1", options.betas[0]);
-    visit("beta2", options.betas[1]);
-    visit("eps", options.eps);
-    visit("weight_decay", options.weight_decay);
-    visit("amsgrad", options.amsgrad);
-  }
-
-  template <class S>
-  static constexpr void visit_state(S& state, auto visit) {
-    S::visit(state, visit);
-  }
-  /// @}
 
  private:
   template <class T>

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "repopt/base/parallel.hpp"
@@ -23,7 +22,7 @@ namespace repopt {
 /// Here m^ and v^ are bias-corrected moments. The ratio of the norms is 1 if one of them is 0, and it has no upper
 /// limit. A step depends on the norm of each branch. Therefore no update of a kernel W' gives the same training: train
 /// branches folded, by FoldedKernel.
-struct Lamb {
+struct Lamb : AdamFamily {
   /// The options, named like the arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-3;                         ///< per step, relative to the weight's norm
@@ -32,14 +31,10 @@ struct Lamb {
     double weight_decay = 0;                  ///< added to the direction before its norm is taken
   };
 
-  /// The state that a parameter keeps from step to step.
-  template <class T>
-  using State = AdamMoments<T>;
-
   static constexpr std::string_view name = "lamb";  ///< the rule's name in saved state
 
   /// Throws std::invalid_argument for an option that is negative or not finite, and for betas outside [0, 1).
-  static void validate(const Options& options) { validate_adam_options(options); }
+  static void validate(const Options& options) { AdamFamily::validate(options); }
 
   /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`. The norms are the
   /// same for any number of threads.
@@ -85,27 +80,6 @@ struct Lamb {
         },
         w, m, v);
   }
-
-  /// Required by UpdateRule.
-  /// @{
-  template <class T>
-  static std::string state_fault(const State<T>& state) {
-    return state.fault();
-  }
-
-  static constexpr void visit_options(auto& options, auto visit) {
-    visit("lr", options.lr);
-    visit("beta1", options.betas[0]);
-    visit("beta2", options.betas[1]);
-    visit("eps", options.eps);
-    visit("weight_decay", options.weight_decay);
-  }
-
-  template <class S>
-  static constexpr void visit_state(S& state, auto visit) {
-    S::visit(state, visit);
-  }
-  /// @}
 };
 
 }  // namespace repopt
