@@ -26,8 +26,8 @@ void add_calibration(CLI::App& app, QuantizeOptions& o) {
   app.add_option("--percentile", o.percentile, "what --calibration percentile keeps of each side [99.99]");
   app.add_option("--calibration-images", o.calibration_images, "training pictures to calibrate on")
       ->capture_default_str();
-  app.add_option("--batch-size", o.batch_size)->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size, "pictures at once")->capture_default_str();
+  app.add_option("--seed", o.seed, "of the choice of training pictures")->capture_default_str();
   app.add_option("--classes", o.classes, "keep the first classes only; 0: all")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
@@ -51,7 +51,7 @@ void add_train(CLI::App& app, TrainOptions& o) {
                  "the branches of modes folded and hyper_search: repvgg, average, dbb, edge, asymmetric or orepa")
       ->capture_default_str();
   app.add_option("--model", o.model, "cifar-small, cifar-vgg, cifar-deep, A0, B1, B2, L1 or L2")->capture_default_str();
-  app.add_option("--epochs", o.epochs)->capture_default_str();
+  app.add_option("--epochs", o.epochs, "passes over the training pictures")->capture_default_str();
   app.add_option("--batch-size", o.batch_size, "of each process")->capture_default_str();
   app.add_option("--optimizer", o.optimizer,
                  "sgd (Nesterov), adamw, lion, adam or lamb; mode rep takes only the first three")
@@ -59,7 +59,8 @@ void add_train(CLI::App& app, TrainOptions& o) {
   app.add_option("--lr", o.lr, "learning rate after the warm-up [sgd: 0.1; adamw, adam: 1e-3; lion: 1e-4; lamb: 5e-3]");
   app.add_option("--momentum", o.momentum, "of sgd [0.9]");
   app.add_option("--weight-decay", o.weight_decay, "of kernels [sgd, adam: 5e-4; adamw, lamb: 5e-2; lion: 0.5]");
-  app.add_option("--label-smoothing", o.label_smoothing)->capture_default_str();
+  app.add_option("--label-smoothing", o.label_smoothing, "the share of a label that is spread over all classes")
+      ->capture_default_str();
   app.add_option("--warmup-epochs", o.warmup_epochs, "linear; then the learning rate falls as a cosine")
       ->capture_default_str();
   app.add_option(
@@ -81,13 +82,14 @@ void add_train(CLI::App& app, TrainOptions& o) {
       ->capture_default_str();
   app.add_option("--grad-mult", o.grad_mult, "the rule of iteration of mode rep: on, or off for an ordinary optimizer")
       ->capture_default_str();
-  app.add_option("--clip-grad-norm", o.clip_grad_norm, "clip by the CSLA model's global gradient norm");
+  app.add_option("--clip-grad-norm", o.clip_grad_norm,
+                 "clip by the global norm of the gradients; of modes rep and folded, of those of all branches");
   app.add_option("--ema", o.ema, "decay of an average of the weights, e.g. 0.998: the average is tested and kept");
   app.add_flag("--sync-bn", o.sync_bn, "under mpirun: batch norms see the pictures of all processes");
   app.add_option("--precision", o.precision, "float or double")->capture_default_str();
   app.add_option("--conv-algorithm", o.conv_algorithm, "fastest (in float: Winograd where it pays) or plain")
       ->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--seed", o.seed, "of initial weights, order and augmentation of the pictures")->capture_default_str();
   app.add_option("--threads", o.threads, "of each process; 0: its share of the cores")->capture_default_str();
   app.add_option("--out", o.out,
                  "folder for metrics.csv, curves.svg, checkpoint.safetensors, model.safetensors and, of hyper_search, "
@@ -106,7 +108,7 @@ void add_eval(CLI::App& app, EvalOptions& o) {
   app.add_option("--weights", o.weights, "model.safetensors of a run, or what convert or quantize wrote")->required();
   app.add_option("--data", o.data, data_option);
   app.add_option("--classes", o.classes, "keep the first classes only; 0: all")->capture_default_str();
-  app.add_option("--batch-size", o.batch_size)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch-size", o.batch_size, "pictures that are classified at once")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many test pictures; 0: all")->capture_default_str();
   app.add_option("--threads", o.threads, "0: one for each core")->capture_default_str();
 }
@@ -159,7 +161,7 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--out", o.out,
                  "folder for study.csv, study.html and the runs; what is there already is not run again")
       ->capture_default_str();
-  app.add_option("--models", o.models)->delimiter(',')->capture_default_str();
+  app.add_option("--models", o.models, "as `train --model`")->delimiter(',')->capture_default_str();
   app.add_option("--variants", o.variants, "names from the list below [all]")->delimiter(',');
   app.add_option("--epochs", o.epochs, "several: every variant is trained for each")
       ->delimiter(',')
@@ -172,7 +174,7 @@ void add_study(CLI::App& app, StudyOptions& o) {
       ->capture_default_str();
   app.add_option("--adamw-lr", o.adamw_lr, "of variants with adamw")->delimiter(',')->capture_default_str();
   app.add_option("--seeds", o.seeds, "so many seeds, from 0")->capture_default_str();
-  app.add_option("--batch-size", o.batch_size)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size, "of a run")->capture_default_str();
   app.add_option("--threads", o.threads, "of a run; 0: one for each core")->capture_default_str();
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");

@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <string>
+#include <system_error>
 
 #include "repopt/base/error.hpp"
 #include "repopt/formats/file.hpp"
@@ -22,10 +25,10 @@ constexpr const char* first_steps =
     "examples/run.sh`\nfetches CIFAR-10 and trains on it. `repopt-cifar --help` lists the subcommands, and "
     "`repopt-cifar train --help` the options.\n";
 
-/// Writes what stdout holds back. Returns 0, or 1 with a message if that fails.
+/// Writes what stdout holds back. Returns 0, or 1 with a message if that or an earlier write failed. `errno` must have
+/// been 0 before the first write.
 int flush_stdout(const char* what) {
-  errno = 0;
-  if (std::cout.flush() && std::fflush(stdout) == 0) return 0;
+  if (std::cout.flush() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
   std::fprintf(stderr, "error: cannot write %s to stdout: %s\n", what,
                errno != 0 ? repopt::formats::reason(errno).c_str() : "it takes no more");
   return 1;
@@ -44,14 +47,20 @@ bool prepare_streams() {
   return has_stdout;
 }
 
-void refuse_negative_counts(CLI::App& app) {
-  for (CLI::Option* const option : app.get_options())
-    if (option->get_type_name().starts_with("UINT"))
-      option->check(CLI::Validator(
-          [](const std::string& text) {
-            return text.starts_with('-') ? repopt::concat("must not be negative, it is ", text) : std::string();
-          },
-          ""));
+void refuse_wrong_values(CLI::App& app) {
+  const auto fault_of_count = [](const std::string& text) -> std::string {
+    if (text.starts_with('-')) return repopt::concat("must not be negative, it is ", text);
+    std::uint64_t value = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc::result_out_of_range ? repopt::concat("is too large: ", text) : "";
+  };
+  const auto fault_of_text = [](const std::string& text) -> std::string {
+    return text.empty() ? "has an empty value: leave the option out for its default" : "";
+  };
+  for (CLI::Option* const option : app.get_options()) {
+    if (option->get_items_expected_max() > 0) option->check(CLI::Validator(fault_of_text, ""));
+    if (option->get_type_name().starts_with("UINT")) option->check(CLI::Validator(fault_of_count, ""));
+  }
 }
 
 std::optional<int> parse(CLI::App& app, int argc, char** argv) {
@@ -59,6 +68,7 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     std::fputs(first_steps, stderr);
     return 1;
   }
+  errno = 0;
   try {
     app.parse(argc, argv);
     return std::nullopt;
@@ -73,6 +83,7 @@ int run(const std::function<Json()>& command) {
   try {
     const Json result = command();
     if (!Processes::is_first()) return 0;
+    errno = 0;
     std::printf("%s\n", result.dump().c_str());
     return flush_stdout("the result");
   } catch (const Interrupted& interrupted) {

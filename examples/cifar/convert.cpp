@@ -10,6 +10,7 @@
 #include "repopt/base/random.hpp"
 #include "repopt/nn/models/builders.hpp"
 #include "training/network.hpp"
+#include "training/run_folder.hpp"
 
 namespace repopt_cifar {
 
@@ -38,6 +39,7 @@ double relative_difference(Model& a, Model& b) {
 Json convert(const ConvertOptions& options) {
   set_threads(options.threads);
   require_output(options.out, {options.weights});
+  require_outside_runs(options.out);
   auto [info, model] = load_network(options.weights);
   Model plain = repopt::nn::deployed(model);
   const double difference = relative_difference(model, plain);

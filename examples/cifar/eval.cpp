@@ -38,6 +38,7 @@ Json evaluated(const EvalOptions& options, const ModelInfo& info, const char* pr
 }  // namespace
 
 Json evaluate(const EvalOptions& options) {
+  repopt::require(options.batch_size > 0, "--batch-size must be positive");
   set_threads(options.threads);
   const auto classified_by = [&](auto& model, const ModelInfo& info) {
     return [&](const repopt::io::ImageDataset& pictures) {

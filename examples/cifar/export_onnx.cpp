@@ -1,7 +1,9 @@
 // `repopt-cifar export-onnx`: a trained network as an ONNX file.
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "commands.hpp"
 #include "data/pictures.hpp"
@@ -11,6 +13,7 @@
 #include "repopt/io/onnx.hpp"
 #include "repopt/io/onnx_quantized.hpp"
 #include "training/network.hpp"
+#include "training/run_folder.hpp"
 
 namespace repopt_cifar {
 
@@ -49,7 +52,10 @@ Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, c
 Json export_onnx(const ExportOnnxOptions& options) {
   const QuantizeOptions& quantization = options.quantization;
   set_threads(quantization.threads);
-  require_output(options.out, {quantization.weights});
+  std::vector<std::filesystem::path> inputs = files_in(quantization.data);
+  inputs.push_back(quantization.weights);
+  require_output(options.out, inputs);
+  require_outside_runs(options.out);
   const NetworkFormat format = network_format(repopt::formats::Safetensors::load(quantization.weights));
   if (format == NetworkFormat::floats && !options.int8) {
     repopt::require(!options.signed_weights, "--signed-weights is for INT8 networks: ", quantization.weights.string(),

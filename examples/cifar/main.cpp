@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
   add_study(*study_command, study_options);
   add_plot(*plot_command, plot_options);
   add_scales(*scales_command, scales_options);
-  for (CLI::App* const command : app.get_subcommands({})) refuse_negative_counts(*command);
+  for (CLI::App* const command : app.get_subcommands({})) refuse_wrong_values(*command);
   if (const std::optional<int> status = parse(app, argc, argv)) return *status;
   if (*train_command) return Processes::run([&] { return run([&] { return train(train_options); }); });
   if (*eval_command) return run([&] { return evaluate(eval_options); });

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "training/classify.hpp"
 #include "training/network.hpp"
 #include "training/progress.hpp"
+#include "training/run_folder.hpp"
 
 namespace repopt_cifar {
 
@@ -56,7 +58,12 @@ Json quantize(const QuantizeOptions& options) {
   repopt::require((options.scales.empty() && !options.lr) || options.fine_tune_epochs > 0,
                   options.lr ? "--lr" : "--scales", " is used in fine-tuning only, and --fine-tune-epochs is 0");
   set_threads(options.threads);
-  if (!options.out.empty()) require_output(options.out, {options.weights});
+  if (!options.out.empty()) {
+    std::vector<std::filesystem::path> inputs = files_in(options.data);
+    inputs.insert(inputs.end(), {options.weights, options.scales});
+    require_output(options.out, inputs);
+    require_outside_runs(options.out);
+  }
   Network network = load_network(options.weights);
   const ModelInfo& info = network.info;
   const PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes);

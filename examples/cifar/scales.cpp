@@ -51,6 +51,7 @@ std::string training_fault(const std::filesystem::path& file, const repopt::Scal
 Json show_scales(const ScalesOptions& options) {
   require_svg(options.out);
   require_output(options.out, {options.file});
+  require_outside_runs(options.out);
   const auto scales = repopt::formats::load_scales<double>(options.file);
   repopt::formats::require_file(!scales.empty(), options.file.string(), " holds no scales");
   const std::vector<std::string> fitting = repopt::nn::fitting_presets(scales);

@@ -103,12 +103,11 @@ Json run_study(StudyOptions options, const std::string& program) {
     if (options.int8) study::measure_int8(options, program, failures, try_page);
   }
   write_page();
-  return {{"command", "study"},
-          {"out", options.out.string()},
-          {"page", (options.out / "study.html").string()},
-          {"planned", plan.size()},
-          {"results", study::read_results(options.out).size()},
-          {"failed", failures}};
+  const std::vector<study::RunResult> results = study::read_results(options.out);
+  repopt::require(!results.empty() || failures.empty(), "every run failed; ", failures.begin()->first, ": ",
+                  failures.begin()->second);
+  return {{"command", "study"},     {"out", options.out.string()}, {"page", (options.out / "study.html").string()},
+          {"planned", plan.size()}, {"results", results.size()},   {"failed", failures}};
 }
 
 }  // namespace repopt_cifar

@@ -109,16 +109,31 @@ TrainOptions resolved(TrainOptions options) {
           "--initialization ordinary with --grad-mult off leaves both rules out: that is --mode plain");
   const RuleDefaults defaults = rule_defaults(options.optimizer);
   if (!options.lr) options.lr = defaults.lr;
+  require(std::isfinite(*options.lr) && *options.lr >= 0, "--lr must be finite and >= 0, it is ", *options.lr);
   if (!options.momentum && options.optimizer == "sgd") options.momentum = 0.9;
   if (!options.weight_decay) options.weight_decay = defaults.weight_decay;
+  require(std::isfinite(*options.weight_decay) && *options.weight_decay >= 0,
+          "--weight-decay must be finite and >= 0, it is ", *options.weight_decay);
   if (options.custom_l2) require_custom_l2_fits(options);
   if (options.out.empty()) options.out = std::filesystem::path("runs") / (options.model + "-" + options.mode);
+  options.out = options.out.lexically_normal();  // so that creating it creates no folder before a ".."
   return options;
 }
 
 IfThere if_there(const TrainOptions& options) {
   if (options.resume) return IfThere::resume;
   return options.overwrite ? IfThere::overwrite : IfThere::refuse;
+}
+
+/// Throws std::invalid_argument if the run would destroy scales that it takes, or that no run has written.
+void require_scales_kept(const TrainOptions& options, const RunFolder& folder) {
+  const bool searches = options.mode == "hyper_search";
+  std::error_code none;  // a file that does not exist is no other file
+  require(!(options.overwrite || searches) || !std::filesystem::equivalent(options.scales, folder.scales(), none),
+          options.overwrite ? "--overwrite removes " : "--mode hyper_search replaces ", folder.scales().string(),
+          ", which --scales needs: choose another --out");
+  require(!searches || options.overwrite || folder.holds_run() || !std::filesystem::exists(folder.scales()),
+          folder.scales().string(), " is there already: --overwrite replaces it, or choose another --out");
 }
 
 template <class T>
@@ -141,9 +156,7 @@ Json train(TrainOptions options) {
   options = resolved(std::move(options));
   set_threads(options.threads);
   RunFolder folder(options.out, if_there(options));
-  std::error_code none;  // a file that does not exist is no other file
-  require(!options.overwrite || !std::filesystem::equivalent(options.scales, folder.scales(), none),
-          "--overwrite removes ", folder.scales().string(), ", which --scales needs: choose another --out");
+  require_scales_kept(options, folder);
   if (Processes::is_first()) folder.require_free();
   repopt::nn::VggConfig config = repopt::nn::vgg_preset(options.model);
   PictureSets pictures = PictureSets::load(options.data, options.limit, options.classes, options.train_files);

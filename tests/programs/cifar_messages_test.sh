@@ -29,6 +29,22 @@ refuses "identities without scales" "--identity-init is for modes rep, csla, fol
 refuses "a single class" "--classes is 1, but a network needs 2" $train --classes 1
 refuses "too many threads" "--threads must be 0 to " $train --threads 99999
 refuses "a negative number of threads" "it is -1" $train --threads -1
+refuses "a rate that is no number" "--lr must be finite and >= 0, it is nan" $train --lr nan
+refuses "scales of no file" "--scales is 'searched', it must be a file, sqrt or ones" $train --scales searched
+if ! ldd "$program" 2>/dev/null | grep -q libmpi; then
+  status=0
+  OMPI_COMM_WORLD_SIZE=2 "$program" $train >out.txt 2>err.txt || status=$?
+  check "mpirun starts a program without MPI: exit status $status" \
+    '[ "$status" -eq 1 ] && grep -q "^error: mpirun has started 2 processes, but this program was built without" err.txt'
+fi
+for option in --limit --label-smoothing --seed --out; do
+  status=0
+  "$program" $train "$option" "" >out.txt 2>err.txt || status=$?
+  check "an empty $option is refused" '[ "$status" -ne 0 ] && grep -q "has an empty value" err.txt'
+done
+status=0
+"$program" $train --seed 18446744073709551616 >out.txt 2>err.txt || status=$?
+check "a seed that is too large is refused" '[ "$status" -ne 0 ] && grep -q "is too large: 18446744073709551616" err.txt'
 check "what is refused trains nothing" '[ ! -e run ]'
 "$program" $train --batch-size 16 --epochs 1 --threads 1 --sync-bn >sync.json 2>>log.txt
 check "--sync-bn is harmless in one process" 'grep -q "\"processes\":1" sync.json'
@@ -53,6 +69,12 @@ check "a part of CIFAR gets a note" \
   'grep -q "^note: part holds only a part of CIFAR-10: 16 of 50000 training pictures and 8 of 10000 test" part.txt'
 check "a part of CIFAR trains" 'grep -q "\"train_images\":16" part.json'
 
+# Names of runs, and runs that all fail.
+"$program" plot run/ part.run --out named.svg >named.json 2>>log.txt
+check "a run is named without the slash" 'grep -q "\"name\":\"run\"" named.json && grep -q ">part.run: " named.svg'
+refuses "a study whose runs all fail" "every run failed; cifar-small-plain" study --data synthetic --models cifar-small \
+  --variants plain --epochs 1 --seeds 1 --limit 64 --batch-size 100000 --out failed
+
 # Pictures of curves and scales are SVG.
 refuses "a PNG of curves" "name it x.svg" plot run --out x.png
 refuses "a PNG of scales" "name it x.svg" scales scales.safetensors --out x.png
@@ -65,6 +87,10 @@ if [ -c /dev/full ]; then
   "$program" plot run --out full.svg >/dev/full 2>err.txt || status=$?
   check "a full stdout: exit status $status" '[ "$status" -eq 1 ]'
   check "a full stdout: says so" 'grep -q "^error: cannot write the result to stdout: No space left on device" err.txt'
+  status=0
+  "$program" sweep $weights --data synthetic --limit 16 >/dev/full 2>err.txt || status=$?
+  check "a full stdout for a long result: exit status $status" \
+    '[ "$status" -eq 1 ] && grep -q "cannot write the result to stdout: No space left on device" err.txt'
   status=0
   "$program" train --help >/dev/full 2>err.txt || status=$?
   check "a full stdout for --help: exit status $status" '[ "$status" -eq 1 ] && grep -q "cannot write" err.txt'

@@ -97,6 +97,32 @@ done
 weights="--weights all/model.safetensors"
 keeps all "quantize onto its input" "which would be lost" quantize $weights --data synthetic --out all/model.safetensors
 keeps all "export-onnx onto its input" "which would be lost" export-onnx $weights --out all/model.safetensors
+mkdir own pictures
+cp all/scales.safetensors own
+echo picture >pictures/test_batch.bin
+keeps own "quantize onto the scales of its fine-tuning" "which would be lost" quantize $weights --data synthetic \
+  --fine-tune-epochs 1 --scales own/scales.safetensors --out own/scales.safetensors
+keeps pictures "quantize onto its pictures" "which would be lost" quantize $weights --data pictures \
+  --out pictures/test_batch.bin
+keeps pictures "export-onnx onto its pictures" "which would be lost" export-onnx $weights --int8 --data pictures \
+  --out pictures/test_batch.bin
+
+# Files of a run, by whatever name.
+ln -s all/metrics.csv link.svg
+for out in all/checkpoint.safetensors all/scales.safetensors all/metrics.csv link.svg; do
+  keeps all "convert onto the run's $out" "belongs to the run in" convert $weights --out "$out"
+done
+keeps all "plot onto a link to a run's file" "belongs to the run in" plot all --out link.svg
+keeps all "plot onto a run's picture" "belongs to the run in" plot all --out all/curves.svg
+
+# Scales that no run wrote, folders in the place of files, and a way through a folder that does not exist.
+keeps own "a search onto scales that it takes" "--mode hyper_search replaces own/scales.safetensors, which --scales needs" \
+  $train own --mode hyper_search --scales own/scales.safetensors
+keeps own "a search onto other scales" "own/scales.safetensors is there already" $train own --mode hyper_search
+mkdir -p way/metrics.csv
+refuses "a folder in the place of a file" "is a folder, but the run writes a file of this name" $train way
+refuses "a run through a missing folder" "all holds a run" $train missing/../all
+check "a refusal makes no folder" '[ ! -e missing ]'
 mv all/scales.safetensors all/scales.svg
 keeps all "scales onto its input" "which would be lost" scales all/scales.svg --out all/scales.svg
 reason="cannot create nowhere/out.*: No such file or directory"

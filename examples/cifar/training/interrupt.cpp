@@ -19,11 +19,13 @@ Interrupt::Interrupt() {
   noted = 0;
   std::signal(SIGINT, note);
   std::signal(SIGTERM, note);
+  if (std::signal(SIGHUP, note) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);  // nohup's choice
 }
 
 Interrupt::~Interrupt() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
+  if (std::signal(SIGHUP, SIG_DFL) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
 
 bool Interrupt::requested() const { return noted != 0; }

@@ -1,10 +1,20 @@
 #include "training/run_folder.hpp"
 
+#include <algorithm>
+
 #include "formats/output_file.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 
 namespace repopt_cifar {
+
+void require_outside_runs(const std::filesystem::path& out) {
+  const std::filesystem::path file = std::filesystem::weakly_canonical(out);  // where a link leads
+  const RunFolder folder(file.parent_path(), IfThere::refuse);
+  const auto files = folder.files();
+  repopt::require(!folder.holds_run() || std::ranges::find(files, file) == files.end(), "--out ", out.string(),
+                  " belongs to the run in ", file.parent_path().string(), ": choose another --out");
+}
 
 void RunFolder::require_free() {
   if (std::filesystem::exists(lock_file())) lock();  // otherwise no training is here, and locking would leave a file
@@ -21,8 +31,7 @@ void RunFolder::claim() {
                   "another training has changed the run in ", path_.string(),
                   " just now: start again to resume from its checkpoint");
   if (if_there_ != IfThere::overwrite) return;
-  for (const std::filesystem::path& file : {checkpoint(), model(), scales(), metrics(), curves()})
-    std::filesystem::remove(file);
+  for (const std::filesystem::path& file : files()) std::filesystem::remove(file);
 }
 
 void RunFolder::lock() {
@@ -32,6 +41,9 @@ void RunFolder::lock() {
 
 void RunFolder::require_usable() const {
   constexpr const char* ways_out = "--overwrite replaces it, or choose another --out";
+  for (const std::filesystem::path& file : files())
+    repopt::require(!std::filesystem::is_directory(file), file.string(),
+                    " is a folder, but the run writes a file of this name: choose another --out");
   if (std::filesystem::exists(checkpoint()))
     repopt::require(if_there_ != IfThere::refuse, path_.string(), " holds a run: --resume goes on with it, ", ways_out);
   else if (std::filesystem::exists(model()))

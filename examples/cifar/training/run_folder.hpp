@@ -1,6 +1,7 @@
 // RunFolder: the --out folder of a training, which belongs to one run at a time.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -11,6 +12,10 @@ namespace repopt_cifar {
 
 /// What a training does if its folder holds a run already. A run is known by its checkpoint or its network.
 enum class IfThere { refuse, resume, overwrite };
+
+/// Throws std::invalid_argument if the file `out` belongs to a run, by whatever name: only the run's training writes
+/// it.
+void require_outside_runs(const std::filesystem::path& out);
 
 /// The folder of a run, locked while a training uses it. The lock of a training that was killed is free.
 class RunFolder {
@@ -29,6 +34,9 @@ class RunFolder {
   /// Whether the run is to go on from a checkpoint: one is there, and `if_there` is resume.
   bool resumes() const { return if_there_ == IfThere::resume && std::filesystem::exists(checkpoint()); }
 
+  /// Whether a training has used the folder.
+  bool holds_run() const { return std::filesystem::exists(lock_file()) || std::filesystem::exists(checkpoint()); }
+
   /// The run's files.
   /// @{
   std::filesystem::path checkpoint() const { return path_ / "checkpoint.safetensors"; }
@@ -36,6 +44,7 @@ class RunFolder {
   std::filesystem::path scales() const { return path_ / "scales.safetensors"; }
   std::filesystem::path metrics() const { return path_ / "metrics.csv"; }
   std::filesystem::path curves() const { return path_ / "curves.svg"; }
+  std::array<std::filesystem::path, 5> files() const { return {checkpoint(), model(), scales(), metrics(), curves()}; }
   /// @}
 
  private:

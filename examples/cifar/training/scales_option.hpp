@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ repopt::Scales<T> named_scales(const std::string& scales, const repopt::nn::VggC
                                repopt::nn::Prior prior = repopt::nn::Prior::repvgg) {
   if (scales == "sqrt") return repopt::nn::initial_scales<T>(config, prior);
   if (scales == "ones") return repopt::nn::ones_scales<T>(config, prior);
+  repopt::require(std::filesystem::exists(scales), "--scales is '", scales, "', it must be a file, sqrt or ones");
   return repopt::formats::load_scales<T>(scales, repopt::nn::scale_lengths(config, prior));
 }
 
