@@ -23,7 +23,7 @@ check "the page names what was not run" 'grep -q "Not run: rep-ones, " smoke/stu
 check "quant.csv has 5 networks of 2 seeds in 25 ways" '[ "$(grep -c "^cifar-small," smoke/quant.csv)" -eq 250 ]'
 check "layers.csv has their layers" '[ "$(grep -c "^cifar-small," smoke/layers.csv)" -eq 70 ]'
 for picture in "Test accuracy in %, per-tensor" "Test accuracy in %, per-channel" "Test accuracy in % at 5 bits" "Largest weight" \
-  "Outputs at 5 bits"; do
+  "Largest output" "Largest |gamma|" "Outputs at 5 bits"; do
   check "the page has the picture '$picture'" 'grep -q "aria-label=.[^>]*$picture" smoke/study.html'
 done
 check "quant.csv and the page have the split of rep-sqrt" \

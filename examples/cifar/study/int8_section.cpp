@@ -180,7 +180,7 @@ std::string five_bits_picture(const std::vector<Shown>& shown, const std::vector
   return plot.html(legend(variants));
 }
 
-/// Returns a picture of value(layer) over the depth, without the layers where it is not finite.
+/// Returns a picture of value(layer) over the depth, without the layers where it is not finite; "" if it is nowhere.
 std::string layer_picture(std::string title, const std::vector<Shown>& shown, const std::vector<LayerResult>& layers,
                           auto value) {
   std::vector<SeedsLine> lines;
@@ -197,6 +197,7 @@ std::string layer_picture(std::string title, const std::vector<Shown>& shown, co
     depth = std::max(depth, line.numbers.rbegin()->first);
     lines.push_back(std::move(line));
   }
+  if (lines.empty()) return "";
   return lines_picture(std::move(title), lines, {0.5, depth + 0.5, "block, from the input on", 1}, false);
 }
 
@@ -209,6 +210,13 @@ std::string layer_pictures(const std::vector<Shown>& shown, const std::vector<La
   const std::size_t five = std::size_t(std::ranges::find(sweep_bits, 5) - std::begin(sweep_bits));
   return layer_picture("Largest weight / standard deviation", shown, layers,
                        [](const LayerResult& layer) { return layer.weight_largest / layer.weight_std; }) +
+         layer_picture("Largest |gamma| / sigma of the identity's batch norm", shown, layers,
+                       [](const LayerResult& layer) {
+                         return layer.identity_scale > 0 ? layer.identity_scale
+                                                         : std::numeric_limits<double>::quiet_NaN();
+                       }) +
+         layer_picture("Largest output on the calibration's pictures", shown, layers,
+                       [](const LayerResult& layer) { return layer.output_largest; }) +
          layer_picture("Outputs at 5 bits, signal to noise in dB", shown, layers,
                        [=](const LayerResult& layer) { return layer.output_sqnr[five]; });
 }
