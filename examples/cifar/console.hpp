@@ -13,8 +13,8 @@ namespace repopt_cifar {
 /// a closed stdin or stderr. Returns false, with a message on stderr, if stdout is closed.
 bool prepare_streams();
 
-/// Refuses empty values, which CLI11 would read as 0 or as no value, and counts that are negative or too large, which it
-/// would read as the largest count there is.
+/// Refuses empty values, which CLI11 would read as 0 or as no value, and counts that are negative or too large, which
+/// it would read as the largest count there is.
 void refuse_wrong_values(CLI::App& app);
 
 /// Reads the command line. Returns the exit status if there is nothing to run: after --help, --version or an error,

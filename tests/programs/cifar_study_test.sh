@@ -126,8 +126,10 @@ refuses "another Hyper-Search" "$here 128, Hyper-Searches of 1 epochs: choose an
 refuses "another learning rate of Hyper-Search" "holds a Hyper-Search of learning rate 0.1; this one would be of 0.05" $three \
   --out whole --search-lr 0.05
 rm whole/study.csv
-"$program" $three --out whole --batch-size 64 >other.txt 2>log.txt
+status=0
+"$program" $three --out whole --batch-size 64 >other.txt 2>log.txt || status=$?
+check "a study whose runs all fail: exit status $status" '[ "$status" -eq 1 ] && grep -q "^error: every run failed" log.txt'
 check "a run without a line in study.csv is not taken for a run with another batch size" \
-  'grep -q "plain-lr0.1-e2-s0 holds a run on .* batch size 128, .* this would be on .* batch size 64" other.txt'
+  'grep -q "plain-lr0.1-e2-s0 holds a run on .* batch size 128, .* this would be on .* batch size 64" log.txt'
 
 finish
