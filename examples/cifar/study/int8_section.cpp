@@ -119,15 +119,22 @@ std::vector<Int8Result> results_of(const Shown& runs, const std::vector<Int8Resu
   return chosen;
 }
 
-/// Returns the picture of accuracy against bits for one scheme. Variants of mode rep have a second line with the split
-/// of centre diagonals, if it was measured. Returns "" if nothing was measured at other bits than 8.
+/// Returns the bits of split-off diagonals that the pictures show for a variant; 0 stands for no split. More lines
+/// would make the pictures hard to read, so only networks with the prior have a second one.
+std::vector<int> splits_shown(const Variant& variant) {
+  if (variant.mode == "rep" || variant.mode == "hyper_search") return {0, sweep_split_identity};
+  return {0};
+}
+
+/// Returns the picture of accuracy against bits for one scheme. Variants of splits_shown()
+/// have a second line with the split of centre diagonals, if it was measured. Returns "" if nothing was measured at
+/// other bits than 8.
 std::string bits_picture(const std::vector<Shown>& shown, const std::vector<Int8Result>& results,
                          std::string_view scheme) {
   std::vector<SeedsLine> lines;
   bool has_other_bits = false;
   for (const Shown& runs : shown)
-    for (const int split : {0, sweep_split_identity}) {
-      if (split > 0 && runs.variant->mode != "rep") continue;
+    for (const int split : splits_shown(*runs.variant)) {
       SeedsLine line{runs.variant, split > 0, {}};
       for (const Int8Result& result : results_of(runs, results, scheme, split)) {
         line.numbers[result.key.weight_bits].push_back(100 * result.int8_accuracy);
@@ -153,7 +160,7 @@ std::string five_bits_picture(const std::vector<Shown>& shown, const std::vector
   std::vector<const Variant*> variants;
   for (const Shown& runs : shown) {
     Dots dots{runs.variant, {}};
-    for (const int split : {0, sweep_split_identity}) {
+    for (const int split : splits_shown(*runs.variant)) {
       std::vector<double> in_float, in_five_bits;
       for (const Int8Result& result : results_of(runs, results, "per-tensor", split))
         if (result.key.weight_bits == 5) {
@@ -174,7 +181,7 @@ std::string five_bits_picture(const std::vector<Shown>& shown, const std::vector
             round_axis(std::ranges::min(x), std::ranges::max(x), "in float"),
             round_axis(std::ranges::min(y), std::ranges::max(y)));
   for (const Dots& dots : all) {
-    plot.line(dots.points, dots.variant->colour, true);
+    if (dots.points.size() > 1) plot.line(dots.points, dots.variant->colour, true);
     plot.dots(dots.points, dots.variant->colour);
   }
   return plot.html(legend(variants));

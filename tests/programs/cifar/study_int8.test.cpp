@@ -234,5 +234,7 @@ TEST_CASE("The picture of bits has a dashed line for each variant of mode rep wh
   const std::string with = int8_section(summary, results, {});
   CHECK(with.find(item) != with.npos);
   CHECK(with.find("split off</li>") == with.rfind("split off</li>"));
+  const std::string five_bits = with.substr(with.find("aria-label='Test accuracy in % at 5 bits"));
+  CHECK(five_bits.find("<polyline") == five_bits.rfind("<polyline"));  // from rep-sqrt to its split
   CHECK(with.substr(0, with.find("<svg role")) == without.substr(0, without.find("<svg role")));
 }
