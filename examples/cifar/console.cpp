@@ -54,10 +54,10 @@ void refuse_wrong_values(CLI::App& app) {
     const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc::result_out_of_range ? repopt::concat("is too large: ", text) : "";
   };
-  const auto fault_of_text = [](const std::string& text) -> std::string {
-    return text.empty() ? "has an empty value: leave the option out for its default" : "";
-  };
   for (CLI::Option* const option : app.get_options()) {
+    const char* const fault =
+        option->get_required() ? "has an empty value" : "has an empty value: leave the option out for its default";
+    const auto fault_of_text = [fault](const std::string& text) -> std::string { return text.empty() ? fault : ""; };
     if (option->get_items_expected_max() > 0) option->check(CLI::Validator(fault_of_text, ""));
     if (option->get_type_name().starts_with("UINT")) option->check(CLI::Validator(fault_of_count, ""));
   }

@@ -52,7 +52,7 @@ Json write_onnx(const ModelInfo& info, const auto& model, const char* numbers, c
 Json export_onnx(const ExportOnnxOptions& options) {
   const QuantizeOptions& quantization = options.quantization;
   set_threads(quantization.threads);
-  std::vector<std::filesystem::path> inputs = files_in(quantization.data);
+  std::vector<std::filesystem::path> inputs = pictures_in(quantization.data);
   inputs.push_back(quantization.weights);
   require_output(options.out, inputs);
   require_outside_runs(options.out);

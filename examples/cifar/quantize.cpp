@@ -1,5 +1,6 @@
 // `repopt-cifar quantize`: a trained network in integers of 4 to 8 bits, and how much accuracy this costs.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <filesystem>
@@ -54,12 +55,12 @@ Comparison compare(CalibratedNetwork& network, const repopt::io::ImageDataset& p
 
 Json quantize(const QuantizeOptions& options) {
   const double lr = options.lr.value_or(1e-3);
-  repopt::require(lr > 0, "--lr must be > 0, it is ", lr);
+  repopt::require(lr > 0 && std::isfinite(lr), "--lr must be > 0 and finite, it is ", lr);
   repopt::require((options.scales.empty() && !options.lr) || options.fine_tune_epochs > 0,
                   options.lr ? "--lr" : "--scales", " is used in fine-tuning only, and --fine-tune-epochs is 0");
   set_threads(options.threads);
   if (!options.out.empty()) {
-    std::vector<std::filesystem::path> inputs = files_in(options.data);
+    std::vector<std::filesystem::path> inputs = pictures_in(options.data);
     inputs.insert(inputs.end(), {options.weights, options.scales});
     require_output(options.out, inputs);
     require_outside_runs(options.out);

@@ -116,7 +116,8 @@ TrainOptions resolved(TrainOptions options) {
           "--weight-decay must be finite and >= 0, it is ", *options.weight_decay);
   if (options.custom_l2) require_custom_l2_fits(options);
   if (options.out.empty()) options.out = std::filesystem::path("runs") / (options.model + "-" + options.mode);
-  options.out = options.out.lexically_normal();  // so that creating it creates no folder before a ".."
+  // Creating "missing/../run" would create the folder "missing".
+  if (!std::filesystem::exists(options.out.parent_path())) options.out = options.out.lexically_normal();
   return options;
 }
 

@@ -41,12 +41,12 @@ std::string Chart::axes(std::string_view title) const {
   const std::vector<double> rows = ticks(y_axis.low, y_axis.high, 5, y_axis.min_step);
   const std::vector<double> columns = ticks(x_axis.low, x_axis.high, 7, x_axis.min_step);
   for (const double value : rows)
-    svg += concat("<line x1='", left, "' x2='", right, "' y1='", fixed(y(value), 1), "' y2='", fixed(y(value), 1),
-                  "' stroke='#ddd'/><text x='", left - 6, "' y='", fixed(y(value) + 4, 1), "' text-anchor='end'>",
-                  fixed(value, digits(rows)), "</text>\n");
+    svg += concat("<line class='grid' x1='", left, "' x2='", right, "' y1='", fixed(y(value), 1), "' y2='",
+                  fixed(y(value), 1), "' stroke='#ddd'/><text x='", left - 6, "' y='", fixed(y(value) + 4, 1),
+                  "' text-anchor='end'>", fixed(value, digits(rows)), "</text>\n");
   for (const double value : columns)
-    svg += concat("<line x1='", fixed(x(value), 1), "' x2='", fixed(x(value), 1), "' y1='", bottom, "' y2='",
-                  bottom + 4, "' stroke='#888'/><text x='", fixed(x(value), 1), "' y='", bottom + 17,
+    svg += concat("<line class='grid' x1='", fixed(x(value), 1), "' x2='", fixed(x(value), 1), "' y1='", bottom,
+                  "' y2='", bottom + 4, "' stroke='#888'/><text x='", fixed(x(value), 1), "' y='", bottom + 17,
                   "' text-anchor='middle'>", fixed(value, digits(columns)), "</text>\n");
   return svg + concat("<text x='", left + width / 2, "' y='", bottom + 34, "' text-anchor='middle'>",
                       escaped(x_axis.label), "</text>\n");

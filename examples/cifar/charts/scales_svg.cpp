@@ -94,7 +94,7 @@ std::string cell(const ScaleSummary& scale, const ScaleAxis& axis, double left, 
     const auto x = [&](double value) { return left + axis.x(value); };
     svg += line(x(scale.min), y, x(scale.max), y, blue, 3);
     if (scale.min < 0) svg += line(x(scale.min), y, x(std::min(scale.max, 0.0)), y, orange, 3);
-    svg += line(x(scale.mean), y - 6, x(scale.mean), y + 6, "black", 2);
+    svg += line(x(scale.mean), y - 6, x(scale.mean), y + 6, "currentColor", 2);
   }
   const std::string count = scale.not_finite > 0 ? "NaN" : scale.negative > 0 ? concat(scale.negative) : "";
   if (!count.empty()) svg += text(left + axis_width + 6, y + 4.5, count, concat("fill='", orange, "' font-size='12'"));
@@ -120,7 +120,7 @@ std::string scales_svg(const std::string& title, const std::vector<std::string>&
   for (const std::string& note : notes) svg += text(margin, y += 20, note);
   y += 24;
   svg += line(margin, y - 4, margin + 34, y - 4, blue, 3) + line(margin, y - 4, margin + 12, y - 4, orange, 3);
-  svg += line(margin + 22, y - 10, margin + 22, y + 2, "black", 2);
+  svg += line(margin + 22, y - 10, margin + 22, y + 2, "currentColor", 2);
   svg += text(margin + 42, y, "smallest to largest value, mean; number of negative values", "font-size='12'");
   y += 28;
   for (std::size_t c = 0; c < columns.size(); ++c)

@@ -36,8 +36,8 @@ std::string svg_file(double width, double height, double max_width, std::string_
   return repopt::concat("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 ", width, " ", height,
                         "' style='display:block;margin:auto;max-width:", max_width,
                         "px' font-family='sans-serif' font-size='13'>\n"
-                        "<style>.page{fill:#fff} text{fill:#1f2328} @media(prefers-color-scheme:dark)"
-                        "{.page{fill:#0d1117} text{fill:#f0f6fc} line{stroke:#3d444d}}</style>\n"
+                        "<style>svg{fill:#1f2328;color:#1f2328} .page{fill:#fff} @media(prefers-color-scheme:dark)"
+                        "{svg{fill:#f0f6fc;color:#f0f6fc} .page{fill:#0d1117} .grid{stroke:#3d444d}}</style>\n"
                         "<rect class='page' width='100%' height='100%'/>\n",
                         content, "</svg>\n");
 }

@@ -15,11 +15,11 @@ void require_output(const std::filesystem::path& out, const std::vector<std::fil
   repopt::formats::AtomicFile{out};
 }
 
-std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
+std::vector<std::filesystem::path> pictures_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   std::error_code none;  // what is no folder has no files
-  for (const auto& entry : std::filesystem::directory_iterator(folder, none))
-    if (entry.is_regular_file(none)) files.push_back(entry.path());
+  for (std::filesystem::directory_iterator entry(folder, none), end; entry != end; entry.increment(none))
+    if (entry->path().extension() == ".bin") files.push_back(entry->path());
   return files;
 }
 

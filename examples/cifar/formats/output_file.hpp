@@ -10,8 +10,8 @@ namespace repopt_cifar {
 /// std::runtime_error with the system's reason if the folder is missing or not writable. Changes nothing.
 void require_output(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs);
 
-/// Returns the files that lie in a folder itself; none if there is no such folder.
-std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder);
+/// Returns the files of pictures in a folder of CIFAR, *.bin; none if there is no such folder.
+std::vector<std::filesystem::path> pictures_in(const std::filesystem::path& folder);
 
 /// Throws std::invalid_argument unless the name of the picture `out` ends in .svg.
 void require_svg(const std::filesystem::path& out);

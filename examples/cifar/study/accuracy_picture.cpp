@@ -19,20 +19,13 @@ namespace {
 
 constexpr double left = 45, top = 34, width = 690, height = 280, legend_top = top + height + 62, legend_line = 20;
 
-/// Returns an accuracy that all curves have reached after a quarter of their epochs. Earlier points would squeeze the
-/// ends of the curves together.
-double lowest_shown(const std::vector<VariantCurve>& curves) {
-  double low = 100;
-  for (const VariantCurve& curve : curves) low = std::min(low, curve.points[curve.points.size() / 4].second);
-  return low;
-}
-
 }  // namespace
 
 std::string accuracy_svg(const ModelSummary& summary, const Records& records) {
   const std::vector<VariantCurve> curves =
       curves_of({"plain", "rep-sqrt", "rep-searched", "hyper_search", "repvgg", "qarepvgg"}, summary, records,
                 [&](const Group& group) { return summary.epoch_seconds(group); });
+  if (curves.empty()) return "";
   double seconds = 1, high = 0;
   for (const VariantCurve& curve : curves) {
     seconds = std::max(seconds, curve.points.back().first);

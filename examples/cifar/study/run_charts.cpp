@@ -44,18 +44,16 @@ const std::array<Comparison, 4>& comparisons() {
 /// Draws curves in one coordinate system, with a legend. The vertical axis begins just below the lowest point of the
 /// last two thirds of all curves. Lower points are left out, because they would squeeze the curves together.
 std::string curves_picture(const std::string& title, const std::vector<VariantCurve>& curves, Axis x_axis) {
-  double low = 100, high = 0;
+  double high = 0;
   std::vector<const Variant*> variants;
   for (const VariantCurve& curve : curves) {
     variants.push_back(curve.variant);
-    for (std::size_t i = 0; i < curve.points.size(); ++i) {
-      const auto& [x, accuracy] = curve.points[i];
-      if (3 * i >= curve.points.size()) low = std::min(low, accuracy);
+    for (const auto& [x, accuracy] : curve.points) {
       high = std::max(high, accuracy);
       x_axis.high = std::max(x_axis.high, x);
     }
   }
-  const Axis y_axis = round_axis(low, high);
+  const Axis y_axis = round_axis(lowest_shown(curves), high);
   Plot plot(title, x_axis, y_axis);
   for (VariantCurve curve : curves) {
     std::erase_if(curve.points, [&](const auto& point) { return point.second < y_axis.low; });

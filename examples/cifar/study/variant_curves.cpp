@@ -1,5 +1,6 @@
 #include "study/variant_curves.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
@@ -36,6 +37,14 @@ std::vector<VariantCurve> curves_of(const std::vector<std::string_view>& variant
     if (!points.empty()) curves.push_back({&find_variant(name), group, std::move(points)});
   }
   return curves;
+}
+
+double lowest_shown(const std::vector<VariantCurve>& curves) {
+  double low = 100;
+  for (const VariantCurve& curve : curves)
+    for (std::size_t i = curve.points.size() / 3; i < curve.points.size(); ++i)
+      low = std::min(low, curve.points[i].second);
+  return low;
 }
 
 }  // namespace repopt_cifar::study

@@ -23,4 +23,8 @@ struct VariantCurve {
 std::vector<VariantCurve> curves_of(const std::vector<std::string_view>& variants, const ModelSummary& summary,
                                     const Records& records, const std::function<double(const Group&)>& step);
 
+/// Returns the lowest accuracy of the curves after their first third, or 100 if there are none. Earlier points would
+/// squeeze the ends of the curves together.
+double lowest_shown(const std::vector<VariantCurve>& curves);
+
 }  // namespace repopt_cifar::study

@@ -10,7 +10,7 @@ volatile std::sig_atomic_t noted = 0;
 
 void note(int signal) {
   noted = 1;
-  std::signal(signal, SIG_DFL);
+  if (signal != SIGHUP) std::signal(signal, SIG_DFL);  // a shell and the system both send SIGHUP when a session ends
 }
 
 }  // namespace

@@ -9,7 +9,8 @@
 namespace repopt_cifar {
 
 void require_outside_runs(const std::filesystem::path& out) {
-  const std::filesystem::path file = std::filesystem::weakly_canonical(out);  // where a link leads
+  const std::filesystem::path file =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(out));  // where a link leads
   const RunFolder folder(file.parent_path(), IfThere::refuse);
   const auto files = folder.files();
   repopt::require(!folder.holds_run() || std::ranges::find(files, file) == files.end(), "--out ", out.string(),

@@ -26,7 +26,8 @@ namespace repopt {
 template <std::floating_point T>
 class KernelStream {
  public:
-  /// Keeps `block`, and at most one row of cached multipliers for each tap.
+  /// Keeps `block`. In HWIO, keeps also at most one row of multipliers and max_chunk elements for each tap; in OIHW,
+  /// the TapMasks.
   explicit KernelStream(CslaBlock<T> block) : block_(std::move(block)) {
     if (block_.target().layout == WeightLayout::oihw) tap_masks_ = TapMasks<T>(block_);
     find_branch_runs();

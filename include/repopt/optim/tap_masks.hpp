@@ -51,8 +51,8 @@ class TapMasks {
     T operator[](std::size_t k) const { return whole + masked * mask[k]; }
   };
 
-  /// Returns the sum of term(s_i) over the branches i that cover elements in_row, ..., in_row + max_chunk - 1 of row
-  /// `row`, if one branch alone covers a part of the taps. `block` is the one that was given to the constructor.
+  /// Returns the sum of term(s_i) over the served branches i that cover elements in_row, ..., in_row + max_chunk - 1 of
+  /// row `row`, if one branch alone covers a part of the taps. `block` is the one that was given to the constructor.
   std::optional<MaskedSum> masked_sum(const CslaBlock<T>& block, std::size_t row, std::size_t in_row, auto term) const {
     if (partial_.size() != 1) return std::nullopt;
     const Partial& only = partial_.front();
@@ -60,7 +60,8 @@ class TapMasks {
                      only.mask.data() + in_row % taps_};
   }
 
-  /// Computes out[k] = sum of term(s_i) over the branches i that cover element in_row + k of row `row`.
+  /// Computes out[k] = sum of term(s_i) over the served branches i that cover element in_row + k of row `row`. Terms
+  /// must be finite.
   void sum(const CslaBlock<T>& block, std::size_t row, std::size_t in_row, std::span<T> out, auto term) const {
     std::ranges::fill(out, sum_of_whole(block, row, term));
     for (const Partial& branch : partial_) {

@@ -55,7 +55,7 @@ struct AdamMomentSpans {
 
 /// What the rules of Adam's family share: their state, and what UpdateRule requires of options and state.
 struct AdamFamily {
-  /// The state that a parameter keeps from step to step: moments of the raw gradient.
+  /// The state that a parameter keeps from step to step: moments of the gradient; in Adam, of the decayed one.
   template <class T>
   using State = AdamMoments<T>;
 
