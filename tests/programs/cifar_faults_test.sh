@@ -41,6 +41,16 @@ check "a stopped run exits with 130, not $status" '[ "$status" -eq 130 ]'
 check "a stopped run says how to go on" 'grep -q "^stopped after step .*--resume continues from stopped/" err.txt'
 cp stopped/checkpoint.safetensors expected.safetensors
 
+# The end of a remote session: the shell and the system both send SIGHUP.
+"$program" $train hung >out.txt 2>err.txt &
+child=$!
+while [ ! -e hung/checkpoint.safetensors ] && kill -0 "$child"; do sleep 0.05; done
+kill -HUP "$child" && kill -HUP "$child"
+status=0
+wait "$child" || status=$?
+check "a run whose session ends exits with 130, not $status, and says how to go on" \
+  '[ "$status" -eq 130 ] && grep -q "^stopped after step .*--resume continues from hung/" err.txt'
+
 # A full disk: no file may grow beyond 10240 units of 512 bytes, 5 MiB. A checkpoint has 7 MiB. A program with MPI needs
 # a file of 4 MiB for itself.
 through 'ulimit -f 10240 && exec'
