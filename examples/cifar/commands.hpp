@@ -10,7 +10,7 @@ namespace repopt_cifar {
 
 using Json = nlohmann::ordered_json;
 
-/// Thrown after Ctrl-C or SIGTERM, when everything is saved.
+/// Thrown after SIGINT (Ctrl-C), SIGTERM or SIGHUP, when everything is saved.
 struct Interrupted : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

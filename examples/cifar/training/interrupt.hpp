@@ -3,8 +3,8 @@
 
 namespace repopt_cifar {
 
-/// Catches the first SIGINT and the first SIGTERM while the object lives. A second signal of the same kind ends the
-/// program at once.
+/// Catches the first SIGINT, the first SIGTERM and each SIGHUP while the object lives; but SIGHUP stays ignored if it
+/// was, as under nohup. A second SIGINT or SIGTERM ends the program at once.
 class Interrupt {
  public:
   Interrupt();

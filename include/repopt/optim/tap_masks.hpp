@@ -43,9 +43,9 @@ class TapMasks {
 
   /// A sum over the branches of one row, computed as it is read.
   struct MaskedSum {
-    T whole;        ///< what the branches that cover all taps add to each element
-    T masked;       ///< what one branch adds where its mask is 1
-    const T* mask;  ///< of that branch, from the first element on
+    T whole;        ///< sum over the branches that cover all taps, the same for each element
+    T masked;       ///< term of the branch that covers a part of the taps
+    const T* mask;  ///< where that branch covers the elements: 1, elsewhere 0
 
     /// The sum for one element.
     T operator[](std::size_t k) const { return whole + masked * mask[k]; }
@@ -77,8 +77,8 @@ class TapMasks {
 
  private:
   struct Partial {
-    std::size_t index;    ///< of the branch
-    std::vector<T> mask;  ///< of one period of taps and max_chunk elements more
+    std::size_t index;    ///< the branch's place in the block
+    std::vector<T> mask;  ///< one period of taps, continued by max_chunk elements
   };
 
   T sum_of_whole(const CslaBlock<T>& block, std::size_t row, auto term) const {
