@@ -73,9 +73,9 @@ std::optional<int> parse(CLI::App& app, int argc, char** argv) {
     app.parse(argc, argv);
     return std::nullopt;
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
+    const bool is_wrong = app.exit(error) != 0;
     const int written = flush_stdout("the text");
-    return status != 0 ? status : written;
+    return is_wrong ? 1 : written;
   }
 }
 

@@ -17,8 +17,8 @@ bool prepare_streams();
 /// it would read as the largest count there is.
 void refuse_wrong_values(CLI::App& app);
 
-/// Reads the command line. Returns the exit status if there is nothing to run: after --help, --version or an error,
-/// which it prints.
+/// Reads the command line. Returns the exit status if there is nothing to run: 0 after --help and --version, 1 after an
+/// error, which it prints.
 std::optional<int> parse(CLI::App& app, int argc, char** argv);
 
 /// Runs a subcommand and prints its result as the last line of stdout. The exit status is 1 for an error, which a

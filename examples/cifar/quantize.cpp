@@ -106,8 +106,14 @@ Json quantize(const QuantizeOptions& options) {
             {"int8_accuracy", result.int8.accuracy},
             {"agreement", result.agreement()},
             {"images_per_second", double(pictures.test.size()) / result.seconds},
+            {"seed", options.seed},
             {"fine_tune_epochs", options.fine_tune_epochs}};
-  if (!before.empty()) json["before_fine_tuning"] = before;
+  if (options.fine_tune_epochs > 0) {
+    json["before_fine_tuning"] = before;
+    json["lr"] = lr;
+    json["batch_size"] = options.batch_size;
+    json["scales"] = options.scales.empty() ? "as trained" : options.scales;
+  }
   json["layers"] = to_json(reports);
   if (!options.out.empty()) json["out"] = options.out.string();
   return json;

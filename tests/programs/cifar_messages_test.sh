@@ -40,11 +40,11 @@ fi
 for option in --limit --label-smoothing --seed --out; do
   status=0
   "$program" $train "$option" "" >out.txt 2>err.txt || status=$?
-  check "an empty $option is refused" '[ "$status" -ne 0 ] && grep -q "has an empty value" err.txt'
+  check "an empty $option is refused" '[ "$status" -eq 1 ] && grep -q "has an empty value" err.txt'
 done
 status=0
 "$program" $train --seed 18446744073709551616 >out.txt 2>err.txt || status=$?
-check "a seed that is too large is refused" '[ "$status" -ne 0 ] && grep -q "is too large: 18446744073709551616" err.txt'
+check "a seed that is too large is refused" '[ "$status" -eq 1 ] && grep -q "is too large: 18446744073709551616" err.txt'
 check "what is refused trains nothing" '[ ! -e run ]'
 "$program" $train --batch-size 16 --epochs 1 --threads 1 --sync-bn >sync.json 2>>log.txt
 check "--sync-bn is harmless in one process" 'grep -q "\"processes\":1" sync.json'
@@ -55,7 +55,7 @@ refuses "a percentile for another calibration" "--percentile is for --calibratio
 
 status=0
 "$program" export-onnx $weights --scheme per-tensor >out.txt 2>err.txt || status=$?
-check "an export in floats takes no option of quantization" '[ "$status" -ne 0 ] && grep -q "scheme requires --int8" err.txt'
+check "an export in floats takes no option of quantization" '[ "$status" -eq 1 ] && grep -q "scheme requires --int8" err.txt'
 
 # Pictures: a part of CIFAR trains, with a note.
 mkdir part

@@ -59,7 +59,7 @@ done
 
 "$program" quantize --weights whole/model.safetensors --data synthetic --limit 160 --calibration-images 64 \
   --fine-tune-epochs 1 --threads 1 --out int8.safetensors >int8.txt 2>>log.txt
-for key in float_accuracy int8_accuracy before_fine_tuning agreement layers; do
+for key in float_accuracy int8_accuracy before_fine_tuning agreement layers lr scales seed; do
   check "the result of quantize names $key" 'grep -q "\"$key\":" int8.txt'
 done
 # same_accuracy QUANTIZED: eval must report the accuracy in integers that quantize has reported.

@@ -29,9 +29,10 @@ using repopt::concat;
 
 namespace {
 
-/// The variants whose networks are quantized. Variants that the study does not know or did not run are passed over.
-constexpr std::string_view quantized_variants[] = {"plain",  "rep-sqrt", "rep-searched",    "hyper_search",
-                                                   "repvgg", "qarepvgg", "repvgg-custom-l2"};
+/// The variants whose networks are quantized. Variants that were not run are passed over.
+constexpr std::string_view quantized_variants[] = {
+    "plain",    "rep-sqrt",         "rep-searched",     "hyper_search",     "repvgg",
+    "qarepvgg", "repvgg-custom-l2", "rep-identity-0.3", "rep-identity-0.1", "rep-scale-0.5"};
 
 constexpr RunTable int8_table(
     "quant.csv", "scheme,calibration,weight_bits,activation_bits,split_identity,float_accuracy,int8_accuracy");
