@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <vector>
@@ -57,4 +58,28 @@ TEST_CASE("A decay of 1 or more, or below 0, is refused") {
   for (const double decay : {-0.1, 1.0, 2.0, std::numeric_limits<double>::quiet_NaN()})
     CHECK_THROWS_AS(Ema<float>{decay}, std::invalid_argument);
   CHECK_THROWS_WITH(Ema<float>{1.0}, "decay must be in [0, 1), it is 1");
+}
+
+TEST_CASE("The first update copies the weights even if an earlier weight was not finite") {
+  std::vector<float> weight{std::numeric_limits<float>::quiet_NaN(), 1};
+  Ema<float> ema(0.5);
+  ema.add_param(weight);
+  weight = {2, 3};
+  ema.update();
+  ema.swap();
+  CHECK(weight == std::vector<float>{2, 3});
+}
+
+TEST_CASE("An average of floats moves by 1 - decay, also for decays close to 1 and close to 0") {
+  for (const double decay : {0.0, 1e-6, 0.3, 0.999, 0.99999, 0.99999999}) {
+    std::vector<float> weight{0, 5};
+    Ema<float> ema(decay);
+    ema.add_param(weight);
+    ema.update();
+    weight = {1, 5};
+    ema.update();
+    ema.swap();
+    CHECK(std::abs(double(weight[0]) / (1 - decay) - 1) < 1e-6);
+    CHECK(weight[1] == 5);
+  }
 }

@@ -43,21 +43,31 @@ class Ema {
 
   /// Updates the averages with the current weights.
   void update() {
-    const T keep = started_ ? T(decay_) : T(0), take = T(1) - keep;
     for (Param& param : params_)
-      for (std::size_t i = 0; i < param.weight.size(); ++i)
-        param.average[i] = keep * param.average[i] + take * param.weight[i];
+      if (started_)
+        move_towards(param.weight, param.average);
+      else
+        std::ranges::copy(param.weight, param.average.begin());
     started_ = true;
   }
 
   /// Exchanges weights and averages. Call it a second time before the next update(). To continue from saved averages,
-  /// copy them into the weights and call swap().
+  /// copy them into the weights, call swap(), and then load the trained weights.
   void swap() {
     for (Param& param : params_) std::swap_ranges(param.average.begin(), param.average.end(), param.weight.begin());
     started_ = true;
   }
 
  private:
+  /// torch.lerp: the average moves by the share 1 - decay of the way to the weight, with small errors at both ends.
+  void move_towards(std::span<const T> weight, std::span<T> average) const {
+    const T keep = T(decay_), take = T(1 - decay_);
+    for (std::size_t i = 0; i < weight.size(); ++i) {
+      const T way = weight[i] - average[i];
+      average[i] = take < T(0.5) ? average[i] + take * way : weight[i] - keep * way;
+    }
+  }
+
   struct Param {
     std::span<T> weight;
     std::vector<T> average;
