@@ -27,6 +27,8 @@ TEST_CASE("set_grad_scale refuses factors that are not positive and finite, and 
   CHECK_THROWS_AS(optimizer.set_grad_scale(-1), std::invalid_argument);
   CHECK_THROWS_AS(optimizer.set_grad_scale(quiet_nan), std::invalid_argument);
   CHECK_THROWS_AS(optimizer.set_grad_scale(std::numeric_limits<double>::infinity()), std::invalid_argument);
+  for (const double no_float : {1e39, 1e-50})
+    CHECK_THROWS_AS(RepSgd<float>().set_grad_scale(no_float), std::invalid_argument);
 
   optimizer.set_grad_scale(0.5);
   optimizer.clip_grad_norm(10);

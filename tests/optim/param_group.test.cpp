@@ -4,17 +4,32 @@
 
 #include <cstddef>
 #include <limits>
+#include <new>
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "repopt/core/csla_block.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
+#include "support/allocations.hpp"
 #include "support/block_kinds.hpp"
 
 using namespace repopt;
 using namespace repopt::testing;
+
+namespace {
+
+/// Whether add_param() takes a gradient that is gone after the call.
+template <class Group>
+concept TakesTemporaryGrad = requires(Group& group, std::vector<float>& weight) {
+  group.add_param("weight", weight, std::vector<float>(36));
+};
+
+static_assert(!TakesTemporaryGrad<RepSgd<float>::ParamGroup>);
+
+}  // namespace
 
 TEST_CASE("A group holds its parameters, with the user's buffers, and its options") {
   const ConvShape shape = square(2, 2, 3);
@@ -80,6 +95,8 @@ TEST_CASE("A bad option is refused, and the group keeps its options") {
   auto& group = optimizer.add_param_group({.lr = 0.5, .momentum = 0.25});
   CHECK_THROWS_AS(group.set_options({.lr = 0.1, .momentum = 2}), std::invalid_argument);
   CHECK_THROWS_AS(group.set_lr(-1), std::invalid_argument);
+  CHECK_THROWS_WITH_AS(optimizer.set_lr(-1), "lr must be finite and >= 0, it is -1", std::invalid_argument);
+  CHECK_THROWS_AS(RepSgd<double>().set_lr(-1), std::invalid_argument);
   CHECK(group.options().lr == 0.5);
   CHECK(group.options().momentum == 0.25);
   group.set_lr(0.125);
@@ -100,3 +117,29 @@ TEST_CASE("A parameter contributes sum GradMult * grad^2 to the squared norm") {
   optimizer.add_param_group().add_param("weight", weight, grad, block);
   CHECK(optimizer.param_groups()[0].params()[0].csla_grad_norm_squared() == (4 + 1) * 1 + 4 * 4 + 9 * 9 + (9 + 1) * 16);
 }
+
+#ifdef REPOPT_COUNTS_ALLOCATIONS
+TEST_CASE("If there is no memory for a parameter, nothing is added, and it can be added later") {
+  const ConvShape shape = square(2, 2, 3);
+  const CslaBlock<float> block(shape, {{shape, 0.5f}, Branch<float>::identity(2)});
+  std::vector<float> weight(36), grad(36);
+  long refusals = 0;
+  for (bool added = false; !added; refusals += !added) {
+    RepSgd<float> optimizer;
+    auto& group = optimizer.add_param_group();
+    CslaBlock<float> copy = block;
+    allocation_that_fails = allocation_count + refusals + 1;
+    try {
+      group.add_param("a name that is too long to lie within a string", weight, grad, std::move(copy));
+      added = true;
+    } catch (const std::bad_alloc&) {
+    }
+    allocation_that_fails = 0;
+    if (added) continue;
+    CHECK(group.params().empty());
+    group.add_param("a name that is too long to lie within a string", weight, grad, block);
+    CHECK(group.params()[0].branches() == block.branches());
+  }
+  CHECK(refusals > 5);
+}
+#endif

@@ -268,3 +268,32 @@ TEST_CASE("A parameter that is bound to new buffers continues there with its old
   CHECK(moved.bias == straight.bias);
   CHECK_NOTHROW(of_moved.rebind("weight", weight, moved.grad));  // another gradient for the same weight
 }
+
+TEST_CASE("Parameters that are bound together may exchange their buffers") {
+  std::vector<double> a{1, 2}, b{3, 4};
+  const std::vector<double> grad_of_a{1, 1}, grad_of_b{2, 2};
+  RepSgd<double> optimizer;
+  auto& group = optimizer.add_param_group({.lr = 0.5, .momentum = 0.5});
+  group.add_param("a", a, grad_of_a);
+  group.add_param("b", b, grad_of_b);
+  optimizer.step();
+  CHECK_THROWS_WITH_AS(optimizer.rebind("a", b, grad_of_a), "weights of 'a' and 'b' overlap in memory",
+                       std::invalid_argument);
+  const std::vector<Binding<double>> exchanged{{"a", b, grad_of_a}, {"b", a, grad_of_b}};
+  optimizer.rebind(exchanged);
+  a = b = {0, 0};
+  optimizer.step();
+  CHECK(b == std::vector<double>{-0.75, -0.75});  // a's momentum
+  CHECK(a == std::vector<double>{-1.5, -1.5});
+
+  const auto refuses = [&](const std::vector<Binding<double>>& bindings, const char* message) {
+    CHECK_THROWS_WITH_AS(optimizer.rebind(bindings), message, std::invalid_argument);
+    CHECK(group.params()[0].weight.data() == b.data());
+  };
+  std::vector<double> other{0, 0};
+  refuses({{"a", other, grad_of_a}, {"c", a, grad_of_b}}, "there is no parameter 'c'");
+  refuses({{"a", other, grad_of_a}, {"a", other, grad_of_a}}, "'a' is listed twice");
+  refuses({{"a", other, grad_of_a}, {"b", other, grad_of_b}}, "weights of 'a' and 'b' overlap in memory");
+  CHECK_NOTHROW(optimizer.rebind(std::vector<Binding<double>>()));
+  CHECK_NOTHROW(RepSgd<double>().rebind(std::vector<Binding<double>>()));
+}

@@ -1,6 +1,7 @@
 // allocation_count: the number of calls of malloc() and posix_memalign() so far. glibc lets a program replace these
 // functions in order to count. Sanitizers replace them too: with sanitizers, or without glibc,
 // REPOPT_COUNTS_ALLOCATIONS is not defined. Include this header in only one source file of a program.
+// allocation_that_fails: the count at which malloc() has no memory.
 #pragma once
 
 #include <cstdlib>
@@ -23,6 +24,7 @@
 namespace repopt::testing {
 
 inline std::atomic<long> allocation_count = 0;
+inline std::atomic<long> allocation_that_fails = 0;  ///< 0: none
 
 }  // namespace repopt::testing
 
@@ -30,8 +32,8 @@ extern "C" {
 void* __libc_malloc(std::size_t size);
 void* __libc_memalign(std::size_t alignment, std::size_t size);
 void* malloc(std::size_t size) noexcept {
-  ++repopt::testing::allocation_count;
-  return __libc_malloc(size);
+  const bool fails = ++repopt::testing::allocation_count == repopt::testing::allocation_that_fails;
+  return fails ? nullptr : __libc_malloc(size);
 }
 int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
   ++repopt::testing::allocation_count;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,14 @@ struct Param {
   }
 };
 
+/// A parameter's new buffers, for RepOptimizer::rebind().
+template <std::floating_point T>
+struct Binding {
+  std::string_view name;    ///< the name that was given to add_param()
+  std::span<T> weight;      ///< the new weight
+  std::span<const T> grad;  ///< the buffer with its gradient
+};
+
 /// The memory of all parameters of an optimizer, by name. It makes sure that no weight is added twice, and that no step
 /// writes into a gradient.
 template <std::floating_point T>
@@ -57,40 +66,47 @@ class WeightRegistry {
   /// if a weight would overlap a gradient or another weight.
   void add(const std::string& name, std::span<const T> weight, std::span<const T> grad) {
     require(!params_.contains(name), "there is already a parameter '", name, "'");
-    require_free(name, weight, grad);
+    require_free(name, {weight, grad}, params_);
     params_.emplace(name, Memory{weight, grad});
   }
 
-  /// Replaces the memory of a registered parameter. Throws in the same cases as add(), and if `weight` has another size
-  /// than before.
-  void replace(const std::string& name, std::span<const T> weight, std::span<const T> grad) {
-    Memory& own = params_.at(name);
-    require(weight.size() == own.weight.size(), "'", name, "' has ", own.weight.size(),
-            " elements, the new weight has ", weight.size());
-    require_free(name, weight, grad);
-    own = {weight, grad};
+  /// Replaces the memory of registered parameters. Throws in the same cases as add(), if a weight has another size than
+  /// before, or if a name is listed twice.
+  void replace(std::span<const Binding<T>> bindings) {
+    std::map<std::string, Memory> params;
+    for (const auto& [name, weight, grad] : bindings) {
+      const std::size_t size = params_.at(std::string(name)).weight.size();
+      require(weight.size() == size, "'", name, "' has ", size, " elements, the new weight has ", weight.size());
+      require(params.emplace(name, Memory{weight, grad}).second, "'", name, "' is listed twice");
+    }
+    params.insert(params_.begin(), params_.end());  // keeps the new memory of those that are there already
+    for (const auto& [name, weight, grad] : bindings) require_free(std::string(name), {weight, grad}, params);
+    params_ = std::move(params);
   }
 
   /// Forgets a parameter.
   void remove(const std::string& name) { params_.erase(name); }
 
  private:
-  void require_free(const std::string& name, std::span<const T> weight, std::span<const T> grad) const {
+  /// A parameter's buffers.
+  struct Memory {
+    std::span<const T> weight, grad;
+  };
+
+  /// Throws std::invalid_argument if the memory of parameter `name` does not fit, or overlaps that of another of
+  /// `params`.
+  static void require_free(const std::string& name, const Memory& own, const std::map<std::string, Memory>& params) {
+    const auto& [weight, grad] = own;
     require(grad.size() == weight.size(), "grad of '", name, "' has ", grad.size(), " elements, its weight has ",
             weight.size());
     require(!overlap<T>(weight, grad), "weight and grad of '", name, "' overlap in memory");
-    for (const auto& [other, memory] : params_) {
+    for (const auto& [other, memory] : params) {
       if (other == name) continue;
       require(!overlap<T>(weight, memory.weight), "weights of '", name, "' and '", other, "' overlap in memory");
       require(!overlap<T>(weight, memory.grad), "weight of '", name, "' and grad of '", other, "' overlap in memory");
       require(!overlap<T>(grad, memory.weight), "grad of '", name, "' and weight of '", other, "' overlap in memory");
     }
   }
-
-  /// A parameter's buffers.
-  struct Memory {
-    std::span<const T> weight, grad;
-  };
 
   std::map<std::string, Memory> params_;
 };
@@ -108,26 +124,30 @@ class ParamGroup {
 
   /// Adds a kernel that stands for `block`. `weight` and `grad` (dL/dweight) are (out_channels, in_channels / groups,
   /// kh, kw) in the layout of block.target(), and must outlive the optimizer. A call does not compile if the rule is
-  /// not a ReparameterizableRule. Throws std::invalid_argument if the name is taken, a size is wrong, or the weight
-  /// would overlap a gradient or another weight.
+  /// not a ReparameterizableRule. Throws std::invalid_argument, and changes nothing, if the name is taken, a size is
+  /// wrong, or the weight would overlap a gradient or another weight.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad, CslaBlock<T> block) {
     static_assert(ReparameterizableRule<Rule, T>,
                   "this update rule has no form on the kernel of a CSLA block: use Sgd, AdamW or Lion, or train the "
                   "branches folded, by FoldedKernel");
-    Param<Rule, T>& param = add(std::move(name), weight, grad, block.target());
+    Param<Rule, T> param{std::move(name), weight, grad, block.target()};
     param.stream.emplace(std::move(block));
+    add(std::move(param));
   }
 
   /// Adds a kernel without a prior structure. Saved state is converted by the layout of `shape`. Throws in the same
   /// cases.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad, const ConvShape& shape) {
-    add(std::move(name), weight, grad, shape);
+    add({std::move(name), weight, grad, shape});
   }
 
   /// Adds an ordinary parameter of any shape, e.g. a bias. Throws in the same cases.
   void add_param(std::string name, std::span<T> weight, std::span<const T> grad) {
-    add(std::move(name), weight, grad, std::nullopt);
+    add({std::move(name), weight, grad});
   }
+
+  /// A temporary gradient would be gone before the first step.
+  void add_param(std::string name, std::span<T> weight, std::vector<T>&& grad, const auto&... block_or_shape) = delete;
 
   /// The parameters, in the order of add_param(), and the options that they share.
   /// @{
@@ -153,16 +173,18 @@ class ParamGroup {
     requires UpdateRule<R, U>
   friend class RepOptimizer;
 
-  Param<Rule, T>& add(std::string name, std::span<T> weight, std::span<const T> grad,
-                      const std::optional<ConvShape>& shape) {
+  void add(Param<Rule, T> param) {
+    const std::optional<ConvShape>& shape = param.shape;
     if (shape) {
       shape->validate();
-      require(weight.size() == shape->size(), "weight of '", name, "' has ", weight.size(), " elements, target [",
-              describe(*shape), "] has ", shape->size());
+      require(param.weight.size() == shape->size(), "weight of '", param.name, "' has ", param.weight.size(),
+              " elements, target [", describe(*shape), "] has ", shape->size());
     }
-    require(!weight.empty(), "weight of '", name, "' has no elements");
-    registry_->add(name, weight, grad);
-    return params_.emplace_back(Param<Rule, T>{std::move(name), weight, grad, shape});
+    require(!param.weight.empty(), "weight of '", param.name, "' has no elements");
+    // Make room first: if there is no memory, nothing may stay behind in the registry.
+    if (params_.size() == params_.capacity()) params_.reserve(2 * params_.size() + 1);
+    registry_->add(param.name, param.weight, param.grad);
+    params_.push_back(std::move(param));
   }
 
   Options options_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -21,6 +22,7 @@
 #include "repopt/optim/rules/adamw.hpp"
 #include "repopt/optim/rules/lamb.hpp"
 #include "repopt/optim/rules/lion.hpp"
+#include "repopt/optim/rules/option_checks.hpp"
 #include "repopt/optim/rules/sgd.hpp"
 #include "repopt/optim/rules/update_rule.hpp"
 #include "repopt/optim/state_dict.hpp"
@@ -99,23 +101,45 @@ class RepOptimizer {
   /// Throws std::invalid_argument, and changes nothing, if there is no parameter of that name, if a size differs, or if
   /// a weight would overlap a gradient or another weight.
   void rebind(std::string_view name, std::span<T> weight, std::span<const T> grad) {
-    const auto [group, index] = find_param(name);
-    Param<Rule, T>& param = group->params_[index];
-    registry_.front().replace(param.name, weight, grad);
-    param.weight = weight;
-    param.grad = grad;
+    rebind(std::array{Binding<T>{name, weight, grad}});
   }
 
-  /// Sets the learning rate of every group. Throws std::invalid_argument if it is negative or not finite.
+  /// The same for several parameters at once, which may take over each other's old buffers. Throws in the same cases,
+  /// and if a name is listed twice.
+  void rebind(std::span<const Binding<T>> bindings) {
+    std::vector<Param<Rule, T>*> params;
+    for (const Binding<T>& binding : bindings) {
+      const auto [group, index] = find_param(binding.name);
+      params.push_back(&group->params_[index]);
+    }
+    if (bindings.empty()) return;
+    registry_.front().replace(bindings);
+    for (std::size_t i = 0; i < params.size(); ++i) {
+      params[i]->weight = bindings[i].weight;
+      params[i]->grad = bindings[i].grad;
+    }
+  }
+
+  /// A temporary gradient would be gone before the next step.
+  void rebind(std::string_view name, std::span<T> weight, std::vector<T>&& grad) = delete;
+
+  /// Sets the learning rate of every group. Throws std::invalid_argument, and changes nothing, if it is negative or not
+  /// finite, or if the rule refuses it.
   void set_lr(double lr) {
-    for (ParamGroup& group : param_groups_) group.set_lr(lr);
+    require_not_negative("lr", lr);
+    for (const ParamGroup& group : param_groups_) {
+      Options options = group.options();
+      options.lr = lr;
+      Rule::validate(options);
+    }
+    for (ParamGroup& group : param_groups_) group.options_.lr = lr;
   }
 
   /// Sets the factor that multiplies all gradients from the next step on: 1.0 / n averages a gradient that was summed
-  /// over n micro-batches. Throws std::invalid_argument unless the factor is finite and positive. Also throws after
-  /// clip_grad_norm() and before the step() that follows it, because clip_grad_norm() has used the old factor.
+  /// over n micro-batches. Throws std::invalid_argument unless the factor is finite and positive as a T. Also throws
+  /// after clip_grad_norm() and before the step() that follows it, because clip_grad_norm() has used the old factor.
   void set_grad_scale(double grad_scale) {
-    require(std::isfinite(grad_scale) && grad_scale > 0, "grad_scale must be finite and > 0, it is ", grad_scale);
+    require(std::isfinite(T(grad_scale)) && T(grad_scale) > 0, "grad_scale must be finite and > 0, it is ", grad_scale);
     require(!clip_waits_, "set_grad_scale(", grad_scale, ") must come before clip_grad_norm()");
     grad_scale_ = grad_scale;
   }
@@ -151,8 +175,8 @@ class RepOptimizer {
   }
 
   /// Takes one step: calls Rule::update() for each parameter that is not frozen, with the gradient times grad_scale
-  /// times the clip coefficient. The clip coefficient is used only once. Throws nothing but
-  /// std::bad_alloc, and that only in a parameter's first step, which allocates its state.
+  /// times the clip coefficient. The clip coefficient is used only once. Throws nothing but std::bad_alloc, when a rule
+  /// needs memory for the first time; some parameters may have taken the step then.
   void step() {
     const T grad_scale = T(grad_scale_ * clip_coef_);
     for (ParamGroup& group : param_groups_)

@@ -21,10 +21,11 @@ struct Adam : AdamFamily {
   /// The arguments of torch.optim.Adam.
   struct Options {
     double lr = 1e-3;                         ///< per step
-    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the shares of the two moments that a step keeps
-    double eps = 1e-8;                        ///< added to sqrt(v^); 0 is legal
-    double weight_decay = 0;                  ///< coupled: added to the gradient
-    bool amsgrad = false;                     ///< whether to divide by the largest second moment so far
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the decay rates of exp_avg and exp_avg_sq
+    /// Added to sqrt(v^). 0 is legal, but then a weight whose gradient was 0 in every step becomes NaN, as in torch.
+    double eps = 1e-8;
+    double weight_decay = 0;  ///< coupled: added to the gradient
+    bool amsgrad = false;     ///< whether to divide by the largest second moment so far
   };
 
   static constexpr std::string_view name = "adam";  ///< the rule's name in saved state

@@ -1,4 +1,4 @@
-// AdamMoments: two moments of the gradient. AdamFamily: what Adam, AdamW and LAMB share beside them.
+// AdamMoments: two moments of the gradient. AdamFamily: the state, the checks and the visitors of Adam, AdamW and LAMB.
 #pragma once
 
 #include <cmath>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/optim/rules/option_checks.hpp"
 
 namespace repopt {
 
@@ -20,11 +21,14 @@ struct AdamMoments {
   std::vector<T> max_exp_avg_sq;  ///< the largest v so far; only with amsgrad
   std::size_t step = 0;           ///< number of steps taken
 
-  /// Begins a step on `size` weights: allocates the moments and counts the step.
+  /// Begins a step on `size` weights: allocates the moments and counts the step. Changes nothing if there is not enough
+  /// memory.
   void begin_step(std::size_t size, bool amsgrad) {
+    exp_avg.reserve(size);
+    exp_avg_sq.reserve(size);
+    if (amsgrad) max_exp_avg_sq.resize(size);
     exp_avg.resize(size);
     exp_avg_sq.resize(size);
-    if (amsgrad) max_exp_avg_sq.resize(size);
     ++step;
   }
 
@@ -53,7 +57,8 @@ struct AdamMomentSpans {
   std::span<T> max_exp_avg_sq;  ///< the largest v so far; empty without amsgrad
 };
 
-/// What the rules of Adam's family share: their state, and what UpdateRule requires of options and state.
+/// The base of Adam, AdamW and LAMB: their state, the checks of their options, and the visitors that UpdateRule
+/// requires.
 struct AdamFamily {
   /// The state that a parameter keeps from step to step: moments of the gradient; in Adam, of the decayed one.
   template <class T>
@@ -61,11 +66,10 @@ struct AdamFamily {
 
   /// Throws std::invalid_argument for options that torch.optim.Adam refuses or that are not finite.
   static void validate(const auto& options) {
-    require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
-    for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
-    require(std::isfinite(options.eps) && options.eps >= 0, "eps must be finite and >= 0, it is ", options.eps);
-    require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
-            "weight_decay must be finite and >= 0, it is ", options.weight_decay);
+    require_not_negative("lr", options.lr);
+    require_betas(options.betas);
+    require_not_negative("eps", options.eps);
+    require_not_negative("weight_decay", options.weight_decay);
   }
 
   /// Required by UpdateRule.

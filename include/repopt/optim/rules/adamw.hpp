@@ -27,10 +27,12 @@ struct AdamW : AdamFamily {
   /// The arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-3;                         ///< per step
-    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the shares of the two moments that a step keeps
-    double eps = 1e-8;                        ///< added to |s_i| * sqrt(v^) in each branch; 0 is legal
-    double weight_decay = 1e-2;               ///< decoupled: a step multiplies the weight by 1 - lr * weight_decay
-    bool amsgrad = false;                     ///< whether to divide by the largest second moment so far
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the decay rates of exp_avg and exp_avg_sq
+    /// Added to |s_i| * sqrt(v^) in each branch. 0 is legal, but then a weight whose gradient was 0 in every step
+    /// becomes NaN, as in torch.
+    double eps = 1e-8;
+    double weight_decay = 1e-2;  ///< decoupled: a step multiplies the weight by 1 - lr * weight_decay
+    bool amsgrad = false;        ///< whether to divide by the largest second moment so far
   };
 
   static constexpr std::string_view name = "adamw";  ///< the rule's name in saved state
@@ -54,10 +56,15 @@ struct AdamW : AdamFamily {
 
   /// Takes one step on the caller's own memory, such as another library's tensors. `stream` is the kernel's
   /// KernelStream<T>, or a PlainStream<T> for an ordinary parameter. `step` is the number of this step, counted from 1.
-  /// Before the first step the moments must hold zeros.
+  /// Before the first step the moments must hold zeros. Throws std::invalid_argument, before it changes anything, if a
+  /// size is wrong.
   template <class T>
   static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream,
                     const AdamMomentSpans<T>& moments, std::size_t step, const Options& options) {
+    require_as_long("grad", grad.size(), weight.size());
+    require_as_long("exp_avg", moments.exp_avg.size(), weight.size());
+    require_as_long("exp_avg_sq", moments.exp_avg_sq.size(), weight.size());
+    if (options.amsgrad) require_as_long("max_exp_avg_sq", moments.max_exp_avg_sq.size(), weight.size());
     const BiasCorrection correction(options, step);
     const T beta1 = T(options.betas[0]), beta2 = T(options.betas[1]), eps = T(options.eps);
     const T new_part1 = T(1 - options.betas[0]), new_part2 = T(1 - options.betas[1]);  // rounded once, as in torch

@@ -26,9 +26,10 @@ struct Lamb : AdamFamily {
   /// The options, named like the arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-3;                         ///< per step, relative to the weight's norm
-    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the shares of the two moments that a step keeps
-    double eps = 1e-6;                        ///< added to sqrt(v^); 0 is legal
-    double weight_decay = 0;                  ///< added to the direction before its norm is taken
+    std::array<double, 2> betas{0.9, 0.999};  ///< in [0, 1): the decay rates of exp_avg and exp_avg_sq
+    /// Added to sqrt(v^). 0 is legal, but then a weight whose gradient was 0 in every step becomes NaN, as in torch.
+    double eps = 1e-6;
+    double weight_decay = 0;  ///< added to the direction before its norm is taken
   };
 
   static constexpr std::string_view name = "lamb";  ///< the rule's name in saved state

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "repopt/base/error.hpp"
 #include "repopt/base/parallel.hpp"
 #include "repopt/optim/chunks.hpp"
 #include "repopt/optim/kernel_stream.hpp"
+#include "repopt/optim/rules/option_checks.hpp"
 
 namespace repopt {
 
@@ -27,7 +27,7 @@ struct Lion {
   /// The options, named like the arguments of torch.optim.AdamW.
   struct Options {
     double lr = 1e-4;                        ///< per step; about a tenth of AdamW's
-    std::array<double, 2> betas{0.9, 0.99};  ///< in [0, 1): the shares of the old momentum in c and in the new m
+    std::array<double, 2> betas{0.9, 0.99};  ///< in [0, 1): the decay rates of m in c and in the new m
     double weight_decay = 0;                 ///< decoupled: a step multiplies the weight by 1 - lr * weight_decay
   };
 
@@ -41,10 +41,9 @@ struct Lion {
 
   /// Throws std::invalid_argument for an option that is negative or not finite, and for betas outside [0, 1).
   static void validate(const Options& options) {
-    require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
-    for (const double beta : options.betas) require(beta >= 0 && beta < 1, "betas must be in [0, 1), one is ", beta);
-    require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
-            "weight_decay must be finite and >= 0, it is ", options.weight_decay);
+    require_not_negative("lr", options.lr);
+    require_betas(options.betas);
+    require_not_negative("weight_decay", options.weight_decay);
   }
 
   /// Takes one step on an ordinary parameter. The gradient is `grad`, dL/dweight, times `grad_scale`.

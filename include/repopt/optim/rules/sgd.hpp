@@ -11,6 +11,7 @@
 #include "repopt/base/parallel.hpp"
 #include "repopt/optim/chunks.hpp"
 #include "repopt/optim/kernel_stream.hpp"
+#include "repopt/optim/rules/option_checks.hpp"
 
 namespace repopt {
 
@@ -37,11 +38,10 @@ struct Sgd {
   /// Throws std::invalid_argument for options that torch.optim.SGD refuses, for momentum >= 1 and for numbers that are
   /// not finite. lr = 0 is legal, because a warm-up may start there.
   static void validate(const Options& options) {
-    require(std::isfinite(options.lr) && options.lr >= 0, "lr must be finite and >= 0, it is ", options.lr);
+    require_not_negative("lr", options.lr);
     require(options.momentum >= 0 && options.momentum < 1, "momentum must be in [0, 1), it is ", options.momentum);
     require(std::isfinite(options.dampening), "dampening must be finite, it is ", options.dampening);
-    require(std::isfinite(options.weight_decay) && options.weight_decay >= 0,
-            "weight_decay must be finite and >= 0, it is ", options.weight_decay);
+    require_not_negative("weight_decay", options.weight_decay);
     require(!options.nesterov || (options.momentum > 0 && options.dampening == 0),
             "nesterov needs momentum > 0 and dampening = 0, they are ", options.momentum, " and ", options.dampening);
   }
@@ -62,11 +62,14 @@ struct Sgd {
 
   /// Takes one step on the caller's own memory, such as another library's tensors. `stream` is the kernel's
   /// KernelStream<T>, or a PlainStream<T> for an ordinary parameter. `momentum_buffer` is as long as the weight and in
-  /// its layout; it is empty if options.momentum is 0. Before the first step with momentum it must hold zeros. That
-  /// step is the one with `is_first_step`: the gradient enters the buffer undampened, as in torch.
+  /// its layout; it is not used if options.momentum is 0. Before the first step with momentum it must hold zeros. That
+  /// step is the one with `is_first_step`: the gradient enters the buffer undampened, as in torch. Throws
+  /// std::invalid_argument, before it changes anything, if a size is wrong.
   template <class T>
   static void apply(std::span<T> weight, std::span<const T> grad, T grad_scale, const auto& stream,
                     std::span<T> momentum_buffer, bool is_first_step, const Options& options) {
+    require_as_long("grad", grad.size(), weight.size());
+    if (options.momentum != 0) require_as_long("momentum_buffer", momentum_buffer.size(), weight.size());
     const T lr = T(options.lr), momentum = T(options.momentum), weight_decay = T(options.weight_decay);
     const T new_part = T(1 - (is_first_step ? 0 : options.dampening));
     const T gradient_part = T(options.nesterov ? options.lr : 0);

@@ -16,7 +16,8 @@ namespace repopt {
 /// - `Rule::validate(options)`: throws std::invalid_argument if an option is not valid. The message names the option
 ///   and its value.
 /// - `Rule::update(weight, grad, grad_scale, state, options)`: takes one step on `weight` with the gradient `grad`,
-///   dL/dweight, times `grad_scale`. Both spans have the same size. The first call allocates the state. Does not throw.
+///   dL/dweight, times `grad_scale`. Both spans have the same size. The first call allocates the state. Throws nothing
+///   but std::bad_alloc.
 /// - `Rule::visit_options(options, visit)`: calls visit(name, option&) for each option, a double or a bool.
 /// - `Rule::visit_state(state, visit)`: calls visit(name, member&) for each member of the state. A member is a
 ///   std::size_t or a std::vector<T>; a vector is as long as the weight and in its layout, or empty before the first
