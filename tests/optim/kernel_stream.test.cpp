@@ -140,5 +140,9 @@ TEST_CASE("multiply_gradient multiplies by the dense GradMult, in place too, and
   CHECK(multiplied == expected);
   CHECK(in_place == expected);
   CHECK_THROWS_AS(multiply_gradient<float>(block, std::span(grad).first(1), multiplied), std::invalid_argument);
+  std::vector<float> longer(grad.size() + 1);
+  CHECK_THROWS_WITH_AS(
+      multiply_gradient<float>(block, std::span(longer).first(grad.size()), std::span(longer).last(grad.size())),
+      "grad and multiplied overlap in memory", std::invalid_argument);
   CHECK(multiplied == expected);
 }

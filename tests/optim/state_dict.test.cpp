@@ -221,6 +221,7 @@ TEST_CASE("State that does not match is refused, and nothing is changed") {
   refuses([](Dict& d) { d.param_groups[1].erase("eps"); }, "saved state of rule adamw lacks option 'eps'");
   refuses([](Dict& d) { d.param_groups[1]["momentum"] = 1; }, "saved state has 7 options, rule adamw has 6");
   refuses([](Dict& d) { d.param_groups[1]["lr"] = -1; }, "lr must be finite and >= 0, it is -1");
+  refuses([](Dict& d) { d.param_groups[1]["amsgrad"] = 0.5; }, "saved option 'amsgrad' must be 0 or 1, it is 0.5");
   refuses([](Dict& d) { d.params[1].name = "weight"; }, "the saved state holds 'weight' twice");
   refuses([](Dict& d) { d.params[1].name = "gamma"; }, "the saved state lacks 'bias'");
   refuses([](Dict& d) { d.params.pop_back(); }, "the saved state lacks 'bias'");
@@ -250,9 +251,9 @@ TEST_CASE("State that does not match is refused, and nothing is changed") {
   refuses([](Dict& d) { d.params[0].branches[1].shape.groups = 2; },
           "branch 1 of 'weight' is [" + describe(conv1x1) + "], saved is [" + describe(grouped) + "]");
   refuses([](Dict& d) { d.params[0].branches[1].scale.pop_back(); },
-          "scale has 3 elements, out_channels is 4; branch [" + describe(conv1x1) + "]");
+          "scale has 3 elements, out_channels is 4; branch 1 of 'weight' [" + describe(conv1x1) + "]");
   refuses([](Dict& d) { d.params[0].branches[1].scale[2] = std::numeric_limits<double>::infinity(); },
-          "scale holds inf, it must be finite; branch [" + describe(conv1x1) + "]");
+          "scale holds inf, it must be finite; branch 1 of 'weight' [" + describe(conv1x1) + "]");
   refuses([](Dict& d) { d.params[1].buffers.erase("exp_avg_sq"); },
           "saved state of 'bias': step is 3, exp_avg has 4 elements, exp_avg_sq has 0");
   refuses([&](Dict& d) { d.params[1].buffers["exp_avg"] = too_short; },

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/base/overlap.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/embedding.hpp"
@@ -247,12 +248,14 @@ double csla_grad_norm_squared(std::span<const T> grad, const auto& stream) {
 
 /// Computes multiplied = GradMult * grad, for optimizers outside this library. Both buffers are (out_channels,
 /// in_channels / groups, kh, kw) in the layout of the block's target; `multiplied` may be `grad` itself. This is exact
-/// for every rule that is linear in weight and gradient. Throws std::invalid_argument if a size is wrong.
+/// for every rule that is linear in weight and gradient. Throws std::invalid_argument if a size is wrong, or if the
+/// buffers overlap and are not the same.
 template <std::floating_point T>
 void multiply_gradient(const CslaBlock<T>& block, std::span<const T> grad, std::span<T> multiplied) {
   const std::size_t size = block.target().size();
   require(grad.size() == size && multiplied.size() == size, "target [", describe(block.target()), "] has ", size,
           " elements, grad has ", grad.size(), ", multiplied has ", multiplied.size());
+  require(grad.data() == multiplied.data() || !overlap<T>(grad, multiplied), "grad and multiplied overlap in memory");
   const KernelStream<T> stream(block);
   for_each_chunk(size, [&](std::size_t first, std::size_t count) {
     stream.with_grad_mult(first, count, [&](const auto m) {

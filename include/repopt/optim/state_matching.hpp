@@ -50,14 +50,11 @@ inline std::vector<std::size_t> match_params(std::span<const ParamKey> own, std:
 }
 
 /// Whether two shapes are equal except for their layouts.
-constexpr bool same_convolution(ConvShape a, const ConvShape& b) {
-  a.layout = b.layout;
-  return a == b;
-}
+constexpr bool same_convolution(const ConvShape& a, const ConvShape& b) { return a.in_layout(b.layout) == b; }
 
 /// Returns the block of parameter `name` with the scales of `saved`. The branches' shapes must be equal except for
 /// their layouts, which have no effect here because nobody holds the branches' weights. Throws std::invalid_argument if
-/// a branch differs, naming both shapes, or if a scale is not valid.
+/// a branch differs, naming both shapes, or if a scale is not valid. The message names the parameter.
 template <std::floating_point T>
 CslaBlock<T> with_saved_scales(std::string_view name, const CslaBlock<T>& block, const std::vector<Branch<T>>& saved) {
   std::vector<Branch<T>> branches = block.branches();
@@ -67,6 +64,7 @@ CslaBlock<T> with_saved_scales(std::string_view name, const CslaBlock<T>& block,
     require(same_convolution(saved[i].shape, branches[i].shape), "branch ", i, " of '", name, "' is [",
             describe(branches[i].shape), "], saved is [", describe(saved[i].shape), "]");
     branches[i].scale = saved[i].scale;
+    branches[i].validate(block.target(), concat("branch ", i, " of '", name, "'"));
   }
   return {block.target(), std::move(branches)};
 }
@@ -186,7 +184,11 @@ typename Rule::Options load_options(const std::map<std::string, double>& saved) 
   Rule::visit_options(options, [&](const char* name, auto& option) {
     const auto found = saved.find(name);
     require(found != saved.end(), "saved state of rule ", Rule::name, " lacks option '", name, "'");
-    option = static_cast<std::remove_reference_t<decltype(option)>>(found->second);
+    using Option = std::remove_reference_t<decltype(option)>;
+    if constexpr (std::is_same_v<Option, bool>)
+      require(found->second == 0 || found->second == 1, "saved option '", name, "' must be 0 or 1, it is ",
+              found->second);
+    option = static_cast<Option>(found->second);
     ++known;
   });
   require(saved.size() == known, "saved state has ", saved.size(), " options, rule ", Rule::name, " has ", known);

@@ -101,3 +101,16 @@ TEST_CASE("Options that torch.optim.AdamW refuses or that are not finite are ref
   refuses({.weight_decay = -1}, "weight_decay must be finite and >= 0, it is -1");
   refuses({.weight_decay = infinity}, "weight_decay must be finite and >= 0, it is inf");
 }
+
+TEST_CASE("apply() refuses buffers of another length, and changes nothing") {
+  const std::vector<double> grad(3, 1.0);
+  std::vector<double> weight(3, 1.0), exp_avg(3), exp_avg_sq(3), small(2);
+  const auto refuses = [&](const AdamMomentSpans<double>& moments, const AdamW::Options& options, const char* message) {
+    CHECK_THROWS_WITH_AS(AdamW::apply<double>(weight, grad, 1, PlainStream<double>(), moments, 1, options), message,
+                         std::invalid_argument);
+    CHECK(weight == grad);
+  };
+  refuses({small, exp_avg_sq, {}}, {}, "exp_avg has 2 elements, the weight has 3");
+  refuses({exp_avg, {}, {}}, {}, "exp_avg_sq has 0 elements, the weight has 3");
+  refuses({exp_avg, exp_avg_sq, {}}, {.amsgrad = true}, "max_exp_avg_sq has 0 elements, the weight has 3");
+}

@@ -93,3 +93,13 @@ TEST_CASE("Options that torch.optim.SGD refuses or that are not finite are refus
   refuses({.momentum = 0.5, .dampening = 0.25, .nesterov = true},
           "nesterov needs momentum > 0 and dampening = 0, they are 0.5 and 0.25");
 }
+
+TEST_CASE("apply() refuses a momentum buffer of another length, and changes nothing") {
+  const std::vector<double> grad(3, 1.0);
+  std::vector<double> weight(3, 1.0);
+  CHECK_THROWS_WITH_AS(Sgd::apply<double>(weight, grad, 1, PlainStream<double>(), {}, true, {.lr = 1, .momentum = 0.5}),
+                       "momentum_buffer has 0 elements, the weight has 3", std::invalid_argument);
+  CHECK(weight == grad);
+  Sgd::apply<double>(weight, grad, 1, PlainStream<double>(), {}, true, {.lr = 1});
+  CHECK(weight == std::vector<double>(3));
+}
