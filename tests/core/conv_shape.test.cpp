@@ -81,6 +81,20 @@ TEST_CASE("copy_weight refuses a wrong shape or size and leaves the destination 
   CHECK_THROWS_AS(copy_weight<float>(shape, source, shape, small), std::invalid_argument);
   CHECK_THROWS_AS(copy_weight<float>(shape, small, shape, destination), std::invalid_argument);
   CHECK(std::ranges::count(destination, 7.0f) == std::ptrdiff_t(destination.size()));
+  const ConvShape impossible{.groups = 0};
+  CHECK_THROWS_AS(copy_weight<float>(impossible, source, impossible, destination), std::invalid_argument);
+  constexpr std::size_t huge = std::size_t(1) << 32;  // huge * huge wraps to 0
+  const ConvShape wraps{.in_channels = huge, .out_channels = huge, .kernel_size = {1, 1}, .padding = {0, 0}};
+  CHECK_THROWS_AS(copy_weight<float>(wraps, {}, wraps, {}), std::invalid_argument);
+}
+
+TEST_CASE("copy_weight refuses to relay a kernel in place") {
+  const ConvShape oihw{.in_channels = 2, .out_channels = 3};
+  ConvShape hwio = oihw;
+  hwio.layout = WeightLayout::hwio;
+  std::vector<float> kernel(oihw.size(), 1);
+  CHECK_THROWS_WITH_AS(copy_weight<float>(oihw, kernel, hwio, kernel), "the kernel and its copy overlap in memory",
+                       std::invalid_argument);
 }
 
 TEST_CASE("validate refuses impossible shapes and describes them") {

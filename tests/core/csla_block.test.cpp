@@ -9,6 +9,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "repopt/core/conv_shape.hpp"
@@ -139,4 +140,28 @@ TEST_CASE("Paddings and dilations that overflow std::size_t are refused") {
   CHECK_THROWS_AS(CslaBlock<double>(target, {{ConvShape{.kernel_size = {1, 1}, .padding = {huge, huge}}, 1.0}}),
                   std::invalid_argument);
   CHECK_THROWS_AS(CslaBlock<double>(target, {{ConvShape{.dilation = {huge + 1, 1}}, 1.0}}), std::invalid_argument);
+}
+
+TEST_CASE("Scales whose squares add up to infinity are refused") {
+  const ConvShape shape;
+  CHECK_NOTHROW(CslaBlock<float>(shape, {{shape, 1e19f}}));
+  CHECK_THROWS_WITH_AS(CslaBlock<float>(shape, {{shape, 1.5e19f}, {shape, 1.5e19f}}),
+                       "the squares of the scales of channel 0 add up to inf, which must be finite",
+                       std::invalid_argument);
+}
+
+TEST_CASE("A temporary block gives its branches away") {
+  const ConvShape shape;
+  const auto make = [&] { return CslaBlock<double>(shape, {{shape, 0.5}, Branch<double>::identity(1)}); };
+  std::size_t branches = 0;
+  for (const Branch<double>& branch : make().branches()) branches += branch.scale.size();
+  CHECK(branches == 2);
+  static_assert(!std::is_reference_v<decltype(make().branches())> && !std::is_reference_v<decltype(make().target())>);
+}
+
+TEST_CASE("sum refuses a buffer of another size") {
+  const ConvShape shape;
+  std::vector<double> small(8);
+  CHECK_THROWS_AS(CslaBlock<double>::plain(shape).sum(small, [](double s, auto, auto) { return s; }),
+                  std::invalid_argument);
 }

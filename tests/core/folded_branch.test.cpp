@@ -119,7 +119,7 @@ TEST_CASE("Operators that do not make the branch's convolution are refused") {
   refuses(conv, "branch 1 has 3 operators: one makes a convolution or a filtered branch, two make a sequence");
   Folded sequence = Folded::sequence(bare1x1, target3x3, 1.0);
   sequence.filter = halves;
-  refuses(sequence, "branch 1 is a sequence and has a filter: it can be either");
+  refuses(sequence, "branch 1 is a sequence and has a filter: a sequence has none");
   sequence.filter.clear();
   const ConvShape before = sequence.convolution.shape;
   sequence.convolution.shape.layout = WeightLayout::oihw;

@@ -120,6 +120,14 @@ TEST_CASE("A buffer of the wrong size is refused, and nothing is written") {
   CHECK(gradients_of(folded) == before);
 }
 
+TEST_CASE("A kernel cannot be folded into its own parameters") {
+  const ConvShape shape;
+  FoldedKernel<double> folded(CslaBlock<double>::plain(shape));
+  const auto& weight = folded.parameters()[0];
+  CHECK_THROWS_WITH_AS(folded.fold(weight.value), "the kernel and '0.weight' overlap in memory", std::invalid_argument);
+  CHECK_THROWS_AS(folded.fold(weight.grad), std::invalid_argument);
+}
+
 TEST_CASE("A moved kernel keeps its spans and trains on") {
   static_assert(std::is_nothrow_move_constructible_v<FoldedKernel<float>>);
   static_assert(std::is_nothrow_move_assignable_v<FoldedKernel<float>>);

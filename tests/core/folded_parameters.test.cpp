@@ -144,10 +144,25 @@ TEST_CASE("block() is the CSLA block with the current scales") {
 
 TEST_CASE("block() refuses branches whose weights share places, with the branch and the reason") {
   const std::string reason =
-      ": its weights have no places of their own in the kernel, so that no CslaBlock stands for it";
+      ": its weights have no places of their own in the kernel, so it cannot be a branch of a CslaBlock";
   const auto branches = four_branches();
   CHECK_THROWS_WITH_AS(FoldedKernel<double>(plain3x3, {branches[0], branches[2]}).block(),
                        ("branch 1 is a filtered branch" + reason).c_str(), std::invalid_argument);
   CHECK_THROWS_WITH_AS(FoldedKernel<double>(plain3x3, {branches[3], branches[0]}).block(),
                        ("branch 0 is a sequence" + reason).c_str(), std::invalid_argument);
+}
+
+TEST_CASE("block() names the branch whose trained scale has grown too large") {
+  FoldedKernel<float> folded(CslaBlock<float>(plain3x3, {{plain3x3, 0.5f}}), {.train_scales = true});
+  std::ranges::fill(folded.parameters()[1].value, 1e20f);
+  CHECK_THROWS_WITH_AS(folded.block(),
+                       ("scale holds 1e+20, its square must be finite; branch 0 [" + describe(plain3x3) + "]").c_str(),
+                       std::invalid_argument);
+}
+
+TEST_CASE("More weights than memory can hold are refused") {
+  const ConvShape huge{.in_channels = std::size_t(1) << 60, .kernel_size = {1, 1}, .padding = {0, 0}};
+  std::vector<FoldedBranch<double>> branches(16, FoldedBranch<double>::conv({huge, 1.0}));
+  CHECK_THROWS_WITH_AS(FoldedKernel<double>(huge, branches), "the branches have more weights than memory can hold",
+                       std::invalid_argument);
 }

@@ -7,8 +7,10 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/base/overlap.hpp"
 
 namespace repopt {
 
@@ -61,6 +63,16 @@ struct ConvShape {
   constexpr std::size_t size() const { return out_channels * in_per_group() * taps(); }
   /// @}
 
+  /// The kernel's dimensions in PyTorch: (out_channels, in_channels / groups, kh, kw).
+  std::vector<std::size_t> dims() const { return {out_channels, in_per_group(), kernel_size[0], kernel_size[1]}; }
+
+  /// The same convolution, with the kernel in another layout.
+  constexpr ConvShape in_layout(WeightLayout other) const {
+    ConvShape shape = *this;
+    shape.layout = other;
+    return shape;
+  }
+
   /// The distance in memory between neighbours along each axis, in elements.
   constexpr WeightIndex strides() const {
     const std::size_t in = in_per_group(), width = kernel_size[1];
@@ -79,8 +91,8 @@ struct ConvShape {
     return weight.out * s.out + weight.in * s.in + weight.row * s.row + weight.column * s.column;
   }
 
-  /// The output's height and width for an image of `height` x `width` pixels. Throws std::invalid_argument if the
-  /// padded image is smaller than the dilated kernel.
+  /// The output's height and width for an image of `height` x `width` pixels. The shape must be valid. Throws
+  /// std::invalid_argument if the padded image is smaller than the dilated kernel.
   constexpr std::array<std::size_t, 2> output_size(std::size_t height, std::size_t width) const {
     std::array<std::size_t, 2> out{height, width};
     for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -144,15 +156,15 @@ constexpr void for_each_weight(const ConvShape& shape, auto visit) {
 
 /// Copies a kernel from the layout of `from` to the layout of `to`. `source` is (out_channels, in_channels / groups,
 /// kh, kw) in the layout of `from`, `destination` in the layout of `to`. Throws std::invalid_argument if the shapes
-/// differ in more than their layout, or if a buffer has the wrong size.
+/// are impossible or differ in more than their layout, if a buffer has the wrong size, or if the buffers overlap.
 template <class T>
 void copy_weight(const ConvShape& from, std::span<const T> source, const ConvShape& to, std::span<T> destination) {
-  ConvShape relaid = from;
-  relaid.layout = to.layout;
-  require(relaid == to, "a kernel of [", describe(from), "] cannot be copied to a kernel of [", describe(to),
-          "]: more than their layouts differ");
+  require(from.in_layout(to.layout) == to, "a kernel of [", describe(from), "] cannot be copied to a kernel of [",
+          describe(to), "]: more than their layouts differ");
+  to.validate();
   require(source.size() == from.size() && destination.size() == to.size(), "a kernel of ", describe(to), " has ",
           to.size(), " weights, the buffers hold ", source.size(), " and ", destination.size());
+  require(!overlap<T>(source, destination), "the kernel and its copy overlap in memory");
   if (from.layout == to.layout) {
     std::ranges::copy(source, destination.begin());
   } else {

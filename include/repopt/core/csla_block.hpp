@@ -85,28 +85,37 @@ struct Branch {
 template <std::floating_point T>
 class CslaBlock {
  public:
-  /// Throws std::invalid_argument if there is no branch, a shape is impossible, a scale is not finite or does not have
-  /// out_channels elements, or a branch does not embed in `target`. In the last case the message names both shapes and
-  /// the reason.
+  /// Throws std::invalid_argument if there is no branch, a shape is impossible, a scale does not have out_channels
+  /// elements, a scale or its square is not finite, a channel's sum of squares over the branches is not finite, or a
+  /// branch does not embed in `target`. In the last case the message names both shapes and the reason.
   CslaBlock(const ConvShape& target, std::vector<Branch<T>> branches)
       : target_(target), branches_(std::move(branches)) {
     target_.validate();
     require(!branches_.empty(), "a CSLA block needs a branch; target: ", describe(target_));
     for (const Branch<T>& branch : branches_) branch.validate(target_);
+    for (std::size_t out = 0; out < target_.out_channels; ++out) {
+      T sum = 0;
+      for (const Branch<T>& branch : branches_) sum += branch.scale[out] * branch.scale[out];
+      require(std::isfinite(sum), "the squares of the scales of channel ", out, " add up to ", sum,
+              ", which must be finite");
+    }
   }
 
   /// The block of a kernel without a prior structure: one branch with s = 1, whose training is the plain kernel's.
   static CslaBlock plain(const ConvShape& target) { return {target, {Branch<T>(target, T(1))}}; }
 
-  /// The target and the branches that were given to the constructor.
+  /// The target and the branches that were given to the constructor. A temporary block gives them away by value.
   /// @{
-  const ConvShape& target() const { return target_; }
-  const std::vector<Branch<T>>& branches() const { return branches_; }
+  const ConvShape& target() const& { return target_; }
+  const std::vector<Branch<T>>& branches() const& { return branches_; }
+  ConvShape target() && { return target_; }
+  std::vector<Branch<T>> branches() && { return std::move(branches_); }
   /// @}
 
   /// Computes out = sum_i embed_i(term(s_i, i, index)), the sum in both rules. `index` counts the weights of branch i
-  /// in the branch's layout. `out` has target().size() elements.
+  /// in the branch's layout. Throws std::invalid_argument unless `out` has target().size() elements.
   void sum(std::span<T> out, auto term) const {
+    require_size("out", out.size());
     std::ranges::fill(out, T(0));
     for (std::size_t i = 0; i < branches_.size(); ++i)
       embed(branches_[i].shape, target_, [&](std::size_t out_channel, std::size_t place, std::size_t index) {
@@ -126,8 +135,7 @@ class CslaBlock {
               " weights, branch [", describe(branches_[i].shape), "] has ", branches_[i].shape.size());
       require(!overlap<T>(weight, branch_weights[i]), "weight and kernel ", i, " overlap in memory");
     }
-    require(weight.size() == target_.size(), "weight has ", weight.size(), " elements, target [", describe(target_),
-            "] has ", target_.size());
+    require_size("weight", weight.size());
     sum(weight, [&](T s, std::size_t i, std::size_t index) { return s * branch_weights[i][index]; });
   }
 
@@ -137,6 +145,11 @@ class CslaBlock {
   }
 
  private:
+  void require_size(const char* what, std::size_t size) const {
+    require(size == target_.size(), what, " has ", size, " elements, target [", describe(target_), "] has ",
+            target_.size());
+  }
+
   ConvShape target_;
   std::vector<Branch<T>> branches_;
 };

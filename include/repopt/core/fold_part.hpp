@@ -2,9 +2,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 
+#include "repopt/base/dot.hpp"
 #include "repopt/core/fold_loops.hpp"
 
 namespace repopt {
@@ -105,31 +105,24 @@ struct FoldPart {
     if (!sums) return move_gradient(run, kernel_grad, writes, gradient);
     // Work in pieces that are still in the first-level cache when the second loop reads them.
     constexpr std::size_t piece = 512;
-    T dot = 0;
+    T sum = 0;
     for (WeightRun part = run; part.count > 0;) {
       WeightRun rest = part;
       part.count = std::min(part.count, piece);
       rest.count -= part.count, rest.place += part.count * part.place_step, rest.index += part.count * part.index_step;
       move_gradient(part, kernel_grad, writes, gradient);
-      dot += dot_of_run(part, kernel_grad);
+      sum += dot_of_run(part, kernel_grad);
       part = rest;
     }
-    *sums += (filter ? filter[run.out] : T(1)) * dot;
+    *sums += (filter ? filter[run.out] : T(1)) * sum;
   }
 
-  /// Returns the sum of weight * G over a run. Several partial sums let the compiler vectorise it.
+  /// Returns the sum of weight * G over a run.
   T dot_of_run(const WeightRun& run, const T* kernel_grad) const {
-    constexpr std::size_t lanes = 128 / sizeof(T);
-    std::array<T, lanes> sums{};
-    std::size_t k = 0;
-    if (run.place_step == 1 && run.index_step == 1)
-      for (; k + lanes <= run.count; k += lanes)
-        for (std::size_t lane = 0; lane < lanes; ++lane)
-          sums[lane] += weight[run.index + k + lane] * kernel_grad[run.place + k + lane];
+    if (run.place_step == 1 && run.index_step == 1) return dot(weight + run.index, kernel_grad + run.place, run.count);
     T sum = 0;
-    for (; k < run.count; ++k)
+    for (std::size_t k = 0; k < run.count; ++k)
       sum += weight[run.index + k * run.index_step] * kernel_grad[run.place + k * run.place_step];
-    for (const T lane : sums) sum += lane;
     return sum;
   }
 };

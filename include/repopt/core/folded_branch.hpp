@@ -85,8 +85,8 @@ struct FoldedBranch {
   }
 
   /// Throws std::invalid_argument if the branch does not fold into `target`: a shape is impossible, B does not embed or
-  /// does not agree with the operators, a scale or filter is not finite or has the wrong length, or names or initial
-  /// weights are given but not one for each operator. The message contains `name`.
+  /// does not agree with the operators, a scale, its square or a filter is not finite, a scale or filter has the wrong
+  /// length, or names or initial weights are given but not one for each operator. The message contains `name`.
   void validate(const ConvShape& target, std::string_view name) const;
 
  private:
@@ -155,7 +155,7 @@ void FoldedBranch<T>::validate_weight(std::string_view name) const {
 template <std::floating_point T>
 void FoldedBranch<T>::validate_sequence(const ConvShape& target, std::string_view name) const {
   const ConvShape &first = operators[0], &second = operators[1];
-  require(filter.empty(), name, " is a sequence and has a filter: it can be either");
+  require(filter.empty(), name, " is a sequence and has a filter: a sequence has none");
   require(first.out_channels == second.in_channels, name, ": the first convolution has ", first.out_channels,
           " output channels, the second has ", second.in_channels, " input channels");
   require(is_pointwise(first) || is_pointwise(second), name, ": [", describe(first), "] or [", describe(second),

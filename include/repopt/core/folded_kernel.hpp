@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "repopt/base/error.hpp"
+#include "repopt/base/overlap.hpp"
 #include "repopt/core/conv_shape.hpp"
 #include "repopt/core/csla_block.hpp"
 #include "repopt/core/embedding.hpp"
@@ -90,9 +91,12 @@ class FoldedKernel {
   }
 
   /// Computes kernel = F(theta), (out_channels, in_channels / groups, kh, kw) in the target's layout. Call it before
-  /// the forward pass. Throws std::invalid_argument if `kernel` has another size.
+  /// the forward pass. Throws std::invalid_argument if `kernel` has another size or overlaps a parameter.
   void fold(std::span<T> kernel) const {
     require_size("the kernel", kernel.size());
+    for (const Parameter& parameter : parameters())
+      require(!overlap<T>(kernel, parameter.value) && !overlap<T>(kernel, parameter.grad), "the kernel and '",
+              parameter.name, "' overlap in memory");
     update_filter_factors();
     for (std::size_t i = 0; i < branches_.size(); ++i)
       if (sequences_[i]) sequences_[i]->fold(parameters_.weight(i, 0).value, parameters_.weight(i, 1).value);
@@ -127,16 +131,17 @@ class FoldedKernel {
   }
 
   /// Returns the CSLA block of the branches with their current scales, for the RepOptimizer that trains after a search.
-  /// Throws std::invalid_argument if the weights of a branch do not have their own places in the kernel. The message
-  /// names the branch.
+  /// Throws std::invalid_argument if the weights of a branch do not have their own places in the kernel, or if a scale
+  /// or its square is not finite. The message names the branch.
   CslaBlock<T> block() const {
     std::vector<Branch<T>> branches;
     for (std::size_t i = 0; i < branches_.size(); ++i) {
       require(!sequences_[i] && branches_[i].filter.empty(), "branch ", i, " is a ",
               sequences_[i] ? "sequence" : "filtered branch",
-              ": its weights have no places of their own in the kernel, so that no CslaBlock stands for it");
+              ": its weights have no places of their own in the kernel, so it cannot be a branch of a CslaBlock");
       Branch<T>& branch = branches.emplace_back(branches_[i].convolution);
       std::ranges::copy(parameters_.scale(i).value, branch.scale.begin());
+      branch.validate(target_, concat("branch ", i));
     }
     return {target_, std::move(branches)};
   }

@@ -34,15 +34,18 @@ template <std::floating_point T>
 class FoldedParameters {
  public:
   /// Takes names and initial values from `branches`, which must be valid. Gradients start at 0. Throws
-  /// std::invalid_argument if two parameters have the same name.
+  /// std::invalid_argument if two parameters have the same name, or if there are more weights than memory can hold.
   explicit FoldedParameters(const std::vector<FoldedBranch<T>>& branches) {
     std::size_t values = 0, gradients = 0;
     for (const FoldedBranch<T>& branch : branches) {
       const std::size_t scales = branch.convolution.scale.size();
-      std::size_t weights = 0;
-      for (const ConvShape& shape : branch.operators) weights += shape.size();
-      values += weights + scales;
-      gradients += weights + (branch.trains_scale ? scales : 0);
+      for (const ConvShape& shape : branch.operators) {
+        require(shape.size() <= values_.max_size() - values, "the branches have more weights than memory can hold");
+        values += shape.size();
+        gradients += shape.size();
+      }
+      values += scales;
+      gradients += branch.trains_scale ? scales : 0;
     }
     values_.resize(values);
     gradients_.resize(gradients);

@@ -26,8 +26,7 @@ class FoldedSequence {
         kernel_(product_.size()),
         kernel_grad_(product_.size()) {
     for (std::size_t i = 0; i < 2; ++i) {
-      in_hwio_[i] = shapes_[i];
-      in_hwio_[i].layout = WeightLayout::hwio;
+      in_hwio_[i] = shapes_[i].in_layout(WeightLayout::hwio);
       relaid_[i].resize(shapes_[i] == in_hwio_[i] ? 0 : shapes_[i].size());
       raw_grad_[i].resize(shapes_[i].size());
     }

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <vector>
 
+#include "repopt/base/dot.hpp"
 #include "repopt/base/parallel.hpp"
 #include "repopt/core/conv_shape.hpp"
 
@@ -56,20 +56,6 @@ void add_product(const Strided<T>& a, const T* b, std::size_t b_step, T* c, std:
         for_each_independent(width, [=](std::size_t k) { to[k] += factor * from[k]; });
       }
   }
-}
-
-/// Returns the sum of a[k] * b[k]. Several partial sums let the compiler vectorise it.
-template <class T>
-T dot(const T* a, const T* b, std::size_t size) {
-  constexpr std::size_t lanes = 128 / sizeof(T);
-  std::array<T, lanes> sums{};
-  std::size_t k = 0;
-  for (; k + lanes <= size; k += lanes)
-    for (std::size_t lane = 0; lane < lanes; ++lane) sums[lane] += a[k + lane] * b[k + lane];
-  T sum = 0;
-  for (; k < size; ++k) sum += a[k] * b[k];
-  for (const T lane : sums) sum += lane;
-  return sum;
 }
 
 }  // namespace detail
@@ -137,8 +123,8 @@ class SequenceProduct {
                       for (std::size_t m = 0; m < block.mids; ++m) {
                         T sum = 0;
                         for_each_tap_of_b(first_, v_tap, [&](std::size_t tap) {
-                          sum += detail::dot(grad_b.data() + b_offset(tap, block, row),
-                                             w.data() + w_offset(tap, block, m), columns());
+                          sum += dot(grad_b.data() + b_offset(tap, block, row), w.data() + w_offset(tap, block, m),
+                                     columns());
                         });
                         grad_v[v_offset(v_tap, block, row) + m] = sum;
                       }
