@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <cstddef>
+#include <span>
 #include <type_traits>
+#include <vector>
 
 #include "support/random.hpp"
 #include "support/tensors.hpp"
@@ -55,4 +57,30 @@ TEST_CASE("A single pixel has variance 0") {
   moments.measure_block(pixel, 1, 2);
   CHECK(moments.mean(1) == -4);
   CHECK(moments.variance(1) == 0);
+}
+
+TEST_CASE("A process without pictures adds nothing to the moments of the batch") {
+  const double part[] = {0, 1, 0, 1}, earlier[] = {0, 100, 0, 100};
+  ChannelMoments other, empty, emptied;
+  other.measure_block(part, 4, 1);
+  emptied.measure_block(earlier, 4, 1);
+  emptied.measure(Tensor<double>({0, 2, 2, 1}));
+  // The numbers of the other process, which has the mean 1/2 and a sum of squared deviations of 1.
+  const std::vector<std::vector<double>> others{{2, 4}, {1}};
+  for (const ChannelMoments& own : {empty, emptied}) {
+    std::size_t call = 0;
+    const auto total = own.over_processes(
+        [&](std::span<double> values) {
+          REQUIRE(values.size() == others[call].size());
+          for (std::size_t k = 0; k < values.size(); ++k) values[k] += others[call][k];
+          ++call;
+        },
+        1);
+    CHECK(call == 2);
+    CHECK(total.count() == 4);
+    CHECK(total.mean(0) == 0.5);
+    CHECK(total.variance(0) == 0.25);
+  }
+  other.merge(empty);
+  CHECK(other.count() == 4);
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -36,4 +37,14 @@ TEST_CASE("Memory of any size is aligned and keeps the values written to it") {
     CHECK(moved.front() == 2.0f);
     CHECK(moved[count / 2] == (count == 1 ? 2.0f : 1.0f));
   }
+}
+
+TEST_CASE("Images that do not fit memory are refused, and the tensor stays as it was") {
+  Tensor<float> tensor({1, 2, 3, 4});
+  constexpr std::size_t huge = std::size_t(1) << 32;  // huge * huge wraps to 0
+  CHECK_THROWS_WITH_AS(tensor.resize({huge, huge, 1, 2}), "images of 4294967296x4294967296x1x2 do not fit memory",
+                       std::invalid_argument);
+  CHECK(tensor.shape() == ImageShape{1, 2, 3, 4});
+  CHECK_NOTHROW(tensor.resize({0, huge, 1, 2}));
+  CHECK(tensor.size() == 0);
 }

@@ -63,6 +63,7 @@ class ChannelMoments {
 
   /// Adds the values that `other` has measured.
   void merge(const ChannelMoments& other) {
+    if (other.count_ == 0) return;
     if (count_ == 0) {
       *this = other;
       return;
@@ -76,19 +77,24 @@ class ChannelMoments {
     count_ += other.count_;
   }
 
-  /// The moments of the whole batch, computed from the moments of each process's part. Deviations are taken from the
-  /// mean of the whole batch, so that nothing cancels. That takes two reductions: of channels + 1 values, then of
-  /// channels.
-  ChannelMoments over_processes(const AllReduce& all_reduce) const {
-    ChannelMoments total = *this;
+  /// The moments of the whole batch, computed from the moments of each process's part, which may be empty. Deviations
+  /// are taken from the mean of the whole batch, so that nothing cancels. That takes two reductions: of channels + 1
+  /// values, then of channels.
+  ChannelMoments over_processes(const AllReduce& all_reduce, std::size_t channels) const {
+    ChannelMoments own = *this;
+    if (count_ == 0) {
+      own.mean_.assign(channels, 0);
+      own.deviation_.assign(channels, 0);
+    }
+    ChannelMoments total = own;
     total.mean_.push_back(1);
     for (double& sum : total.mean_) sum *= double(count_);
     all_reduce(total.mean_);
     const double count = total.mean_.back();
     total.mean_.pop_back();
-    for (std::size_t c = 0; c < total.mean_.size(); ++c) {
+    for (std::size_t c = 0; c < channels; ++c) {
       total.mean_[c] /= count;
-      const double step = mean_[c] - total.mean_[c];
+      const double step = own.mean_[c] - total.mean_[c];
       total.deviation_[c] += step * step * double(count_);
     }
     all_reduce(total.deviation_);

@@ -33,6 +33,11 @@ inline std::string describe(const ImageShape& shape) {
   return concat(shape.batch, "x", shape.height, "x", shape.width, "x", shape.channels);
 }
 
+/// Throws std::invalid_argument, naming both shapes, unless dL/dy has the shape of the output y.
+inline void require_grad_shape(const ImageShape& grad_y, const ImageShape& y) {
+  if (grad_y != y) require(false, "grad_y is ", describe(grad_y), ", the output was ", describe(y));
+}
+
 /// Eigen's types for data of this library: a row-major matrix, and an array with a number for each channel.
 /// @{
 template <class T>
@@ -70,7 +75,12 @@ class Tensor {
   explicit Tensor(const ImageShape& shape) { resize(shape); }
 
   /// Changes the dimensions, and keeps the memory if it is large enough. Afterwards the contents are unspecified.
+  /// Throws std::invalid_argument, and changes nothing, if the images do not fit memory.
   void resize(const ImageShape& shape) {
+    std::size_t most = values_.max_size();
+    for (const std::size_t factor : {shape.batch, shape.height, shape.width, shape.channels})
+      most = factor > 0 ? most / factor : most;
+    if (most == 0) require(false, "images of ", describe(shape), " do not fit memory");
     reserve(shape.size());
     shape_ = shape;
     values_.resize(shape.size());

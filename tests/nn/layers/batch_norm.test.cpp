@@ -99,6 +99,25 @@ TEST_CASE("One value per channel is an error in training, and changes nothing") 
                        "the images have 4 channels, the batch norm has 3", std::invalid_argument);
 }
 
+TEST_CASE("backward() needs a forward pass in training, and x as it was then") {
+  const Tensor<double> x = one_to_four();
+  Tensor<double> grad = one_to_four(), memory = one_to_four(), grad_x;
+  BatchNorm2d<double> bn(1);
+  const auto refuses = [&](Tensor<double>& of_x) {
+    CHECK_THROWS_WITH_AS(bn.backward(grad, of_x), "backward() needs a forward pass in training before it",
+                         std::invalid_argument);
+  };
+  refuses(grad_x);
+  bn.forward(x, Phase::train);
+  bn.backward(grad, grad_x);
+  CHECK_NOTHROW(bn.backward(grad, grad_x));
+  bn.forward(x, Phase::eval);
+  refuses(grad_x);
+  bn.forward(memory, Phase::train);
+  bn.backward(grad, memory);
+  refuses(memory);
+}
+
 TEST_CASE("The gradient passes ReLU exactly if its output is not 0, for any rounding of scale * x + shift") {
   constexpr std::size_t channels = 1027;
   Tensor<float> x({2, 1, 1, channels}), memory;

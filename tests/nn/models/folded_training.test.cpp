@@ -199,3 +199,25 @@ TEST_CASE("A rule without a form on a block's kernel trains a plain network, and
   CHECK(optimizer.param_groups().empty());
   CHECK_NOTHROW(add_parameters(optimizer, model, {}));
 }
+
+TEST_CASE("Parameters that the optimizer has already, by name or by memory, are refused, and it stays as it was") {
+  const VggConfig config = tiny_config();
+  Vgg<double> model = plain_vgg<double>(config, 1);
+  FoldedTraining<double> folded(
+      model, folded_kernels(config, Prior::repvgg, initial_scales<double>(config, Prior::repvgg), true));
+  std::vector<double> bias(3), grad(3);
+  RepSgd<double> has_name, has_memory;
+  has_name.add_param_group().add_param("linear.bias", bias, grad);
+  has_memory.add_param_group().add_param("head", model.linear.bias.value, model.linear.bias.grad);
+  const auto refuse = [&](auto& trained) {
+    CHECK_THROWS_WITH_AS(add_parameters(has_name, trained, {.lr = 0.1}),
+                         "the optimizer already has a parameter 'linear.bias'", std::invalid_argument);
+    CHECK_THROWS_WITH_AS(add_parameters(has_memory, trained, {.lr = 0.1}),
+                         "the optimizer's parameter 'head' and 'linear.bias' overlap in memory", std::invalid_argument);
+    CHECK_THROWS_AS(add_parameters(has_name, trained, {.lr = -1}), std::invalid_argument);
+    CHECK(has_name.param_groups().size() == 1);
+    CHECK(has_memory.param_groups().size() == 1);
+  };
+  refuse(folded);
+  refuse(model);
+}

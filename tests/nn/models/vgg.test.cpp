@@ -11,7 +11,10 @@
 
 #include "repopt/base/error.hpp"
 #include "repopt/nn/layers/cross_entropy.hpp"
+#include "repopt/nn/layers/grad_scratch.hpp"
 #include "repopt/nn/layers/init.hpp"
+#include "repopt/nn/layers/relu.hpp"
+#include "repopt/nn/layers/scale.hpp"
 #include "repopt/nn/models/builders.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "support/gradient_check.hpp"
@@ -130,6 +133,30 @@ TEST_CASE("A network of a user's own blocks has the gradients of all parameters"
     const std::vector<double> grad = parameter.grad;
     CHECK(relative_error(grad, numeric_gradient(parameter.value, loss)) < 1e-5);
   });
+}
+
+TEST_CASE("A gradient of another shape than the output is refused, in every block and layer that stores an output") {
+  Random random(3);
+  const Tensor<double> images = random_tensor<double>(random, {4, 8, 8, 3});
+  const Tensor<double> grad_logits = random_tensor<double>(random, {2, 1, 1, tiny_config().classes});
+  Vgg<double> plain = plain_vgg<double>(tiny_config(), 1), repvgg = rep_vgg<double>(tiny_config(), 1);
+  for (Vgg<double>* model : {&plain, &repvgg}) {
+    model->forward(images, Phase::train);
+    CHECK_THROWS_WITH_AS(model->backward(grad_logits), "grad_y is 2x1x1x5, the output was 4x1x1x5",
+                         std::invalid_argument);
+    for (const auto& block : model->blocks()) {
+      Tensor<double> grad({1, 1, 1, 1});
+      GradScratch<double> scratch;
+      CHECK_THROWS_AS(block->backward(grad, scratch), std::invalid_argument);
+    }
+  }
+  Tensor<double> x({2, 1, 1, 3}), grad({1, 1, 1, 3});
+  Relu<double> relu;
+  relu.forward(x);
+  CHECK_THROWS_AS(relu.backward(grad), std::invalid_argument);
+  Scale<double> scale({1, 2, 3}, true);
+  scale.forward(x);
+  CHECK_THROWS_AS(scale.backward(grad), std::invalid_argument);
 }
 
 TEST_CASE("A place without a block is refused") {

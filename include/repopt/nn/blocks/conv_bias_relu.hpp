@@ -51,6 +51,7 @@ class ConvBiasRelu final : public Block<T> {
   void backward(Tensor<T>& grad, GradScratch<T>&) override {
     Tensor<T>& y = conv.output();
     require(y.size() > 0, "backward() needs a forward() before it");
+    require_grad_shape(grad.shape(), y.shape());
     namespace packet = Eigen::internal;
     const auto [sum] = channel_sums<1>(grad, [&]<class Packet>(std::size_t p, std::size_t c, Packet* sums) {
       T* const of_y = y.pixel(p) + c;

@@ -76,6 +76,7 @@ class RepVggBlock final : public Block<T> {
 
   void backward(Tensor<T>& grad, GradScratch<T>& scratch) override {
     require(y_.size() > 0, "backward() needs a forward() before it");
+    require_grad_shape(grad.shape(), y_.shape());
     for_each_pixel(grad,
                    [&](std::size_t p) { grad.channels(p) = (y_.channels(p) > T(0)).select(grad.channels(p), T(0)); });
     auto& [of_1x1, of_3x3] = scratch;

@@ -94,7 +94,7 @@ class BatchNorm2d {
         own_moments_.measure(x);
         moments = &own_moments_;
       }
-      if (all_reduce) moments = &(own_moments_ = moments->over_processes(all_reduce));
+      if (all_reduce) moments = &(own_moments_ = moments->over_processes(all_reduce, weight.value.size()));
       require(moments->count() > 1, "batch norm needs more than 1 value per channel in training, it got ",
               describe(x.shape()));
       use_batch_statistics(*moments);
@@ -122,13 +122,16 @@ class BatchNorm2d {
   }
 
   /// Computes dL/dx in `grad_x` after a forward pass in training, and adds to weight.grad and bias.grad. `grad_x` may
-  /// be `grad_y`, or x itself, which is not needed afterwards. The pass then needs no further memory.
+  /// be `grad_y`, or x itself, which is not needed afterwards. The pass then needs no further memory. Throws
+  /// std::invalid_argument if there was no such pass, or if grad_y has another shape than the output.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
-    require(x_ != nullptr, "backward() needs a forward() before it");
+    require(count_ > 0, "backward() needs a forward pass in training before it");
+    require_grad_shape(grad_y.shape(), x_->shape());
     if (activation_ == Activation::relu)
       backward_through<true>(grad_y, grad_x);
     else
       backward_through<false>(grad_y, grad_x);
+    if (&grad_x == x_) count_ = 0;  // x is gone
     return grad_x;
   }
 
@@ -226,6 +229,7 @@ class BatchNorm2d {
   }
 
   void use_running_statistics() {
+    count_ = 0;
     mean_ = as_double(running_mean);
     inv_std_ = running_inv_std();
   }
@@ -241,7 +245,7 @@ class BatchNorm2d {
   Activation activation_;
   const Tensor<T>* x_ = nullptr;
   Tensor<T> y_;
-  /// In training, the number of values of each channel from which mean_ and inv_std_ are computed.
+  /// The number of values of each channel from which mean_ and inv_std_ are computed; 0 if backward() cannot be called.
   std::size_t count_ = 0;
   Vector<double> mean_, inv_std_;
   ChannelAffine<T> affine_;

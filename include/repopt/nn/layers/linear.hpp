@@ -42,9 +42,11 @@ class Linear {
     return y_;
   }
 
-  /// Adds to weight.grad and bias.grad; returns dL/dx.
+  /// Adds to weight.grad and bias.grad; returns dL/dx. Throws std::invalid_argument if grad_y has another shape than
+  /// the output.
   Tensor<T>& backward(const Tensor<T>& grad_y) {
     require(x_ != nullptr, "backward() needs a forward() before it");
+    require_grad_shape(grad_y.shape(), y_.shape());
     weights(weight.grad.data()).noalias() += grad_y.matrix().transpose() * x_->matrix();
     for (std::size_t p = 0; p < grad_y.shape().pixels(); ++p)
       Eigen::Map<Vector<T>>(bias.grad.data(), Eigen::Index(bias.grad.size())) += grad_y.channels(p);

@@ -12,11 +12,6 @@
 
 namespace repopt::nn {
 
-/// A kernel's dimensions in PyTorch: (out_channels, in_channels / groups, kh, kw).
-inline std::vector<std::size_t> kernel_dims(const ConvShape& shape) {
-  return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
-}
-
 /// Numbers that a layer owns: weights with their gradient, or constants and running statistics, whose requires_grad is
 /// false and whose grad is empty. The model gives them their name.
 template <class T>
@@ -33,7 +28,7 @@ struct Parameter {
 
   /// Makes a kernel of zeros, which decays.
   static Parameter kernel(const ConvShape& shape) {
-    return {.dims = kernel_dims(shape),
+    return {.dims = shape.dims(),
             .conv = shape,
             .decays = true,
             .value = std::vector<T>(shape.size()),

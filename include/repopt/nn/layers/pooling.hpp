@@ -30,8 +30,7 @@ class GlobalAveragePooling {
 
   /// Computes dL/dx in `grad_x`. Throws std::invalid_argument if grad_y has another shape than the output.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) const {
-    require(grad_y.shape() == y_.shape(), "grad_y is ", describe(grad_y.shape()), ", the output was ",
-            describe(y_.shape()));
+    require_grad_shape(grad_y.shape(), y_.shape());
     grad_x.resize(x_shape_);
     for_each_pixel(grad_x, [&](std::size_t p) { grad_x.channels(p) = grad_y.channels(p / area()) / T(area()); });
     return grad_x;

@@ -22,9 +22,11 @@ class Relu {
     return x;
   }
 
-  /// Computes dL/dx in the memory of `grad_y`.
+  /// Computes dL/dx in the memory of `grad_y`. Throws std::invalid_argument if grad_y has another shape than the
+  /// output.
   Tensor<T>& backward(Tensor<T>& grad_y) const {
     require(y_ != nullptr, "backward() needs a forward() before it");
+    require_grad_shape(grad_y.shape(), y_->shape());
     for_each_pixel(grad_y, [&](std::size_t p) {
       auto grad = grad_y.channels(p);
       grad = (y_->channels(p) > T(0)).select(grad, T(0));

@@ -38,9 +38,11 @@ class Scale {
     return y_;
   }
 
-  /// Adds to weight.grad if it is trained. Computes dL/dx in `grad_x`.
+  /// Adds to weight.grad if it is trained. Computes dL/dx in `grad_x`. Throws std::invalid_argument if grad_y has
+  /// another shape than the output.
   Tensor<T>& backward(const Tensor<T>& grad_y, Tensor<T>& grad_x) {
     require(x_ != nullptr, "backward() needs a forward() before it");
+    require_grad_shape(grad_y.shape(), x_->shape());
     if (weight.requires_grad) {
       namespace packet = Eigen::internal;
       const auto [sum] = channel_sums<1>(grad_y, [&]<class Packet>(std::size_t p, std::size_t c, Packet* sums) {

@@ -14,6 +14,7 @@
 #include "repopt/nn/layers/init.hpp"
 #include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/models/folded_priors.hpp"
+#include "repopt/nn/models/parameter_groups.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/optim/rep_optimizer.hpp"
@@ -101,7 +102,7 @@ class FoldedTraining {
     if (parameter.is_identity)
       result.conv.reset();  // in a network an identity is one number for each channel
     else if (parameter.shape)
-      result.dims = kernel_dims(*parameter.shape);
+      result.dims = parameter.shape->dims();
     return result;
   }
 
@@ -133,22 +134,12 @@ void init_branches(FoldedTraining<T>& folded, std::uint64_t seed) {
 
 /// Adds every trained parameter to `optimizer`, in two groups: parameters that decay with options.weight_decay, and all
 /// others without weight decay. Any rule can train them. `folded` must outlive the optimizer. Throws
-/// std::invalid_argument if the optimizer already has one of the names.
+/// std::invalid_argument, and leaves the optimizer unchanged, if an option is out of range or if the optimizer already
+/// has the name or the memory of a parameter.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, FoldedTraining<T>& folded,
                     const typename Rule::Options& options) {
-  auto& decayed = optimizer.add_param_group(options);
-  auto not_decayed_options = options;
-  not_decayed_options.weight_decay = 0;
-  auto& not_decayed = optimizer.add_param_group(not_decayed_options);
-  folded.visit_parameters([&](const std::string& name, const ParameterView<T>& p) {
-    if (!p.requires_grad) return;
-    auto& group = p.decays ? decayed : not_decayed;
-    if (p.conv)
-      group.add_param(name, p.value, p.grad, *p.conv);
-    else
-      group.add_param(name, p.value, p.grad);
-  });
+  detail::add_parameter_groups(optimizer, folded, options, {});
 }
 
 }  // namespace repopt::nn

@@ -17,6 +17,7 @@
 #include "repopt/nn/layers/batch_norm.hpp"
 #include "repopt/nn/layers/parameter.hpp"
 #include "repopt/nn/models/builders.hpp"
+#include "repopt/nn/models/parameter_groups.hpp"
 #include "repopt/nn/models/vgg.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
 #include "repopt/nn/models/vgg_scales.hpp"
@@ -103,7 +104,8 @@ std::map<std::string, CslaBlock<T>> deployed_blocks(const Vgg<T>& target, const 
 /// options.weight_decay, and all others without weight decay. `blocks` gives CSLA blocks to kernels, by name; without
 /// blocks, training is the plain network's. The model must outlive the optimizer. Throws std::invalid_argument, and
 /// leaves the optimizer unchanged, if a block names no kernel of the model, names a branch's kernel or has another
-/// shape, if the rule has no form on such a kernel, or if the optimizer already has one of the names.
+/// shape, if the rule has no form on such a kernel, if an option is out of range, or if the optimizer already has the
+/// name or the memory of a parameter.
 template <class Rule, class T>
 void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typename Rule::Options& options,
                     std::map<std::string, CslaBlock<T>> blocks = {}) {
@@ -123,27 +125,7 @@ void add_parameters(RepOptimizer<Rule, T>& optimizer, Vgg<T>& model, const typen
     require(block.target() == shape, "the block of '", name, "' is for [", describe(block.target()),
             "], the kernel is [", describe(shape), "]");
   }
-  for (const auto& group : std::as_const(optimizer).param_groups())
-    for (const auto& param : group.params())
-      model.visit_parameters([&](const std::string& name, Parameter<T>&) {
-        require(param.name != name, "the optimizer already has a parameter '", name, "'");
-      });
-
-  auto& decayed = optimizer.add_param_group(options);
-  auto not_decayed_options = options;
-  not_decayed_options.weight_decay = 0;
-  auto& not_decayed = optimizer.add_param_group(not_decayed_options);
-  model.visit_parameters([&](const std::string& name, Parameter<T>& p) {
-    if (!p.requires_grad) return;
-    auto& group = p.decays ? decayed : not_decayed;
-    if constexpr (ReparameterizableRule<Rule, T>)
-      if (auto block = blocks.extract(name); !block.empty())
-        return group.add_param(name, p.value, p.grad, std::move(block.mapped()));
-    if (p.conv)
-      group.add_param(name, p.value, p.grad, *p.conv);
-    else
-      group.add_param(name, p.value, p.grad);
-  });
+  detail::add_parameter_groups(optimizer, model, options, std::move(blocks));
 }
 
 }  // namespace repopt::nn

@@ -69,7 +69,8 @@ class Vgg {
     return linear.forward(pooling_.forward(x));
   }
 
-  /// Adds to the gradients of all parameters. Needs a forward pass in training before it.
+  /// Adds to the gradients of all parameters. Throws std::invalid_argument if `grad_logits` has another shape than the
+  /// logits, or if no forward pass in training came before.
   void backward(const Tensor<T>& grad_logits) {
     grad_.reserve(largest_output_);  // reserved at once, because memory that grows step by step leaves holes
     pooling_.backward(linear.backward(grad_logits), grad_);
