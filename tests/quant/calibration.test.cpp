@@ -106,4 +106,8 @@ TEST_CASE("Calibration refuses an empty histogram, an impossible percentile and 
   Range range;
   CHECK_THROWS_WITH_AS(range.include(std::numeric_limits<double>::infinity()), "an activation is inf",
                        std::invalid_argument);
+  Histogram histogram({0, 1});
+  CHECK_THROWS_WITH_AS(histogram.add(std::numeric_limits<double>::quiet_NaN()), "an activation is nan",
+                       std::invalid_argument);
+  CHECK(histogram.total() == 0);
 }

@@ -53,7 +53,7 @@ struct Differences {
 }  // namespace
 
 TEST_CASE("The trainable network's blocks round to the integer network's levels, or rarely to a neighbouring level") {
-  const Vgg<float> model = trained_model(Mode::target);
+  Vgg<float> model = trained_model(Mode::target);
   const std::vector<Tensor<float>> batches{random_images(2)};
   const auto histograms = activation_histograms(model, batches);
   for (const WeightOptions& options :

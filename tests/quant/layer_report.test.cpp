@@ -61,7 +61,7 @@ TEST_CASE("A report shows a high ratio for accurate kernels, and clipped outputs
 }
 
 TEST_CASE("A report counts a diagonal that is split off as part of its kernel") {
-  const Vgg<float> model = deployed(trained_model(Mode::repvgg));
+  Vgg<float> model = deployed(trained_model(Mode::repvgg));
   const std::vector<Tensor<float>> batches{random_images(2)};
   const std::vector<Histogram> histograms = activation_histograms(model, batches);
   const auto report = [&](int diagonal_bits) {
@@ -89,7 +89,7 @@ TEST_CASE("A report names the largest gamma / sigma of the identity's batch norm
 }
 
 TEST_CASE("Histograms, images and a quantized network that do not fit the network are refused") {
-  const Vgg<float> model = trained_model(Mode::target);
+  Vgg<float> model = trained_model(Mode::target);
   const Tensor<float> images = random_images(2);
   const std::vector<Histogram> histograms = activation_histograms(model, {images});
   const auto activations = calibrated(histograms, Calibration::min_max);

@@ -49,4 +49,6 @@ TEST_CASE("A quantization covers its range, has zero as a level, and errs by at 
                        std::invalid_argument);
   CHECK_THROWS_AS(Quantization::of_range(1, 0), std::invalid_argument);
   CHECK_THROWS_AS(Quantization::of_range(0, std::numeric_limits<double>::infinity()), std::invalid_argument);
+  CHECK_THROWS_WITH_AS(Quantization::of_range(0, 1e300), "the range 0 to 1e+300 is too wide for a scale of type float",
+                       std::invalid_argument);
 }

@@ -199,6 +199,11 @@ TEST_CASE("Wrong activations, weights, images and parameters that are not finite
   CHECK_THROWS_WITH_AS(build_with({.diagonal_bits = 4}), doctest::Contains("centre diagonals must be 8, 16 or"),
                        std::invalid_argument);
 
+  auto unequal = activations;
+  unequal.back().scale = 1e-30F;
+  CHECK_THROWS_WITH_AS(QuantizedVgg(model, unequal, {}), doctest::Contains("a fixed-point factor must be in [0, 2^30)"),
+                       std::invalid_argument);
+
   QuantizedVgg quantized(model, activations, {});
   std::vector<QuantizedWeights> weights;
   for (const QuantizedConv& layer : quantized.layers()) weights.push_back(layer.weights());

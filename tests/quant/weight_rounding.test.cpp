@@ -135,3 +135,20 @@ TEST_CASE("Only kernels whose centre tap reads the output's own pixel in the sam
       {0, 0}};
   CHECK_FALSE(WeightRounding(strided, {.diagonal_bits = 8}, {}).is_split());
 }
+
+TEST_CASE("A channel of weights that are too small for a scale rounds to 0") {
+  const ConvShape shape{.out_channels = 2, .kernel_size = {1, 1}, .padding = {0, 0}};
+  const WeightRounding rounding(nn::FusedConv<double>{shape, {1, 1e-44}, {0, 0}}, {}, {});
+  CHECK(rounding.scales()[1] == 1);
+  CHECK(rounding.quantize({.out = 1}, 1e-44) == 0);
+}
+
+TEST_CASE("Numbers that do not fit the kernel, or a float, are refused") {
+  const ConvShape shape{.out_channels = 2, .kernel_size = {1, 1}, .padding = {0, 0}};
+  const auto refuses = [&](const nn::FusedConv<double>& conv, const char* message) {
+    CHECK_THROWS_WITH_AS(WeightRounding(conv, {}, {}), doctest::Contains(message), std::invalid_argument);
+  };
+  refuses({shape, {1}, {0, 0}}, "has 2 weights and 2 biases, there are 1 and 2");
+  refuses({shape, {1, 1}, {}}, "has 2 weights and 2 biases, there are 2 and 0");
+  refuses({shape, {1, 1e300}, {0, 0}}, "a kernel or bias to quantize holds numbers up to 1e+300");
+}

@@ -53,8 +53,9 @@ class Histogram {
   /// A histogram without values. Values outside `range` will be counted in its first or last bin.
   explicit Histogram(const Range& range) : range_(range), width_((range.high - range.low) / double(bins)) {}
 
-  /// Counts a value.
+  /// Counts a value. Throws std::invalid_argument unless it is finite.
   void add(double x) {
+    require(std::isfinite(x), "an activation is ", x);
     ++total_;
     if (x == 0) return;
     const double bin = width_ > 0 ? std::floor((x - range_.low) / width_) : 0;

@@ -32,15 +32,12 @@ class FakeQuantConvRelu final : public nn::Block<T> {
   nn::Parameter<T> weight;  ///< the float kernel, HWIO, which is trained
 
   /// Starts with the kernel and bias of `conv`. Inputs are rounded by `input`. W is rounded by a WeightRounding that is
-  /// chosen for W in each forward pass.
+  /// chosen for W in each forward pass. Throws std::invalid_argument if the shape is impossible or a number of elements
+  /// is wrong.
   FakeQuantConvRelu(const nn::FusedConv<T>& conv, const WeightOptions& options, const Quantization& input,
                     bool requires_input_grad, nn::ConvAlgorithm algorithm)
-      : weight(nn::Parameter<T>::kernel(conv.shape)),
-        options_(options),
-        input_(input),
-        rounded_(conv.shape, requires_input_grad) {
-    weight.value = conv.weight;
-    rounded_.bias.value = conv.bias;
+      : options_(options), input_(input), rounded_(conv, requires_input_grad) {
+    weight = rounded_.conv.weight;
     rounded_.conv.algorithm = algorithm;
   }
 
@@ -88,9 +85,10 @@ class FakeQuantConvRelu final : public nn::Block<T> {
 };
 
 /// Returns the deployed network of `model` with blocks that round as a QuantizedVgg with these `activations` does. The
-/// pooled features and the linear layer are not rounded, because rounding hardly affects them. After training, the
-/// network gives a QuantizedVgg with the same activations. Throws what require_activations() and require_valid() throw,
-/// and std::invalid_argument if a scale of a block is not finite.
+/// output of the last block, the pooled features and the linear layer are neither rounded nor clipped, so training does
+/// not see the range of the last two activations. After training, the network gives a QuantizedVgg with the same
+/// activations. Throws what require_activations() and require_valid() throw, and std::invalid_argument if a scale of a
+/// block is not finite.
 template <class T>
 nn::Vgg<T> fake_quantized(const nn::Vgg<T>& model, const std::vector<Quantization>& activations,
                           const WeightOptions& options) {

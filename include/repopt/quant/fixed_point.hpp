@@ -11,9 +11,9 @@ namespace repopt::quant {
 
 /// A real factor, as multiplier * 2^-shift with a multiplier of 31 bits (arXiv 1712.05877, section 2.2), and optionally
 /// a second factor with the same shift. Departure from the source: the 64-bit product is rounded once instead of twice.
-/// So the result for an integer equals that of real arithmetic, unless the exact product is within 2^-31 of itself from
-/// a tie. For two integers, that distance is 2^-31 of (|x| + |y|) * the larger factor, or, if both factors are below
-/// 2^-32, 2^-63 of |x| + |y|.
+/// So the result is that of real arithmetic unless the exact result lies close to a tie: within 2^-31 of its own size
+/// for one integer, and for two integers within 2^-31 * (|x| + |y|) * the larger factor (2^-63 * (|x| + |y|) if both
+/// factors are below 2^-32).
 class FixedPoint {
  public:
   /// The nearest representable factors. Throws std::invalid_argument unless 0 <= factor < 2^30 for both.

@@ -106,7 +106,7 @@ inline void require_histograms(const std::vector<std::string>& names, const std:
 /// `histograms` are those of the calibration, in the order of activation_names(); `images` are the images to compare
 /// on. Throws std::invalid_argument if the two networks have different blocks, the number of histograms is wrong or one
 /// has no values, or if there are no images or they do not fit.
-inline std::vector<LayerReport> layer_reports(const nn::Vgg<float>& model, QuantizedVgg& quantized,
+inline std::vector<LayerReport> layer_reports(nn::Vgg<float>& model, QuantizedVgg& quantized,
                                               const std::vector<Histogram>& histograms,
                                               const nn::Tensor<float>& images) {
   const std::vector<std::string> names = activation_names(model.config());

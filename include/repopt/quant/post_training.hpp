@@ -17,9 +17,10 @@
 namespace repopt::quant {
 
 /// Runs the network in evaluation mode, without its linear layer, and calls visit(place, tensor) with the activation at
-/// each of the places of activation_names(). Throws std::invalid_argument if the images do not fit.
+/// each of the places of activation_names(). This replaces the results of the model's last forward pass, so backward()
+/// needs a new one. Throws std::invalid_argument if the images do not fit.
 template <class T>
-void visit_activations(const nn::Vgg<T>& model, const nn::Tensor<T>& images, auto visit) {
+void visit_activations(nn::Vgg<T>& model, const nn::Tensor<T>& images, auto visit) {
   nn::LazyTensor<T> x = images;
   nn::Tensor<T> memory;
   std::size_t place = 0;
@@ -32,10 +33,11 @@ void visit_activations(const nn::Vgg<T>& model, const nn::Tensor<T>& images, aut
   visit(place, pooling.forward(x));
 }
 
-/// The histograms of the activations on some images, in the order of activation_names(). Throws std::invalid_argument
-/// if there are no images or an activation is not finite.
+/// The histograms of the activations on some images, in the order of activation_names(). As visit_activations(), this
+/// replaces the results of the model's last forward pass. Throws std::invalid_argument if there are no images or an
+/// activation is not finite.
 template <class T>
-std::vector<Histogram> activation_histograms(const nn::Vgg<T>& model, const std::vector<nn::Tensor<T>>& batches) {
+std::vector<Histogram> activation_histograms(nn::Vgg<T>& model, const std::vector<nn::Tensor<T>>& batches) {
   std::size_t pictures = 0;
   for (const nn::Tensor<T>& batch : batches) pictures += batch.shape().batch;
   require(pictures > 0, "calibration needs pictures, there are none");

@@ -22,8 +22,9 @@ struct Quantization {
   std::uint8_t zero_point = 0;  ///< the level that stands for 0
   int bits = 8;                 ///< the levels are 0 to 2^bits - 1; bits is 2 to 8
 
-  /// The finest quantization whose 2^bits levels reach from min(low, 0) to max(high, 0), with 0 as one of the levels.
-  /// Throws std::invalid_argument unless low <= high, both are finite, and 2 <= bits <= 8.
+  /// The finest quantization whose 2^bits levels reach from min(low, 0) to max(high, 0), to within half a step at each
+  /// end, with 0 as one of the levels. Throws std::invalid_argument unless low <= high, both and the scale are finite,
+  /// and 2 <= bits <= 8.
   static Quantization of_range(double low, double high, int bits = 8) {
     require_bits("activations", bits);
     require(std::isfinite(low) && std::isfinite(high) && low <= high, "a range must be finite and ordered, it is ", low,
@@ -32,6 +33,7 @@ struct Quantization {
     high = std::max(high, 0.0);
     const double largest = (1 << bits) - 1;
     const auto scale = float((high - low) / largest);
+    require(std::isfinite(scale), "the range ", low, " to ", high, " is too wide for a scale of type float");
     if (!(scale > 0)) return {.bits = bits};  // all values are zero
     return {scale, std::uint8_t(std::lround(std::min(-low / double(scale), largest))), bits};
   }

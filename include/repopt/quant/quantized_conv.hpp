@@ -31,8 +31,8 @@ struct QuantizedWeights {
 };
 
 /// Computes sum = conv(q - zero_point, weight) + bias in 32-bit integers, where q is the quantized input. 1 in a sum
-/// represents input.scale * scale. If the weights have a diagonal, the output is that sum plus a product, (q -
-/// zero_point) * diagonal, of each channel of the output's own pixel. 1 in a product represents input.scale *
+/// represents input.scale * scale. If the weights have a diagonal, each output is that sum plus (q - zero_point) *
+/// diagonal, where q is the same channel of the input at the output's pixel. 1 in this product represents input.scale *
 /// diagonal_scale.
 class QuantizedConv {
  public:
@@ -70,12 +70,11 @@ class QuantizedConv {
   template <class T>
   static QuantizedConv nearest(const nn::FusedConv<T>& conv, const WeightOptions& options, const Quantization& input) {
     const WeightRounding rounding(conv, options, input);
-    QuantizedWeights weights{.shape = conv.shape,
+    QuantizedWeights weights{.shape = conv.shape.in_layout(WeightLayout::ohwi),
                              .weight = std::vector<std::int8_t>(conv.shape.size()),
                              .scale = rounding.scales(),
                              .bias = {},
                              .bits = options.bits};
-    weights.shape.layout = WeightLayout::ohwi;
     if (rounding.is_split()) {
       weights.diagonal.resize(conv.shape.out_channels);
       weights.diagonal_scale = rounding.diagonal_scale();

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -73,13 +74,14 @@ class QuantizedVgg {
     require(weights.size() == specs.size() + 1, "there are weights of ", weights.size(), " layers, the network has ",
             specs.size() + 1);
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      ConvShape shape = i < specs.size() ? specs[i].shape : ConvShape::linear(config_.widths.back(), config_.classes);
-      shape.layout = WeightLayout::ohwi;
+      const ConvShape linear = ConvShape::linear(config_.widths.back(), config_.classes);
+      const ConvShape shape = (i < specs.size() ? specs[i].shape : linear).in_layout(WeightLayout::ohwi);
       require(weights[i].shape == shape, "layer ", i, " is [", describe(weights[i].shape), "], in the network it is [",
               describe(shape), "]");
       layers_.emplace_back(std::move(weights[i]), activations_[i < specs.size() ? i : i + 1]);
     }
     require(!layers_.back().has_diagonal(), "the linear layer has a centre diagonal");
+    static_cast<void>(pooling_factor(1));  // the largest there is; throws if it is too large
     for (std::size_t i = 0; i < specs.size(); ++i) {
       const double output_scale = double(activations_[i + 1].scale);
       factors_.emplace_back();
@@ -159,12 +161,19 @@ class QuantizedVgg {
     std::swap(x_, y_);
   }
 
+  /// Returns the factor from a sum of levels over `area` pixels to a level of the mean.
+  FixedPoint pooling_factor(std::size_t area) const {
+    const float last_block = activations_[activations_.size() - 2].scale;
+    return FixedPoint(double(last_block) / (double(area) * double(activations_.back().scale)));
+  }
+
   /// x_ = the mean of each channel of x_.
   void pool() {
     const nn::ImageShape shape = x_.shape();
-    const std::size_t area = shape.height * shape.width, last = factors_.size();
-    require(area > 0, "there are no pixels to pool: ", describe(shape));
-    const FixedPoint factor(double(activations_[last].scale) / (double(area) * double(activations_.back().scale)));
+    const std::size_t area = shape.height * shape.width;
+    constexpr std::size_t most = std::numeric_limits<std::int32_t>::max() / 255;
+    require(area > 0 && area <= most, "there must be 1 to ", most, " pixels to pool: ", describe(shape));
+    const FixedPoint factor = pooling_factor(area);
     y_.resize({shape.batch, 1, 1, shape.channels});
     for (std::size_t n = 0; n < shape.batch; ++n)
       for (std::size_t c = 0; c < shape.channels; ++c) {

@@ -67,11 +67,16 @@ class WeightRounding {
  public:
   /// Chooses the scales for the kernel of `conv`, whose input is quantized as `input`. A kernel's scale is larger than
   /// described if its weights are so small that the bias, in units of input.scale * scale, would not fit 31 bits.
-  /// Throws std::invalid_argument if an option is wrong or if a weight or bias is not finite.
+  /// Throws std::invalid_argument if an option is wrong, if the shape is impossible or a number of elements is wrong,
+  /// or if a weight or bias is not finite as a float.
   template <class T>
   WeightRounding(const nn::FusedConv<T>& conv, const WeightOptions& options, const Quantization& input)
       : shape_(conv.shape) {
     require_valid(options);
+    shape_.validate();
+    require(conv.weight.size() == shape_.size() && conv.bias.size() == shape_.out_channels, "a kernel of ",
+            describe(shape_), " has ", shape_.size(), " weights and ", shape_.out_channels, " biases, there are ",
+            conv.weight.size(), " and ", conv.bias.size());
     is_split_ = options.diagonal_bits > 0 && has_centre_diagonal(shape_);
     largest_ = largest_integer(options.bits);
     std::vector<double> largest(shape_.out_channels);
@@ -124,7 +129,9 @@ class WeightRounding {
   static int largest_integer(int bits) { return (1 << (bits - 1)) - 1; }
 
   static float scale_for(double largest_weight, int largest_integer) {
-    return largest_weight > 0 ? float(largest_weight / largest_integer) : 1.0F;
+    const auto scale = float(largest_weight / largest_integer);
+    require(std::isfinite(scale), "a kernel or bias to quantize holds numbers up to ", largest_weight);
+    return scale > 0 ? scale : 1.0F;  // all weights round to 0
   }
 
   ConvShape shape_;
