@@ -209,6 +209,9 @@ TEST_CASE("A checkpoint that cannot be saved is refused before the older file is
   auto checkpoint = to_checkpoint(run);
   checkpoint.optimizer.param_groups[0]["lr"] = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_WITH_AS(checkpoint.save(path), "option 'lr' is nan, it must be finite", std::invalid_argument);
+  auto not_utf8 = to_checkpoint(run);
+  not_utf8.options["data"] = "caf\xe9";
+  CHECK_THROWS_WITH_AS(not_utf8.save(path), doctest::Contains("a text for a file is not UTF-8"), std::invalid_argument);
   CHECK(read_bytes(path) == before);
   CHECK(folder.count() == 1);
 }

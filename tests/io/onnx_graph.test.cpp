@@ -100,8 +100,16 @@ TEST_CASE("A graph refuses calls that would make an invalid model") {
                        "'w' has 3 elements, its shape [2, 2] has another number", std::invalid_argument);
   CHECK_THROWS_WITH_AS(graph.initializer<float>("w", {2}, {1, std::numeric_limits<float>::infinity()}),
                        "'w' holds inf at index 1", std::invalid_argument);
+  // The span has no memory behind it, because only its length is read.
+  constexpr std::size_t too_long = std::size_t(1) << 31;
+  CHECK_THROWS_AS(graph.initializer("w", {too_long},
+                                    std::span<const std::int8_t>(static_cast<const std::int8_t*>(nullptr), too_long)),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(graph.node("\xff", {"x"}, "z"), std::invalid_argument);
   CHECK_THROWS_WITH_AS(graph.input("\xff", {2}), doctest::Contains("a text for a file is not UTF-8"),
                        std::invalid_argument);
+  CHECK_THROWS_WITH_AS(graph.output("w", {2}), "the output 'w' does not exist", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(graph.output("z", {2}), "the output 'z' does not exist", std::invalid_argument);
   graph.output("x", {2});
   const std::string refused_everything = graph.model("", "", {});
   OnnxGraph sound;

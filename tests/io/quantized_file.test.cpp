@@ -19,7 +19,7 @@ using namespace repopt::quant;
 namespace {
 
 QuantizedVgg quantized(const WeightOptions& options, int activation_bits = 8) {
-  const auto model = trained_model(nn::Mode::target);
+  auto model = trained_model(nn::Mode::target);
   const std::vector<nn::Tensor<float>> batches{random_images(1)};
   return {model, calibrated(activation_histograms(model, batches), Calibration::mse, 99.99, activation_bits), options};
 }

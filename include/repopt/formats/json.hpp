@@ -41,14 +41,18 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& where
   }
 }
 
-/// Throws std::invalid_argument unless `text` is UTF-8, which all text in the formats must be.
-inline void require_utf8(const std::string& text) {
+/// Returns a value as text for a file. Throws std::invalid_argument if a string in it is not UTF-8, which all text in
+/// the formats must be.
+inline std::string dump(const nlohmann::json& value) {
   try {
-    static_cast<void>(nlohmann::json(text).dump());
+    return value.dump();
   } catch (const nlohmann::json::exception& error) {
     throw std::invalid_argument(concat("a text for a file is not UTF-8: ", error.what()));
   }
 }
+
+/// Throws std::invalid_argument unless `text` is UTF-8.
+inline void require_utf8(const std::string& text) { static_cast<void>(dump(text)); }
 
 /// A value as text for messages. It may contain strings that are not UTF-8. Long text is cut.
 inline std::string brief(const nlohmann::json& value) {

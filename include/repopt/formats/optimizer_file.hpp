@@ -32,11 +32,6 @@ inline constexpr std::string_view optimizer_prefix = "optimizer.";
 
 namespace detail {
 
-/// The shape of a kernel's weight in PyTorch: (out_channels, in_channels / groups, kh, kw).
-inline std::vector<std::size_t> weight_dims(const ConvShape& shape) {
-  return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
-}
-
 /// All members of a shape except its layout, which is OIHW in a file.
 inline nlohmann::json shape_to_json(const ConvShape& shape) {
   return {{"in_channels", shape.in_channels},
@@ -87,11 +82,10 @@ void add_buffer(SafetensorsWriter& writer, const ParamState<T>& param, const std
     writer.add(tensor, {param.size}, buffer);
     return;
   }
-  ConvShape oihw = *param.shape;
-  oihw.layout = WeightLayout::oihw;
+  const ConvShape oihw = param.shape->in_layout(WeightLayout::oihw);
   std::vector<T> weights(oihw.size());
   copy_weight<T>(*param.shape, buffer, oihw, weights);
-  writer.add(tensor, weight_dims(oihw), weights);
+  writer.add(tensor, oihw.dims(), weights);
 }
 
 }  // namespace detail
@@ -108,8 +102,8 @@ std::vector<T> exact_tensor(const Safetensors& file, const std::string& name, st
 }
 
 /// Adds the state of RepOptimizer::state_dict() to a file: buffers and scales as tensors, everything else as JSON in
-/// the metadata `optimizer`. Throws std::invalid_argument if a name is taken, an option is not finite, or a buffer has
-/// another size than its weight.
+/// the metadata `optimizer`. Throws std::invalid_argument if a name is taken or is not UTF-8, an option is not finite,
+/// or a buffer has another size than its weight.
 template <std::floating_point T>
 void add_optimizer(SafetensorsWriter& writer, const StateDict<T>& state) {
   for (const auto& group : state.param_groups)
@@ -136,7 +130,7 @@ void add_optimizer(SafetensorsWriter& writer, const StateDict<T>& state) {
     params.push_back(std::move(json));
   }
   const nlohmann::json json{{"rule", state.rule}, {"param_groups", state.param_groups}, {"params", std::move(params)}};
-  writer.add_metadata("optimizer", json.dump());
+  writer.add_metadata("optimizer", dump(json));
 }
 
 /// An optimizer's state that was read from a file. It owns the memory of the spans in the state. It can be moved but
@@ -192,7 +186,7 @@ class SavedOptimizer {
     if (json.contains("shape")) {
       param.shape = detail::shape_from_json(json["shape"], where + ": shape");
       param.size = param.shape->size();
-      dims = detail::weight_dims(*param.shape);
+      dims = param.shape->dims();
     } else {
       param.size = to_size(member(json, "size", where), where + ": size");
       dims = {param.size};

@@ -66,8 +66,8 @@ class Checkpoint {
   std::span<const T> keep(std::vector<T> elements) { return memory_.emplace_back(std::move(elements)); }
 
   /// Writes the file with AtomicFile: if it fails, an older file is unchanged. Throws std::runtime_error if the file
-  /// cannot be written. Throws std::invalid_argument if a tensor's shape has another number of elements, or if the
-  /// format reserves the name of a model's tensor.
+  /// cannot be written. Throws std::invalid_argument if a tensor's shape has another number of elements, if the format
+  /// reserves the name of a model's tensor, or if a text is not UTF-8.
   void save(const std::filesystem::path& path) const {
     formats::SafetensorsWriter writer;
     for (const auto& [name, tensor] : model) {
@@ -76,8 +76,8 @@ class Checkpoint {
     }
     formats::add_optimizer(writer, optimizer);
     writer.add(random_state_name, {random_state.size()}, random_state);
-    writer.add_metadata("options", nlohmann::json(options).dump());
-    writer.add_metadata("progress", nlohmann::json{{"epoch", progress.epoch}, {"step", progress.step}}.dump());
+    writer.add_metadata("options", formats::dump(options));
+    writer.add_metadata("progress", formats::dump({{"epoch", progress.epoch}, {"step", progress.step}}));
     writer.save(path);
   }
 

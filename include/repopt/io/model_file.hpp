@@ -27,16 +27,6 @@ struct ModelTensor {
   std::vector<T> elements;         ///< row-major
 };
 
-namespace detail {
-
-/// The shape of the same kernel in PyTorch's layout.
-inline ConvShape in_oihw(ConvShape shape) {
-  shape.layout = WeightLayout::oihw;
-  return shape;
-}
-
-}  // namespace detail
-
 /// Returns every parameter, constant scale and running statistic of `model`, by name. A model is an nn::Vgg or an
 /// nn::FoldedTraining. A FoldedTraining of the prior repvgg has the names of a network of CSLA blocks, so that the
 /// file of one can be read into the other.
@@ -46,7 +36,8 @@ std::map<std::string, ModelTensor<T>> model_tensors(Model<T>& model) {
   model.visit_parameters([&](const std::string& name, auto&& parameter) {
     std::vector<T> elements(parameter.value.begin(), parameter.value.end());
     if (parameter.conv)
-      copy_weight<T>(*parameter.conv, parameter.value, detail::in_oihw(*parameter.conv), std::span<T>(elements));
+      copy_weight<T>(*parameter.conv, parameter.value, parameter.conv->in_layout(WeightLayout::oihw),
+                     std::span<T>(elements));
     tensors[name] = {parameter.dims, std::move(elements)};
   });
   return tensors;
@@ -75,7 +66,7 @@ void assign_model(Model<T>& model, const std::map<std::string, ModelTensor<T>>& 
   for (const auto& [name, parameter] : parameters) {
     const std::vector<T>& elements = tensors.at(name).elements;
     if (parameter.conv)
-      copy_weight<T>(detail::in_oihw(*parameter.conv), elements, *parameter.conv, parameter.value);
+      copy_weight<T>(parameter.conv->in_layout(WeightLayout::oihw), elements, *parameter.conv, parameter.value);
     else
       std::ranges::copy(elements, parameter.value.begin());
   }

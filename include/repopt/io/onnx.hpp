@@ -36,12 +36,8 @@ namespace detail {
 template <class T>
 std::vector<T> in_onnx_order(const ConvShape& shape, const std::vector<T>& weight) {
   std::vector<T> elements(weight.size());
-  copy_weight<T>(shape, weight, in_oihw(shape), std::span<T>(elements));
+  copy_weight<T>(shape, weight, shape.in_layout(WeightLayout::oihw), std::span<T>(elements));
   return elements;
-}
-
-inline std::vector<std::size_t> onnx_dims(const ConvShape& shape) {
-  return {shape.out_channels, shape.in_per_group(), shape.kernel_size[0], shape.kernel_size[1]};
 }
 
 /// Adds a Conv node and returns its output.
@@ -107,8 +103,8 @@ inline std::string onnx_model(const nn::Vgg<float>& model, const OnnxOptions& op
   for (std::size_t i = 0; const nn::BlockSpec& spec : config.block_specs()) {
     const nn::FusedConv<float> fused = model.blocks()[i++]->fused();
     const std::string conv = spec.name + ".conv";
-    const auto& weight = graph.initializer(conv + ".weight", detail::onnx_dims(fused.shape),
-                                           detail::in_onnx_order(fused.shape, fused.weight));
+    const auto& weight =
+        graph.initializer(conv + ".weight", fused.shape.dims(), detail::in_onnx_order(fused.shape, fused.weight));
     const auto& bias = graph.initializer(conv + ".bias", {fused.bias.size()}, fused.bias);
     x = graph.node("Relu", {detail::add_conv(graph, fused.shape, x, weight, bias, conv)}, spec.name);
   }

@@ -51,19 +51,18 @@ class OnnxGraph {
     for (const std::string& input : inputs)
       require(input.empty() || values_.contains(input), op_type, " '", output, "' reads '", input,
               "', which does not exist yet");
-    const std::string& defined = define(output);
+    formats::require_utf8(std::string(op_type));
     formats::ProtobufMessage node;
     for (const std::string& input : inputs) node.add(1, input);
     node.add(2, output);
     node.add(3, output);
     node.add(4, op_type);
     for (const OnnxAttribute& attribute : attributes) node.add(5, message(attribute));
-    nodes_.add(1, node);
-    return defined;
+    return define(output, nodes_, 1, node);
   }
 
   /// Adds a constant with row-major elements and returns its name. Throws std::invalid_argument if the name is taken,
-  /// `dims` has another number of elements, or an element is not finite.
+  /// `dims` has another number of elements, an element is not finite, or there are 2 GiB of elements or more.
   template <OnnxElement T>
   const std::string& initializer(const std::string& name, const std::vector<std::size_t>& dims,
                                  std::span<const T> elements) {
@@ -72,14 +71,12 @@ class OnnxGraph {
     if constexpr (std::floating_point<T>)
       for (std::size_t i = 0; i < elements.size(); ++i)
         require(std::isfinite(elements[i]), "'", name, "' holds ", elements[i], " at index ", i);
-    const std::string& defined = define(name);
     formats::ProtobufMessage tensor;
     for (const std::size_t dim : dims) tensor.add(1, dim);
     tensor.add(2, onnx_type<T>);
     tensor.add(8, name);
     tensor.add(9, std::string_view(reinterpret_cast<const char*>(elements.data()), elements.size_bytes()));
-    initializers_.add(5, tensor);
-    return defined;
+    return define(name, initializers_, 5, tensor);
   }
 
   /// The same for a vector.
@@ -91,9 +88,7 @@ class OnnxGraph {
 
   /// Adds an input of the model, floats of shape (batch, `dims`...) for any batch, and returns its name.
   const std::string& input(const std::string& name, const std::vector<std::size_t>& dims) {
-    const std::string& defined = define(name);
-    inputs_.add(11, batch_of_floats(name, dims));
-    return defined;
+    return define(name, inputs_, 11, batch_of_floats(name, dims));
   }
 
   /// Makes a node's output an output of the model, floats of shape (batch, `dims`...). Throws std::invalid_argument if
@@ -132,10 +127,15 @@ class OnnxGraph {
   }
 
  private:
-  const std::string& define(const std::string& name) {
+  /// Adds the value `name`, which `definition` makes, as a field of `part`. Returns the name.
+  const std::string& define(const std::string& name, formats::ProtobufMessage& part, std::uint32_t field,
+                            const formats::ProtobufMessage& definition) {
     formats::require_utf8(name);
+    formats::ProtobufMessage added;
+    added.add(field, definition);  // throws if it is too long
     const auto [place, is_new] = values_.insert(name);
     require(is_new, "there is already a value '", name, "'");
+    part.append(added);
     return *place;
   }
 

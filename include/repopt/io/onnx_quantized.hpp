@@ -75,7 +75,7 @@ struct DequantizedLayer {
 inline std::string add_quantized_conv(OnnxGraph& graph, const std::string& name, const std::string& x,
                                       const quant::QuantizedConv& layer, const OnnxOptions& options) {
   const quant::QuantizedWeights& numbers = layer.weights();
-  const DequantizedLayer dequantized(graph, name, onnx_dims(numbers.shape), layer, options);
+  const DequantizedLayer dequantized(graph, name, numbers.shape.dims(), layer, options);
   const std::string& y = add_conv(graph, numbers.shape, x, dequantized.weight, dequantized.bias, name);
   if (!layer.has_diagonal()) return y;
   const auto& diagonal = graph.initializer(name + ".diagonal", {1, numbers.diagonal.size(), 1, 1}, numbers.diagonal);
@@ -87,10 +87,9 @@ inline std::string add_quantized_conv(OnnxGraph& graph, const std::string& name,
 
 /// Returns the bytes of an ONNX file, operator set 13, with the integers, scales and zero points of `network`: uint8
 /// activations, 8-bit kernels with one scale or one for each output channel, and int32 biases. Weights and activations
-/// of fewer bits are in the same types and use a part of their range. For activations, a Clip after QuantizeLinear sees
-/// to that. A centre diagonal that is split off is an int32 vector with one scale; its product with the block's input
-/// is added to the convolution. Inputs, outputs and exceptions are the same as those of onnx_model() for float
-/// networks.
+/// of fewer bits use a part of the range of these types; a Clip after QuantizeLinear keeps activations within it. A
+/// centre diagonal that is split off is an int32 vector with one scale; its product with the block's input is added to
+/// the convolution. Inputs, outputs and exceptions are the same as those of onnx_model() for float networks.
 ///
 /// In `network`, kernels are int8 with zero point 0. In the file they are uint8 with zero point 128, which represents
 /// the same numbers, unless options.signed_weights is true. The reason: on x86 processors without VNNI, ONNX Runtime

@@ -24,17 +24,18 @@ inline std::vector<std::pair<std::string, ConvShape>> layer_shapes(const nn::Vgg
   std::vector<std::pair<std::string, ConvShape>> layers;
   for (const nn::BlockSpec& spec : config.block_specs()) layers.emplace_back(spec.name + ".conv", spec.shape);
   layers.emplace_back("linear", ConvShape::linear(config.widths.back(), config.classes));
-  for (auto& [name, shape] : layers) shape.layout = WeightLayout::ohwi;
+  for (auto& [name, shape] : layers) shape = shape.in_layout(WeightLayout::ohwi);
   return layers;
 }
 
-/// A kernel's dimensions in PyTorch. A linear layer has two dimensions.
+/// A weight's dimensions in PyTorch: those of a kernel, or (out_features, in_features) of the linear layer.
 inline std::vector<std::size_t> weight_dims(const std::string& layer, const ConvShape& shape) {
   if (layer == "linear") return {shape.out_channels, shape.in_channels};
-  return {shape.out_channels, shape.in_channels, shape.kernel_size[0], shape.kernel_size[1]};
+  return shape.dims();
 }
 
-/// Adds a number of bits, unless it is 8. So files of 8 bits stay as they were before there were other numbers.
+/// Adds the number of bits if it is not 8. So a network of 8 bits gives the file that versions which knew only 8 bits
+/// gave.
 inline void add_bits(formats::SafetensorsWriter& writer, const std::string& name, int bits) {
   if (bits != 8) writer.add(name, {1}, std::vector<std::uint8_t>{std::uint8_t(bits)});
 }
@@ -52,7 +53,7 @@ inline void add_quantized(formats::SafetensorsWriter& writer, const quant::Quant
     const auto& [name, shape] = layers[i];
     const quant::QuantizedWeights& weights = network.layers()[i].weights();
     std::vector<std::int8_t> elements(weights.weight.size());
-    copy_weight<std::int8_t>(shape, weights.weight, detail::in_oihw(shape), elements);
+    copy_weight<std::int8_t>(shape, weights.weight, shape.in_layout(WeightLayout::oihw), elements);
     writer.add(name + ".weight", detail::weight_dims(name, shape), elements);
     writer.add(name + ".weight_scale", {weights.scale.size()}, weights.scale);
     writer.add(name + ".bias", {weights.bias.size()}, weights.bias);
@@ -97,7 +98,7 @@ inline quant::QuantizedVgg read_quantized(const formats::Safetensors& file, cons
     std::vector<std::int8_t> elements;
     read(elements, name + ".weight", detail::weight_dims(name, shape));
     layer.weight.resize(elements.size());
-    copy_weight<std::int8_t>(detail::in_oihw(shape), elements, shape, layer.weight);
+    copy_weight<std::int8_t>(shape.in_layout(WeightLayout::oihw), elements, shape, layer.weight);
     read(layer.scale, name + ".weight_scale", file.info(name + ".weight_scale").shape);
     read(layer.bias, name + ".bias", {shape.out_channels});
     read_bits(layer.bits, name + ".weight_bits");
