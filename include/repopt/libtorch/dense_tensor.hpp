@@ -12,12 +12,6 @@
 
 namespace repopt::libtorch::detail {
 
-/// The shape with weights in `layout`.
-inline ConvShape in_layout(ConvShape shape, WeightLayout layout) {
-  shape.layout = layout;
-  return shape;
-}
-
 /// The layout of a kernel that is dense in a format: OHWI for channels_last, OIHW for contiguous.
 inline WeightLayout layout_of(torch::MemoryFormat format) {
   return format == torch::MemoryFormat::ChannelsLast ? WeightLayout::ohwi : WeightLayout::oihw;

@@ -77,13 +77,13 @@ template <class T>
 FoldedBranch<T> branch_in(const FoldedBranch<double>& given, const std::string& layer, std::size_t number) {
   const bool is_sequence = given.operators.size() > 1;
   const ConvShape& shape = given.convolution.shape;
-  Branch<T> convolution(is_sequence ? shape : in_layout(shape, WeightLayout::oihw), given.convolution.scale);
+  Branch<T> convolution(is_sequence ? shape : shape.in_layout(WeightLayout::oihw), given.convolution.scale);
   convolution.is_identity = given.convolution.is_identity;
   FoldedBranch<T> branch{std::move(convolution), {}, {given.filter.begin(), given.filter.end()}, given.trains_scale};
   branch.scale_name = given.scale_name.empty() ? name_below(layer, concat(number, ".scale")) : given.scale_name;
   branch.weight_names = given.weight_names;
   for (std::size_t k = 0; k < given.operators.size(); ++k) {
-    const ConvShape oihw = branch.operators.emplace_back(in_layout(given.operators[k], WeightLayout::oihw));
+    const ConvShape oihw = branch.operators.emplace_back(given.operators[k].in_layout(WeightLayout::oihw));
     if (given.weight_names.empty())
       branch.weight_names.push_back(
           name_below(layer, is_sequence ? concat(number, ".", k, ".weight") : concat(number, ".weight")));

@@ -41,7 +41,7 @@ class FoldedTensor {
   FoldedTensor(std::string name, const Tensor& kernel, const ConvShape& target, std::vector<FoldedBranch<T>> branches)
       : name_(std::move(name)), kernel_(kernel) {
     format_ = dense_format(kernel).value_or(torch::MemoryFormat::Contiguous);
-    folded_ = std::make_shared<FoldedKernel<T>>(in_layout(target, layout_of(format_)), std::move(branches));
+    folded_ = std::make_shared<FoldedKernel<T>>(target.in_layout(layout_of(format_)), std::move(branches));
     for (const FoldedParameter<T>& param : folded_->parameters()) {
       std::vector<std::int64_t> sizes{std::int64_t(param.value.size())};
       if (param.shape) {

@@ -95,8 +95,8 @@ template <class T, class Given>
 CslaBlock<T> block_in(const CslaBlock<Given>& block, WeightLayout layout) {
   std::vector<Branch<T>> branches;
   for (const Branch<Given>& branch : block.branches())
-    branches.emplace_back(detail::in_layout(branch.shape, layout), branch.scale).is_identity = branch.is_identity;
-  return {detail::in_layout(block.target(), layout), std::move(branches)};
+    branches.emplace_back(branch.shape.in_layout(layout), branch.scale).is_identity = branch.is_identity;
+  return {block.target().in_layout(layout), std::move(branches)};
 }
 
 namespace detail {

@@ -29,11 +29,14 @@ inline void check(int status, std::string_view call) {
   throw std::runtime_error(concat(call, ": ", text.substr(0, std::size_t(length))));
 }
 
-template <class T>
+template <std::floating_point T>
 MPI_Datatype datatype() {
-  if constexpr (std::same_as<T, float>) return MPI_FLOAT;
-  if constexpr (std::same_as<T, double>) return MPI_DOUBLE;
-  if constexpr (std::same_as<T, char>) return MPI_CHAR;
+  if constexpr (std::same_as<T, float>)
+    return MPI_FLOAT;
+  else if constexpr (std::same_as<T, double>)
+    return MPI_DOUBLE;
+  else
+    return MPI_LONG_DOUBLE;
 }
 
 /// Calls visit(pointer, count) for parts of `values` that are short enough for MPI's int.
@@ -52,10 +55,13 @@ void for_each_part(std::span<T> values, auto visit) {
 /// outlives everything else of MPI. The program may have several threads, but only the first may call MPI.
 class Environment {
  public:
-  /// Starts MPI. Throws std::runtime_error if MPI cannot start.
+  /// Starts MPI. Throws std::runtime_error if MPI cannot start, or not in a program of several threads.
   Environment() {
     int provided = 0;
     detail::check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+    if (provided >= MPI_THREAD_FUNNELED) return;
+    MPI_Finalize();
+    throw std::runtime_error("this MPI does not allow threads beside the one that calls it (MPI_THREAD_FUNNELED)");
   }
   ~Environment() { MPI_Finalize(); }
   Environment(const Environment&) = delete;

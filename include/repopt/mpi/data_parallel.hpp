@@ -6,7 +6,7 @@
 //     mpi::broadcast_parameters(processes, model);
 //     mpi::synchronize_batch_norms(processes, model);  // or each process normalises by its own share
 //     ...
-//     model.zero_grad(); model.forward(share); model.backward(grad_logits);
+//     model.zero_grad(); model.forward(share, nn::Phase::train); model.backward(grad_logits);
 //     mpi::average_gradients(processes, model);
 //     optimizer.clip_grad_norm(5.0);  // clips the mean, as one process would
 //     optimizer.step();
