@@ -4,7 +4,7 @@
 #include <array>
 #include <cstddef>
 
-namespace repopt {
+namespace repopt::detail {
 
 /// Returns the sum of a[k] * b[k]. Several partial sums let the compiler vectorise it.
 template <class T>
@@ -20,4 +20,4 @@ T dot(const T* a, const T* b, std::size_t size) {
   return sum;
 }
 
-}  // namespace repopt
+}  // namespace repopt::detail

@@ -119,7 +119,8 @@ struct FoldPart {
 
   /// Returns the sum of weight * G over a run.
   T dot_of_run(const WeightRun& run, const T* kernel_grad) const {
-    if (run.place_step == 1 && run.index_step == 1) return dot(weight + run.index, kernel_grad + run.place, run.count);
+    if (run.place_step == 1 && run.index_step == 1)
+      return detail::dot(weight + run.index, kernel_grad + run.place, run.count);
     T sum = 0;
     for (std::size_t k = 0; k < run.count; ++k)
       sum += weight[run.index + k * run.index_step] * kernel_grad[run.place + k * run.place_step];

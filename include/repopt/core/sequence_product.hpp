@@ -123,8 +123,8 @@ class SequenceProduct {
                       for (std::size_t m = 0; m < block.mids; ++m) {
                         T sum = 0;
                         for_each_tap_of_b(first_, v_tap, [&](std::size_t tap) {
-                          sum += dot(grad_b.data() + b_offset(tap, block, row), w.data() + w_offset(tap, block, m),
-                                     columns());
+                          sum += detail::dot(grad_b.data() + b_offset(tap, block, row),
+                                             w.data() + w_offset(tap, block, m), columns());
                         });
                         grad_v[v_offset(v_tap, block, row) + m] = sum;
                       }

@@ -59,7 +59,8 @@ class Ema {
   }
 
  private:
-  /// torch.lerp: the average moves by the share 1 - decay of the way to the weight, with small errors at both ends.
+  /// torch.lerp: moves the average by the share 1 - decay of the way to the weight. It has two forms, so that decay = 0
+  /// gives the weight itself, and equal numbers stay as they are.
   void move_towards(std::span<const T> weight, std::span<T> average) const {
     const T keep = T(decay_), take = T(1 - decay_);
     for (std::size_t i = 0; i < weight.size(); ++i) {

@@ -45,7 +45,7 @@ class TapMasks {
   struct MaskedSum {
     T whole;        ///< sum over the branches that cover all taps, the same for each element
     T masked;       ///< term of the branch that covers a part of the taps
-    const T* mask;  ///< where that branch covers the elements: 1, elsewhere 0
+    const T* mask;  ///< it holds 1 for each element that this branch covers, otherwise 0
 
     /// The sum for one element.
     T operator[](std::size_t k) const { return whole + masked * mask[k]; }
@@ -78,7 +78,7 @@ class TapMasks {
  private:
   struct Partial {
     std::size_t index;    ///< the branch's place in the block
-    std::vector<T> mask;  ///< one period of taps, continued by max_chunk elements
+    std::vector<T> mask;  ///< it holds one period of taps and the max_chunk elements after it
   };
 
   T sum_of_whole(const CslaBlock<T>& block, std::size_t row, auto term) const {
