@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -61,6 +62,14 @@ io::Checkpoint<T> to_checkpoint(const CheckpointedRun<Rule, T>& run) {
   checkpoint.random_state = {42, std::numeric_limits<std::uint64_t>::max()};
   checkpoint.options = {{"lr", "0.1"}, {"model", "cifar-small \"x\""}};
   return checkpoint;
+}
+
+/// Saves a run of one step, in float and OIHW.
+template <class Rule>
+void save_one_step(const typename Rule::Options& options, const std::filesystem::path& path) {
+  CheckpointedRun<Rule, float> run(options, WeightLayout::oihw);
+  run.step(0);
+  to_checkpoint(run).save(path);
 }
 
 }  // namespace repopt::testing

@@ -21,9 +21,7 @@ namespace {
 void save_changed(const std::filesystem::path& path, const char* key,
                   const std::function<void(nlohmann::json&)>& change) {
   const TemporaryFolder folder;
-  CheckpointedRun<Sgd, float> run(nesterov, WeightLayout::oihw);
-  run.step(0);
-  to_checkpoint(run).save(folder / "whole");
+  save_one_step<Sgd>(nesterov, folder / "whole");
   const auto file = formats::Safetensors::load(folder / "whole");
   formats::SafetensorsWriter writer;
   for (const std::string& name : file.names()) {
@@ -105,9 +103,7 @@ TEST_CASE("A model file is refused as a checkpoint") {
 TEST_CASE("A checkpoint with any flipped bit is refused") {
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint";
-  CheckpointedRun<Sgd, float> run(nesterov, WeightLayout::oihw);
-  run.step(0);
-  to_checkpoint(run).save(path);
+  save_one_step<Sgd>(nesterov, path);
   const std::string whole = read_bytes(path);
   Random random(2);
   for (std::size_t place = 0; place < whole.size(); ++place) {
@@ -132,9 +128,7 @@ TEST_CASE("A checkpoint with any flipped bit is refused") {
 TEST_CASE("Checkpoints with other numbers in the metadata are either read or refused with runtime_error") {
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint";
-  CheckpointedRun<AdamW, float> run(amsgrad, WeightLayout::oihw);
-  run.step(0);
-  to_checkpoint(run).save(path);
+  save_one_step<AdamW>(amsgrad, path);
   const std::string whole = read_bytes(path);
   const std::size_t header = whole.find("{\"dtype\""), digits = formats::Checksum::find(whole);
   Random random(1);
