@@ -24,6 +24,12 @@ inline constexpr int sweep_bits[] = {8, 7, 6, 5, 4};
 /// The bits of centre diagonals that the sweep splits off.
 inline constexpr int sweep_split_identity = 8;
 
+/// Whether the network has kernels with a centre diagonal, which can be split off.
+inline bool has_centre_diagonals(const repopt::nn::VggConfig& config) {
+  return std::ranges::any_of(config.block_specs(),
+                             [](const auto& spec) { return repopt::quant::has_centre_diagonal(spec.shape); });
+}
+
 /// All ways of the sweep: both schemes, ranges by minimum and maximum and by mean squared error, and all sweep_bits.
 /// For networks whose kernels have a centre diagonal, also the split of these diagonals: per tensor, where they cost
 /// the other weights most, with ranges by mean squared error.
@@ -33,7 +39,7 @@ inline std::vector<SweepWay> sweep_ways(const repopt::nn::VggConfig& config) {
   for (const Scheme scheme : {Scheme::per_tensor, Scheme::per_channel})
     for (const Calibration calibration : {Calibration::min_max, Calibration::mse})
       for (const int bits : sweep_bits) ways.push_back({scheme, calibration, bits});
-  if (std::ranges::any_of(config.block_specs(), [](const auto& spec) { return has_centre_diagonal(spec.shape); }))
+  if (has_centre_diagonals(config))
     for (const int bits : sweep_bits)
       ways.push_back({Scheme::per_tensor, Calibration::mse, bits, sweep_split_identity});
   return ways;

@@ -2,26 +2,21 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdio>
-#include <exception>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
-#include "commands.hpp"
 #include "formats/csv.hpp"
-#include "formats/file_lock.hpp"
 #include "quantization/sweep_ways.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/nn/models/vgg_config.hpp"
-#include "study/child.hpp"
 #include "study/layers.hpp"
+#include "study/measurements.hpp"
 #include "study/run_table.hpp"
 #include "study/summary.hpp"
-#include "training/interrupt.hpp"
 
 namespace repopt_cifar::study {
 
@@ -39,14 +34,6 @@ constexpr RunTable int8_table(
 constexpr RunTable table_without_split("quant.csv",
                                        "scheme,calibration,weight_bits,activation_bits,float_accuracy,int8_accuracy");
 constexpr RunTable table_without_bits("quant.csv", "scheme,calibration,float_accuracy,int8_accuracy");
-
-std::vector<std::string> sweep_arguments(const StudyOptions& options, const std::string& program, const RunKey& run) {
-  return {program,     "sweep",
-          "--weights", (run_folder(options, run.name()) / "model.safetensors").string(),
-          "--data",    options.data,
-          "--limit",   concat(options.limit),
-          "--threads", concat(options.threads)};
-}
 
 /// Reads the results of `repopt-cifar sweep` from its JSON.
 std::vector<Int8Result> results_of(const RunKey& run, const nlohmann::json& json) {
@@ -93,18 +80,6 @@ struct Measured {
     repopt::formats::write_file(out / "quant.csv", to_csv(results));
   }
 };
-
-/// Quantizes the network of `run` and takes its results into `measured`. Throws std::runtime_error with the reason if
-/// this fails.
-void measure(const StudyOptions& options, const std::string& program, const RunKey& run, const Interrupt& interrupt,
-             Measured& measured) {
-  const std::filesystem::path folder = run_folder(options, run.name()), out = folder / "int8.json";
-  if (!std::filesystem::exists(folder / "model.safetensors"))
-    throw std::runtime_error("there is no model.safetensors to quantize");
-  const Ending ending = run_child(sweep_arguments(options, program, run), out, folder / "int8.txt", interrupt);
-  if (ending.status != 0) throw std::runtime_error(ending.last_words);
-  measured.take_sweep(run, out);
-}
 
 }  // namespace
 
@@ -157,32 +132,19 @@ std::vector<Int8Result> read_int8_results(const std::filesystem::path& out) {
 
 void measure_int8(const StudyOptions& options, const std::string& program, std::map<std::string, std::string>& failures,
                   const std::function<void()>& finished) {
-  const auto fail = [&](const std::string& name, const std::string& reason) {
-    std::fprintf(stderr, "%s: FAILED: %s\n", name.c_str(), reason.c_str());
-    failures[name] = reason;
+  Measured measured;
+  const auto missing = [&] {
+    measured = {read_int8_results(options.out), read_layers(options.out)};
+    std::vector<Measurement> measurements;
+    for (const RunKey& run : int8_plan(read_results(options.out)))
+      if (!measured.has(run))
+        measurements.push_back({run, "int8", {"sweep"}, [&, run](const std::filesystem::path& json) {
+                                  measured.take_sweep(run, json);
+                                  measured.write(options.out);
+                                }});
+    return measurements;
   };
-  const Interrupt interrupt;
-  const std::filesystem::path lock_file = options.out / "quant.csv.lock";
-  const FileLock lock(lock_file, FileLock::Wait::no);
-  if (!lock.held())
-    return fail("int8", concat("no network was quantized, because another process holds ", lock_file.string(),
-                               ": another study, or a sweep that a killed study left behind; repeat the command when "
-                               "that process has ended"));
-  Measured measured{read_int8_results(options.out), read_layers(options.out)};
-  for (const RunKey& run : int8_plan(read_results(options.out))) {
-    if (measured.has(run)) continue;
-    try {
-      measure(options, program, run, interrupt, measured);
-    } catch (const Interrupted&) {
-      throw;
-    } catch (const std::exception& error) {
-      fail(run.name() + "-int8", error.what());
-      continue;
-    }
-    measured.write(options.out);
-    std::fprintf(stderr, "%s: quantized\n", run.name().c_str());
-    finished();
-  }
+  measure_networks(options, program, "quant.csv", missing, failures, finished);
 }
 
 }  // namespace repopt_cifar::study

@@ -47,9 +47,7 @@ std::string to_csv(const std::vector<Int8Result>& results);
 std::vector<Int8Result> read_int8_results(const std::filesystem::path& out);
 
 /// Quantizes the networks of int8_plan() that quant.csv does not have in all ways yet or whose layers layers.csv does
-/// not have. Writes both files after each network and calls `finished`. `program` is started once for each network. If
-/// it fails or its result is wrong, adds the reason to `failures` under the run's name and "-int8". While another
-/// process does the same, quantizes nothing and adds the reason under "int8". Throws Interrupted after Ctrl-C.
+/// not have. Writes both files after each network. Everything else is as in measure_networks().
 void measure_int8(const StudyOptions& options, const std::string& program, std::map<std::string, std::string>& failures,
                   const std::function<void()>& finished);
 

@@ -1,27 +1,15 @@
 // The pictures of networks in integers on study.html: accuracy against bits, and the layers.
 #pragma once
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "study/int8.hpp"
 #include "study/layers.hpp"
-#include "study/plan.hpp"
-#include "study/summary.hpp"
+#include "study/shown.hpp"
 
 namespace repopt_cifar::study {
-
-/// The runs of a variant that the page shows: those with its best learning rate.
-struct Shown {
-  const Variant* variant;
-  const Group* group;
-
-  bool has(const RunKey& run) const {
-    return std::ranges::find(group->runs(), run, &RunResult::key) != group->runs().end();
-  }
-};
 
 /// Returns the picture of accuracy against bits for one scheme. Networks with the prior have a second line, with the
 /// split of centre diagonals, if it was measured. Returns "" if nothing was measured at other bits than 8.

@@ -17,14 +17,6 @@ using repopt::concat;
 
 namespace {
 
-std::vector<Shown> shown_runs(const ModelSummary& summary) {
-  std::vector<Shown> shown;
-  for (const Variant& variant : all_variants())
-    if (const Group* const group = summary.best(variant.name, summary.usual_epochs()))
-      shown.push_back({&variant, group});
-  return shown;
-}
-
 /// Returns the rows of the table of 8 bits: a row for each variant and way.
 std::vector<Cells> rows_of_8_bits(const std::vector<Shown>& shown, const std::vector<Int8Result>& results) {
   std::vector<Cells> rows;

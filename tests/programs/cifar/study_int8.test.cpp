@@ -170,8 +170,8 @@ TEST_CASE("A study that finds quant.csv locked says so in its failures") {
   const repopt_cifar::FileLock other(folder / "quant.csv.lock", repopt_cifar::FileLock::Wait::no);
   std::map<std::string, std::string> failures;
   measure_int8({.out = folder.path()}, "no-program", failures, [] {});
-  REQUIRE(failures.contains("int8"));
-  CHECK(failures["int8"].find("another process holds " + (folder / "quant.csv.lock").string()) != std::string::npos);
+  REQUIRE(failures.contains("quant.csv"));
+  CHECK(failures["quant.csv"].find("another process holds " + (folder / "quant.csv.lock").string()) != std::string::npos);
 }
 
 TEST_CASE("A sweep whose result is wrong is a failure of its network alone, and the next study measures it") {
