@@ -179,6 +179,11 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
   app.add_flag("--int8", o.int8, "then measure networks in integers of 8 to 4 bits, into quant.csv and layers.csv");
+  app.add_option(
+         "--fine-tune-epochs", o.fine_tune_epochs,
+         "then train the networks of this command's runs for so many epochs more, rounded to 5 and 4 bits, into "
+         "fine_tuned.csv; 0: do not")
+      ->capture_default_str();
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag(
       "--smoke", o.smoke,

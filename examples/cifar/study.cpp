@@ -13,6 +13,7 @@
 #include "repopt/base/error.hpp"
 #include "repopt/formats/atomic_file.hpp"
 #include "study/accuracy_picture.hpp"
+#include "study/fine_tuning.hpp"
 #include "study/int8.hpp"
 #include "study/layers.hpp"
 #include "study/page.hpp"
@@ -49,6 +50,7 @@ void require_same_conditions(const StudyOptions& options, const study::Condition
 void require_readable_tables(const std::filesystem::path& out) {
   study::read_int8_results(out);
   study::read_layers(out);
+  study::read_fine_tuning(out);
   study::read_records(out);
 }
 
@@ -66,8 +68,9 @@ void write_accuracy_pictures(const StudyOptions& options, const std::vector<stud
 }  // namespace
 
 Json run_study(StudyOptions options, const std::string& program) {
-  repopt::require(!options.page_only || !options.int8,
-                  "--int8 measures networks and --page-only measures nothing: leave one of them out");
+  repopt::require(!options.page_only || (!options.int8 && options.fine_tune_epochs == 0),
+                  options.int8 ? "--int8" : "--fine-tune-epochs",
+                  " measures networks and --page-only measures nothing: leave one of them out");
   if (options.smoke) options = study::smoke_options(options);
   repopt::require(!options.data.empty() || options.page_only, "study needs --data, --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();
@@ -102,6 +105,7 @@ Json run_study(StudyOptions options, const std::string& program) {
   if (!options.page_only) {
     study::Runner(options, conditions, program, failures).run(plan, try_page);
     if (options.int8) study::measure_int8(options, program, failures, try_page);
+    if (options.fine_tune_epochs > 0) study::measure_fine_tuning(options, plan, program, failures, try_page);
   }
   write_page();
   const std::vector<study::RunResult> results = study::read_results(options.out);

@@ -12,7 +12,7 @@ check "study.csv has a line for each" '[ "$(grep -c "^cifar-small," smoke/study.
 check "no field is empty" '! grep -q ",," smoke/study.csv'
 
 # The page has every section, loads nothing from elsewhere, and is well-formed XML.
-for name in accuracy spread curves time rates scales kernels int8; do
+for name in accuracy spread curves time rates scales kernels int8 fine-tuning; do
   check "the page has the section $name" 'grep -q "<section id=.cifar-small-$name.>" smoke/study.html'
 done
 for picture in "accuracy of every seed" "The prior, by branches or by gradients" "over seconds of training" \
@@ -81,6 +81,8 @@ check "times of seconds.csv are used, and the page says so" \
 rm smoke/seconds.csv
 refuses "--int8 with a page alone" "--int8 measures networks and --page-only measures nothing" study --page-only \
   --int8 --out smoke
+refuses "--fine-tune-epochs with a page alone" "--fine-tune-epochs measures networks and --page-only measures nothing" study \
+  --page-only --fine-tune-epochs 2 --out smoke
 head -n 3 smoke/study.csv >few.csv
 mv few.csv smoke/study.csv
 "$program" study --smoke --page-only --out smoke >page.txt 2>log.txt
@@ -108,6 +110,14 @@ wait "$child"
 check "two processes finish the stopped study, with the results of an undisturbed one" \
   '[ "$(accuracies stopped)" = "$(accuracies whole)" ]'
 
+fine="study --data synthetic --models cifar-small --variants plain,rep-searched --epochs 1 --seeds 1 --limit 64 --batch-size 16"
+"$program" $fine --out fine >fine.txt 2>log.txt
+check "networks that are not to be fine-tuned are not" '[ ! -e fine/fine_tuned.csv ] && grep -q "fine_tuned.csv has no line" fine/study.html'
+"$program" $fine --out fine --fine-tune-epochs 1 >fine.txt 2>log.txt
+check "3 networks are fine-tuned in 4 ways" \
+  '[ "$(grep -c "^cifar-small," fine/fine_tuned.csv)" -eq 12 ] && grep -q "\"failed\":{}" fine.txt'
+check "the page has their accuracy" 'grep -q "<th scope=.row.>rep-searched, 4 bits, diagonals split off</th>" fine/study.html'
+
 mkdir -p failing/runs/cifar-small-hyper_search-lr0.1-e2-s0
 echo damaged >failing/runs/cifar-small-hyper_search-lr0.1-e2-s0/checkpoint.safetensors
 "$program" $three --out failing >failing.txt 2>log.txt
@@ -115,9 +125,11 @@ check "a run that fails stops only the runs that need its scales" \
   '[ "$(cut -d, -f2 failing/study.csv | tail -n +2)" = plain ] && grep -q "rep-averaged.*there are no scales" failing.txt'
 check "the page says why" 'grep -q "hyper_search-lr0.1-e2-s0: exit status 1: error: .*checkpoint" failing/study.html'
 
-echo "model,variant" >whole/layers.csv
-refuses "a wrong layers.csv, before the work" "layers.csv: the first line is 'model,variant'" $three --out whole --epochs 3
-rm whole/layers.csv
+for table in layers.csv fine_tuned.csv; do
+  echo "model,variant" >whole/$table
+  refuses "a wrong $table, before the work" "$table: the first line is 'model,variant'" $three --out whole --epochs 3
+  rm whole/$table
+done
 here="512 training and 512 test pictures of synthetic, batch size"
 refuses "another batch size" "$here 128, Hyper-Searches of 2 epochs; these would be on $here 64, " $three --out whole \
   --batch-size 64

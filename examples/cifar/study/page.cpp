@@ -8,6 +8,7 @@
 
 #include "charts/svg.hpp"
 #include "repopt/base/error.hpp"
+#include "study/fine_tuning.hpp"
 #include "study/html.hpp"
 #include "study/int8.hpp"
 #include "study/layers.hpp"
@@ -78,11 +79,13 @@ std::string not_run(const ModelSummary& summary) {
 }
 
 std::string model_sections(const ModelSummary& summary, const Records& records, const repopt::nn::BlockSpec& shown,
-                           const std::vector<Int8Result>& int8_results, const std::vector<LayerResult>& layers) {
+                           const std::vector<Int8Result>& int8_results, const std::vector<LayerResult>& layers,
+                           const std::vector<FineTuningResult>& fine_tuned) {
   return concat("<h2 id='", summary.model(), "'>", summary.model(), "</h2>\n", not_run(summary),
                 accuracy_section(summary), spread_section(summary), curves_section(summary, records),
                 time_section(summary, records), rates_section(summary), scales_section(summary, records, shown),
-                kernels_section(summary, records, shown), int8_section(summary, int8_results, layers));
+                kernels_section(summary, records, shown), int8_section(summary, int8_results, layers),
+                fine_tuning_section(summary, fine_tuned));
 }
 
 }  // namespace
@@ -91,12 +94,13 @@ std::string page(const StudyOptions& options, const std::vector<PlannedRun>& pla
                  const std::vector<RunResult>& results, const std::map<std::string, std::string>& failures) {
   const std::vector<Int8Result> int8_results = read_int8_results(options.out);
   const std::vector<LayerResult> layers = read_layers(options.out);
+  const std::vector<FineTuningResult> fine_tuned = read_fine_tuning(options.out);
   const Records records = read_records(options.out);
   std::string body, links;
   for (const repopt::nn::VggConfig& preset : repopt::nn::vgg_presets())
     if (std::ranges::any_of(results, [&](const RunResult& result) { return result.key.model == preset.name; })) {
       body += model_sections(ModelSummary(preset.name, results, records.epoch_seconds(preset.name)), records,
-                             shown_block(options, preset.name), int8_results, layers);
+                             shown_block(options, preset.name), int8_results, layers, fine_tuned);
       links += concat("<a href='#", preset.name, "'>", preset.name, "</a>");
     }
   return concat(

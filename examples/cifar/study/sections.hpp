@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "repopt/nn/models/vgg_config.hpp"
+#include "study/fine_tuning.hpp"
 #include "study/int8.hpp"
 #include "study/layers.hpp"
 #include "study/records.hpp"
@@ -37,5 +38,8 @@ std::string kernels_section(const ModelSummary& summary, const Records& records,
 /// Accuracy in integers of 8 bits as a table, and of 8 to 4 bits in pictures, with pictures of the layers.
 std::string int8_section(const ModelSummary& summary, const std::vector<Int8Result>& results,
                          const std::vector<LayerResult>& layers);
+
+/// Accuracy before and after fine-tuning for few bits.
+std::string fine_tuning_section(const ModelSummary& summary, const std::vector<FineTuningResult>& results);
 
 }  // namespace repopt_cifar::study

@@ -1,0 +1,51 @@
+// fine_tuned.csv: the accuracy of networks that were fine-tuned for integers of few bits.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "options.hpp"
+#include "study/plan.hpp"
+
+namespace repopt_cifar::study {
+
+/// The network of a run, fine-tuned in one way: by `repopt-cifar quantize --scheme per-tensor` with these options.
+struct FineTuningKey {
+  RunKey run{};
+  int bits = 4;            ///< of weights and activations
+  int split_identity = 0;  ///< bits of the centre diagonals that are split off kernels; 0: none are
+  std::size_t epochs = 2;  ///< of the fine-tuning
+
+  bool operator==(const FineTuningKey&) const = default;
+};
+
+/// The accuracy of the network of `key` before and after the fine-tuning.
+struct FineTuningResult {
+  FineTuningKey key{};
+  double float_before = 0, int_before = 0;
+  double float_after = 0, int_after = 0;
+
+  bool operator==(const FineTuningResult&) const = default;
+};
+
+/// Lists the ways in which a network is fine-tuned: for 5 and 4 bits and, if its kernels have centre diagonals, also
+/// with these split off. Throws std::invalid_argument if there is no model of that name.
+std::vector<FineTuningKey> fine_tuning_keys(const RunKey& run, std::size_t epochs);
+
+/// Writes results as the text of fine_tuned.csv.
+std::string to_csv(const std::vector<FineTuningResult>& results);
+
+/// Reads OUT/fine_tuned.csv. Returns nothing if there is no such file. Throws std::runtime_error that names a wrong
+/// line.
+std::vector<FineTuningResult> read_fine_tuning(const std::filesystem::path& out);
+
+/// Fine-tunes the networks of the planned runs that study.csv has, for options.fine_tune_epochs, in all ways that
+/// fine_tuned.csv does not have yet. Writes that file after each. Everything else is as in measure_networks().
+void measure_fine_tuning(const StudyOptions& options, const std::vector<PlannedRun>& plan, const std::string& program,
+                         std::map<std::string, std::string>& failures, const std::function<void()>& finished);
+
+}  // namespace repopt_cifar::study
