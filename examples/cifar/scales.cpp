@@ -15,6 +15,7 @@
 #include "repopt/formats/atomic_file.hpp"
 #include "repopt/formats/scales_file.hpp"
 #include "repopt/nn/models/folded_priors.hpp"
+#include "training/run_folder.hpp"
 
 namespace repopt_cifar {
 

@@ -1,15 +1,16 @@
 // The section of study.html about networks in integers.
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "charts/svg.hpp"
 #include "options.hpp"
 #include "quantization/sweep_ways.hpp"
 #include "repopt/base/error.hpp"
 #include "study/html.hpp"
 #include "study/int8_charts.hpp"
 #include "study/sections.hpp"
+#include "study/shown.hpp"
 
 namespace repopt_cifar::study {
 
