@@ -10,6 +10,8 @@
 #include "charts/scales_svg.hpp"
 #include "commands.hpp"
 #include "repopt/formats/scales_file.hpp"
+#include "repopt/nn/models/vgg_config.hpp"
+#include "repopt/nn/models/vgg_scales.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace repopt_cifar;

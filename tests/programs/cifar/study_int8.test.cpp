@@ -171,7 +171,8 @@ TEST_CASE("A study that finds quant.csv locked says so in its failures") {
   std::map<std::string, std::string> failures;
   measure_int8({.out = folder.path()}, "no-program", failures, [] {});
   REQUIRE(failures.contains("quant.csv"));
-  CHECK(failures["quant.csv"].find("another process holds " + (folder / "quant.csv.lock").string()) != std::string::npos);
+  CHECK(failures["quant.csv"].find("another process holds " + (folder / "quant.csv.lock").string()) !=
+        std::string::npos);
 }
 
 TEST_CASE("A sweep whose result is wrong is a failure of its network alone, and the next study measures it") {
@@ -229,7 +230,7 @@ TEST_CASE("The picture of bits has a dashed line for each variant of mode rep wh
   const std::string without = int8_section(summary, results, {});
   CHECK(without.find("<polyline") != without.npos);
   CHECK(without.find("dasharray") == without.npos);
-  for (const std::size_t of : {0, 1})  // plain and rep-sqrt
+  for (const std::size_t of : {std::size_t(0), std::size_t(1)})  // plain and rep-sqrt
     for (const int bits : {8, 5}) results.push_back({{runs[of].key, "per-tensor", "mse", bits, bits, 8}, 0.5, 0.4});
   const std::string with = int8_section(summary, results, {});
   CHECK(with.find(item) != with.npos);
