@@ -1,15 +1,14 @@
 // CSV files: numbers and words between commas. There are no quotes, and wrong lines are refused.
 #pragma once
 
-#include <charconv>
 #include <cstddef>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
+#include "formats/parse_number.hpp"
 #include "repopt/base/error.hpp"
 
 namespace repopt_cifar {
@@ -23,11 +22,9 @@ struct CsvLine {
   template <class Number>
   Number number(std::size_t column) const {
     const std::string& field = fields.at(column);
-    Number value{};
-    const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
-    if (error != std::errc() || end != field.data() + field.size())
-      throw std::runtime_error(repopt::concat(where, ": '", field, "' is not a valid number"));
-    return value;
+    const auto value = parse_number<Number>(field);
+    if (!value) throw std::runtime_error(repopt::concat(where, ": '", field, "' is not a valid number"));
+    return *value;
   }
 };
 

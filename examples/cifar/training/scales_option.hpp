@@ -1,14 +1,13 @@
 // What --scales and --identity-init can say.
 #pragma once
 
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 
+#include "formats/parse_number.hpp"
 #include "repopt/base/error.hpp"
 #include "repopt/core/scales.hpp"
 #include "repopt/formats/scales_file.hpp"
@@ -22,10 +21,8 @@ namespace repopt_cifar {
 inline std::optional<double> identity_weight(std::string_view text) {
   if (text == "searched") return std::nullopt;
   if (text == "one") return 1;
-  double weight = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, weight);
-  repopt::require(error == std::errc() && stop == end && std::isfinite(weight), "--identity-init is '", text,
+  const std::optional<double> weight = parse_number<double>(std::string(text));
+  repopt::require(weight && std::isfinite(*weight), "--identity-init is '", text,
                   "', it must be searched, one or a number");
   return weight;
 }
