@@ -181,8 +181,8 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_flag("--int8", o.int8, "then measure networks in integers of 8 to 4 bits, into quant.csv and layers.csv");
   app.add_option(
          "--fine-tune-epochs", o.fine_tune_epochs,
-         "then train the networks of this command's runs for so many epochs more, rounded to 5 and 4 bits, into "
-         "fine_tuned.csv; 0: do not")
+         "then fine-tune each network of this command's runs for so many epochs, per tensor, for 5 and 4 bits, without "
+         "and with --split-identity, and keep the accuracy alone, in fine_tuned.csv; 0: do not")
       ->capture_default_str();
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag(

@@ -31,13 +31,16 @@ check "quant.csv and the page have the split of rep-sqrt" \
 check "the page has their INT8 accuracy" 'grep -q "<th scope=.row.>repvgg, per-channel, mse</th>" smoke/study.html'
 check "the page needs nothing else" '! grep -Eq "<script|<link|<img|src=|url\(" smoke/study.html'
 check "accuracy over time has a picture of its own" 'grep -q "%: rep-sqrt, both rules" smoke/accuracy-cifar-small.svg'
-for file in study.html accuracy-cifar-small.svg; do
+# well_formed FILE: checks that the file is XML, if a program for that is here.
+well_formed() {
   if command -v xmllint >/dev/null; then
-    check "$file is well-formed" "xmllint --noout smoke/$file"
+    check "$1 is well-formed" "xmllint --noout $1"
   elif command -v python3 >/dev/null; then
-    check "$file is well-formed" "python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' smoke/$file"
+    check "$1 is well-formed" "python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' $1"
   fi
-done
+}
+well_formed smoke/study.html
+well_formed smoke/accuracy-cifar-small.svg
 
 # The page is made from small files alone: the same page, byte for byte, without the runs' folders. While the folders are
 # there, missing files are made from them, as for a study of an older version.
@@ -79,10 +82,9 @@ mv curves.csv smoke/curves.csv
 check "times of seconds.csv are used, and the page says so" \
   'grep -q "seconds of an epoch in seconds.csv" smoke/study.html && grep -q "<td>[12]000</td>\|>[12]000</span>" smoke/study.html'
 rm smoke/seconds.csv
-refuses "--int8 with a page alone" "--int8 measures networks and --page-only measures nothing" study --page-only \
-  --int8 --out smoke
-refuses "--fine-tune-epochs with a page alone" "--fine-tune-epochs measures networks and --page-only measures nothing" study \
-  --page-only --fine-tune-epochs 2 --out smoke
+for option in --int8 --fine-tune-epochs=2; do
+  refuses "$option with a page alone" "measure networks, --page-only measures nothing" study --page-only $option --out smoke
+done
 head -n 3 smoke/study.csv >few.csv
 mv few.csv smoke/study.csv
 "$program" study --smoke --page-only --out smoke >page.txt 2>log.txt
@@ -110,13 +112,14 @@ wait "$child"
 check "two processes finish the stopped study, with the results of an undisturbed one" \
   '[ "$(accuracies stopped)" = "$(accuracies whole)" ]'
 
-fine="study --data synthetic --models cifar-small --variants plain,rep-searched --epochs 1 --seeds 1 --limit 64 --batch-size 16"
+fine="study --data synthetic --models cifar-small --variants plain,rep-searched,rep-averaged --epochs 1 --seeds 1 --limit 64 --batch-size 16"
 "$program" $fine --out fine >fine.txt 2>log.txt
 check "networks that are not to be fine-tuned are not" '[ ! -e fine/fine_tuned.csv ] && grep -q "fine_tuned.csv has no line" fine/study.html'
 "$program" $fine --out fine --fine-tune-epochs 1 >fine.txt 2>log.txt
-check "3 networks are fine-tuned in 4 ways" \
+check "3 networks are fine-tuned in 4 ways, and that of averaged scales is left out" \
   '[ "$(grep -c "^cifar-small," fine/fine_tuned.csv)" -eq 12 ] && grep -q "\"failed\":{}" fine.txt'
 check "the page has their accuracy" 'grep -q "<th scope=.row.>rep-searched, 4 bits, diagonals split off</th>" fine/study.html'
+well_formed fine/study.html
 
 mkdir -p failing/runs/cifar-small-hyper_search-lr0.1-e2-s0
 echo damaged >failing/runs/cifar-small-hyper_search-lr0.1-e2-s0/checkpoint.safetensors

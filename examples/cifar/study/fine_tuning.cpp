@@ -37,6 +37,7 @@ std::vector<std::string> quantize_arguments(const FineTuningKey& key, std::size_
   if (key.split_identity > 0) arguments.push_back(concat("--split-identity=", key.split_identity));
   add("--fine-tune-epochs", key.epochs);
   add("--batch-size", batch_size);
+  add("--seed", key.run.seed);
   return arguments;
 }
 
@@ -94,19 +95,19 @@ void measure_fine_tuning(const StudyOptions& options, const std::vector<PlannedR
     std::vector<Measurement> measurements;
     for (const PlannedRun& run : plan) {
       if (std::ranges::find(trained, run.key, &RunResult::key) == trained.end()) continue;
+      if (find_variant(run.key.variant).scales == "averaged") continue;
       for (const FineTuningKey& key : fine_tuning_keys(run.key, options.fine_tune_epochs)) {
         if (std::ranges::find(tuned, key, &FineTuningResult::key) != tuned.end()) continue;
-        measurements.push_back({run.key, concat("fine-tuned-", key.bits, "-", key.split_identity),
-                                quantize_arguments(key, options.batch_size),
-                                [&, key](const std::filesystem::path& json) {
-                                  tuned.push_back(result_of(key, json));
-                                  repopt::formats::write_file(options.out / "fine_tuned.csv", to_csv(tuned));
-                                }});
+        measurements.push_back(
+            {run.key, concat("fine-tuned-", key.bits, "-", key.split_identity, "-e", key.epochs),
+             quantize_arguments(key, options.batch_size),
+             [&, key](const std::filesystem::path& json) { tuned.push_back(result_of(key, json)); }});
       }
     }
     return measurements;
   };
-  measure_networks(options, program, "fine_tuned.csv", missing, failures, finished);
+  const auto save = [&] { repopt::formats::write_file(options.out / "fine_tuned.csv", to_csv(tuned)); };
+  measure_networks(options, program, "fine_tuned.csv", missing, save, failures, finished);
 }
 
 }  // namespace repopt_cifar::study

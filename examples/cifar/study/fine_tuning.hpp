@@ -44,7 +44,8 @@ std::string to_csv(const std::vector<FineTuningResult>& results);
 std::vector<FineTuningResult> read_fine_tuning(const std::filesystem::path& out);
 
 /// Fine-tunes the networks of the planned runs that study.csv has, for options.fine_tune_epochs, in all ways that
-/// fine_tuned.csv does not have yet. Writes that file after each. Everything else is as in measure_networks().
+/// fine_tuned.csv does not have yet. Leaves out networks of averaged scales, because their files do not say which
+/// scales they were trained with. Writes fine_tuned.csv after each. Everything else is as in measure_networks().
 void measure_fine_tuning(const StudyOptions& options, const std::vector<PlannedRun>& plan, const std::string& program,
                          std::map<std::string, std::string>& failures, const std::function<void()>& finished);
 

@@ -1,8 +1,9 @@
 // The section of study.html about networks that were fine-tuned for few bits.
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "repopt/base/error.hpp"
@@ -17,10 +18,25 @@ using repopt::concat;
 
 namespace {
 
-std::string mean_percent(const std::vector<FineTuningResult>& results, double FineTuningResult::*value) {
+/// The fine-tunings of a variant that differ only in their seeds.
+using Seeds = std::vector<FineTuningResult>;
+
+std::string mean_and_deviation(const Seeds& seeds, double FineTuningResult::*value) {
   std::vector<double> numbers;
-  for (const FineTuningResult& result : results) numbers.push_back(result.*value);
-  return percent(Spread::of(numbers).mean);
+  for (const FineTuningResult& result : seeds) numbers.push_back(result.*value);
+  const Spread spread = Spread::of(numbers);
+  return concat(percent(spread.mean), seeds.size() > 1 ? concat(" ± ", percent(spread.deviation)) : "");
+}
+
+Cells row_of_seeds(const Variant& variant, const Seeds& seeds) {
+  const FineTuningKey& way = seeds.front().key;
+  return {concat(variant.name, ", ", way.bits, " bits", way.split_identity > 0 ? ", diagonals split off" : ""),
+          concat(seeds.size()),
+          concat(way.epochs),
+          mean_and_deviation(seeds, &FineTuningResult::float_before),
+          mean_and_deviation(seeds, &FineTuningResult::int_before),
+          mean_and_deviation(seeds, &FineTuningResult::float_after),
+          mean_and_deviation(seeds, &FineTuningResult::int_after)};
 }
 
 }  // namespace
@@ -28,27 +44,25 @@ std::string mean_percent(const std::vector<FineTuningResult>& results, double Fi
 std::string fine_tuning_section(const ModelSummary& summary, const std::vector<FineTuningResult>& results) {
   std::vector<Cells> rows;
   for (const Shown& runs : shown_runs(summary)) {
-    std::map<std::tuple<int, int, std::size_t>, std::vector<FineTuningResult>> ways;  // by -bits, split and epochs
+    std::map<int, std::map<std::pair<int, std::size_t>, Seeds>, std::greater<>> ways;  // by bits, by split and epochs
     for (const FineTuningResult& result : results)
       if (runs.has(result.key.run))
-        ways[{-result.key.bits, result.key.split_identity, result.key.epochs}].push_back(result);
-    for (const auto& [way, tuned] : ways) {
-      const auto [minus_bits, split, epochs] = way;
-      rows.push_back({concat(runs.variant->name, ", ", -minus_bits, " bits", split > 0 ? ", diagonals split off" : ""),
-                      concat(tuned.size()), concat(epochs), mean_percent(tuned, &FineTuningResult::float_before),
-                      mean_percent(tuned, &FineTuningResult::int_before),
-                      mean_percent(tuned, &FineTuningResult::float_after),
-                      mean_percent(tuned, &FineTuningResult::int_after)});
-    }
+        ways[result.key.bits][{result.key.split_identity, result.key.epochs}].push_back(result);
+    for (const auto& [bits, ways_of_bits] : ways)
+      for (const auto& [way, seeds] : ways_of_bits) rows.push_back(row_of_seeds(*runs.variant, seeds));
   }
-  return section(summary.model() + "-fine-tuning", "Fine-tuned for few bits",
-                 rows.empty()
-                     ? paragraph("Not run: fine_tuned.csv has no line for the networks above.")
-                     : table({"network, weights and activations", "seeds", "epochs of fine-tuning", "float before, %",
-                              "integers before, %", "float after, %", "integers after, %"},
-                             rows) +
-                           paragraph("Training in which weights and activations are rounded as the integers will be, "
-                                     "with one scale for each kernel. The numbers are means over the seeds."));
+  const std::string body =
+      rows.empty()
+          ? paragraph("Not run: fine_tuned.csv has no line for the networks above.")
+          : table({"network, bits of weights and activations", "seeds", "epochs of fine-tuning", "float before, %",
+                   "integers before, %", "float after, %", "integers after, %"},
+                  rows) +
+                paragraph(
+                    "Mean and standard deviation over the seeds. In the fine-tuning weights and activations are "
+                    "rounded "
+                    "as the integers will be, per tensor; diagonals that are split off have a scale of their own. "
+                    "\"Float after\" is the same network without the rounding that it was trained for.");
+  return section(summary.model() + "-fine-tuning", "Fine-tuned for few bits", body);
 }
 
 }  // namespace repopt_cifar::study

@@ -138,13 +138,12 @@ void measure_int8(const StudyOptions& options, const std::string& program, std::
     std::vector<Measurement> measurements;
     for (const RunKey& run : int8_plan(read_results(options.out)))
       if (!measured.has(run))
-        measurements.push_back({run, "int8", {"sweep"}, [&, run](const std::filesystem::path& json) {
-                                  measured.take_sweep(run, json);
-                                  measured.write(options.out);
-                                }});
+        measurements.push_back(
+            {run, "int8", {"sweep"}, [&, run](const std::filesystem::path& json) { measured.take_sweep(run, json); }});
     return measurements;
   };
-  measure_networks(options, program, "quant.csv", missing, failures, finished);
+  const auto save = [&] { measured.write(options.out); };
+  measure_networks(options, program, "quant.csv", missing, save, failures, finished);
 }
 
 }  // namespace repopt_cifar::study

@@ -34,7 +34,7 @@ void measure(const StudyOptions& options, const std::string& program, const Meas
 }  // namespace
 
 void measure_networks(const StudyOptions& options, const std::string& program, std::string_view table,
-                      const std::function<std::vector<Measurement>()>& list,
+                      const std::function<std::vector<Measurement>()>& list, const std::function<void()>& save,
                       std::map<std::string, std::string>& failures, const std::function<void()>& finished) {
   const auto fail = [&](const std::string& name, const std::string& reason) {
     std::fprintf(stderr, "%s: FAILED: %s\n", name.c_str(), reason.c_str());
@@ -49,6 +49,7 @@ void measure_networks(const StudyOptions& options, const std::string& program, s
                        ": another study, or a program that a killed study left behind; repeat the command when that "
                        "process has ended"));
   for (const Measurement& measurement : list()) {
+    if (interrupt.requested()) stop();
     const std::string name = concat(measurement.run.name(), "-", measurement.name);
     try {
       measure(options, program, measurement, interrupt);
@@ -58,9 +59,11 @@ void measure_networks(const StudyOptions& options, const std::string& program, s
       fail(name, error.what());
       continue;
     }
+    save();
     std::fprintf(stderr, "%s: measured\n", name.c_str());
     finished();
   }
+  if (interrupt.requested()) stop();
 }
 
 }  // namespace repopt_cifar::study

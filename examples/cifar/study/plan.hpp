@@ -67,7 +67,8 @@ std::vector<PlannedRun> plan(const StudyOptions& options);
 /// Throws std::invalid_argument if the model has no such block.
 repopt::nn::BlockSpec shown_block(const StudyOptions& options, const std::string& model);
 
-/// Returns the settings of --smoke: generated pictures, networks trained for seconds, and something in every section.
+/// Returns the settings of --smoke: generated pictures, networks trained for seconds, and something in every section
+/// but that of fine-tuning.
 StudyOptions smoke_options(const StudyOptions& given);
 
 /// Returns the folder of the run of that name.

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "commands.hpp"
 #include "formats/csv.hpp"
 #include "formats/file_lock.hpp"
 #include "study/sections.hpp"
@@ -22,36 +24,42 @@ using repopt::testing::write_bytes;
 
 namespace {
 
-const RunKey plain{"cifar-small", "plain", 0.1, 2, 0}, repvgg{"cifar-small", "repvgg", 0.1, 2, 0};
+const RunKey plain{"cifar-small", "plain", 0.1, 2, 1}, repvgg{"cifar-small", "repvgg", 0.1, 2, 1};
 
 constexpr const char* quantize_json =
     "{\"float_accuracy\": 0.7, \"int8_accuracy\": 0.6, \"before_fine_tuning\": {\"float_accuracy\": 0.8, "
     "\"int8_accuracy\": 0.5}}";
 
-/// A study of plain and repvgg, of which only plain has been trained. A stand-in for repopt-cifar notes its arguments
-/// and prints a given text.
+/// A study that plans plain and repvgg. Trained are plain, and rep-sqrt, which it does not plan. A stand-in for
+/// repopt-cifar notes its arguments and prints a given text.
 struct FakeTuning {
   TemporaryFolder folder{};
   repopt_cifar::StudyOptions options{.data = "pictures", .out = folder.path(), .fine_tune_epochs = 3};
   std::map<std::string, std::string> failures{};
 
   FakeTuning() {
-    write_bytes(folder / "study.csv", to_csv(std::vector{RunResult{.key = plain, .test_accuracy = 0.8}}));
-    const std::filesystem::path runs = run_folder(options, plain.name());
-    std::filesystem::create_directories(runs);
-    write_bytes(runs / "model.safetensors", "");
+    const RunKey unplanned{"cifar-small", "rep-sqrt", 0.1, 2, 1};
+    write_bytes(folder / "study.csv", to_csv(std::vector{RunResult{.key = plain}, RunResult{.key = unplanned}}));
+    for (const RunKey& key : {plain, unplanned}) {
+      const std::filesystem::path runs = run_folder(options, key.name());
+      std::filesystem::create_directories(runs);
+      write_bytes(runs / "model.safetensors", "");
+    }
   }
 
-  /// Returns the number of fine-tunings that finished.
-  int measure(const std::string& printed) {
+  /// Returns the number of fine-tunings that finished. Calls `finished` after each.
+  int measure(
+      const std::string& printed, void (*finished)() = [] {}) {
     write_bytes(folder / "printed", printed);
     write_bytes(folder / "program", "#!/bin/sh\necho \"$*\" >>" + (folder / "arguments").string() + "\ncat " +
                                         (folder / "printed").string() + "\n");
     std::filesystem::permissions(folder / "program", std::filesystem::perms::owner_all);
-    int finished = 0;
-    measure_fine_tuning(options, {{plain, ""}, {repvgg, ""}}, (folder / "program").string(), failures,
-                        [&] { ++finished; });
-    return finished;
+    int number = 0;
+    measure_fine_tuning(options, {{plain, ""}, {repvgg, ""}}, (folder / "program").string(), failures, [&] {
+      ++number;
+      finished();
+    });
+    return number;
   }
 
   std::string arguments() const { return repopt_cifar::read_text(folder / "arguments"); }
@@ -86,7 +94,7 @@ TEST_CASE("Trained networks of the plan are fine-tuned once in each way, and lon
   CHECK(results[1] == FineTuningResult{{plain, 5, 8, 3}, 0.8, 0.5, 0.7, 0.6});
   const std::string weights = (run_folder(study.options, plain.name()) / "model.safetensors").string();
   CHECK(study.arguments().find("quantize --scheme per-tensor --weight-bits 5 --activation-bits 5 --split-identity=8 "
-                               "--fine-tune-epochs 3 --batch-size 128 --weights " +
+                               "--fine-tune-epochs 3 --batch-size 128 --seed 1 --weights " +
                                weights + " --data pictures --limit 0 --threads 1\n") != std::string::npos);
   CHECK(study.arguments().find("--activation-bits 4 --fine-tune-epochs 3") != std::string::npos);
   CHECK(study.measure(quantize_json) == 0);
@@ -101,8 +109,8 @@ TEST_CASE("A fine-tuning whose result is wrong is a failure of its own") {
     study.failures.clear();
     CHECK(study.measure(printed) == 0);
     REQUIRE(study.failures.size() == 4);
-    const std::string reason = study.failures[plain.name() + "-fine-tuned-4-8"];
-    CHECK(reason.find(plain.name() + "/fine-tuned-4-8.json: ") != std::string::npos);
+    const std::string reason = study.failures[plain.name() + "-fine-tuned-4-8-e3"];
+    CHECK(reason.find(plain.name() + "/fine-tuned-4-8-e3.json: ") != std::string::npos);
     CHECK_FALSE(std::filesystem::exists(study.folder / "fine_tuned.csv"));
   }
   const repopt_cifar::FileLock other(study.folder / "fine_tuned.csv.lock", repopt_cifar::FileLock::Wait::no);
@@ -111,19 +119,35 @@ TEST_CASE("A fine-tuning whose result is wrong is a failure of its own") {
   CHECK(study.failures["fine_tuned.csv"].find("another process holds") != std::string::npos);
 }
 
+TEST_CASE("Ctrl-C between two fine-tunings stops the study, and the first one is kept") {
+  FakeTuning study;
+  CHECK_THROWS_AS(study.measure(quantize_json, [] { std::raise(SIGINT); }), repopt_cifar::Interrupted);
+  CHECK(read_fine_tuning(study.folder.path()).size() == 1);
+  CHECK(study.measure(quantize_json) == 3);
+}
+
+TEST_CASE("Networks of averaged scales are not fine-tuned, because their files do not hold the scales") {
+  FakeTuning study;
+  RunKey averaged = plain;
+  averaged.variant = "rep-averaged";
+  write_bytes(study.folder / "study.csv", to_csv(std::vector{RunResult{.key = averaged}}));
+  measure_fine_tuning(study.options, {{averaged, ""}}, "no-program", study.failures, [] {});
+  CHECK(study.failures.empty());
+}
+
 TEST_CASE("The section of fine-tuning has a row for each variant and way, with the means of its seeds") {
   RunKey other_seed = plain;
-  other_seed.seed = 1;
+  other_seed.seed = 2;
   const ModelSummary summary("cifar-small", {{.key = plain}, {.key = other_seed}});
   CHECK(fine_tuning_section(summary, {}).find("Not run") != std::string::npos);
   const std::string html = fine_tuning_section(summary, {{{plain, 4, 0, 2}, 0.8, 0.1, 0.7, 0.6},
                                                          {{other_seed, 4, 0, 2}, 0.8, 0.2, 0.7, 0.5},
                                                          {{plain, 5, 8, 2}, 0.8, 0.7, 0.8, 0.75},
                                                          {{repvgg, 4, 0, 2}, 0.9, 0.9, 0.9, 0.9}});
-  const std::size_t five = html.find("plain, 5 bits, diagonals split off</th><td>1</td><td>2</td><td>80.00</td>"),
-                    four = html.find(
-                        "plain, 4 bits</th><td>2</td><td>2</td><td>80.00</td><td>15.00</td>"
-                        "<td>70.00</td><td>55.00</td>");
+  const std::size_t five = html.find("plain, 5 bits, diagonals split off</th><td>1</td><td>2</td><td>80.00</td>");
+  const std::size_t four = html.find(
+      "plain, 4 bits</th><td>2</td><td>2</td><td>80.00 ± 0.00</td><td>15.00 ± 7.07</td>"
+      "<td>70.00 ± 0.00</td><td>55.00 ± 7.07</td>");
   CHECK(five != html.npos);
   CHECK(four != html.npos);
   CHECK(five < four);
