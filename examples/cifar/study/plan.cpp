@@ -34,7 +34,7 @@ constexpr std::array<Variant, 21> known_variants{{
      ""},
     {"rep-identity-0.1", "rep", "sgd", "sqrt", "--identity-init 0.1", "rep-sqrt, identities start at 0.1", "#bcbddc",
      ""},
-    {"rep-scale-0.5", "rep", "sgd", "sqrt", "--scale-factor 0.5", "rep-sqrt, scales of convolutions halved", "#a6761d",
+    {"rep-scale-0.5", "rep", "sgd", "sqrt", "--scale-factor 0.5", "rep-sqrt, scales of convolutions halved", "#e7298a",
      ""},
     {"csla", "csla", "sgd", "searched", "", "the branches themselves, with searched scales as constants", "#7b3fb5",
      ""},
