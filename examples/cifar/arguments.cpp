@@ -179,10 +179,10 @@ void add_study(CLI::App& app, StudyOptions& o) {
   app.add_option("--limit", o.limit, "use at most so many training and test pictures; 0: all")->capture_default_str();
   app.add_option("--layer", o.layer, "whose GradMult and kernels the page shows [the last block with an identity]");
   app.add_flag("--int8", o.int8, "then measure networks in integers of 8 to 4 bits, into quant.csv and layers.csv");
-  app.add_option(
-         "--fine-tune-epochs", o.fine_tune_epochs,
-         "then fine-tune each network of this command's runs for so many epochs, per tensor, for 5 and 4 bits, without "
-         "and with --split-identity, and keep the accuracy alone, in fine_tuned.csv; 0: do not")
+  app.add_option("--fine-tune-epochs", o.fine_tune_epochs,
+                 "then fine-tune the networks of this command's runs for so many epochs, for 5 and 4 bits per tensor, "
+                 "without and "
+                 "with `quantize --split-identity`; fine_tuned.csv gets the accuracy; 0: do not")
       ->capture_default_str();
   app.add_flag("--page-only", o.page_only, "run nothing, write study.html from what is there");
   app.add_flag(

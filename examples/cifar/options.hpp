@@ -100,7 +100,7 @@ struct StudyOptions {
   int threads = 1;
   std::string layer = "";  ///< whose kernels the page shows; "": the last block with an identity
   bool int8 = false, smoke = false, page_only = false;
-  std::size_t fine_tune_epochs = 0;  ///< of networks for integers of 5 and 4 bits; 0: none are fine-tuned
+  std::size_t fine_tune_epochs = 0;  ///< how long networks are fine-tuned for 5 and 4 bits; 0: they are not
 };
 
 /// `repopt-cifar plot`.

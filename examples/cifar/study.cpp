@@ -69,7 +69,7 @@ void write_accuracy_pictures(const StudyOptions& options, const std::vector<stud
 
 Json run_study(StudyOptions options, const std::string& program) {
   repopt::require(!options.page_only || (!options.int8 && options.fine_tune_epochs == 0),
-                  "--int8 and --fine-tune-epochs measure networks, --page-only measures nothing: leave them or it out");
+                  "--page-only measures nothing: leave it out, or leave --int8 and --fine-tune-epochs out");
   if (options.smoke) options = study::smoke_options(options);
   repopt::require(!options.data.empty() || options.page_only, "study needs --data, --smoke or --page-only");
   options.out = std::filesystem::absolute(options.out).lexically_normal();

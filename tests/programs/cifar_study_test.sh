@@ -83,7 +83,7 @@ check "times of seconds.csv are used, and the page says so" \
   'grep -q "seconds of an epoch in seconds.csv" smoke/study.html && grep -q "<td>[12]000</td>\|>[12]000</span>" smoke/study.html'
 rm smoke/seconds.csv
 for option in --int8 --fine-tune-epochs=2; do
-  refuses "$option with a page alone" "measure networks, --page-only measures nothing" study --page-only $option --out smoke
+  refuses "$option with a page alone" "--page-only measures nothing" study --page-only $option --out smoke
 done
 head -n 3 smoke/study.csv >few.csv
 mv few.csv smoke/study.csv

@@ -11,8 +11,7 @@
 
 namespace repopt_cifar {
 
-/// The number that `text` is, or nothing if it is not a decimal number of this type. "inf" and "nan" are floating-point
-/// numbers; one that is too large is none.
+/// Reads a whole number. Returns nothing if `text` is not a decimal number or does not fit the type.
 template <std::integral Number>
 std::optional<Number> parse_number(const std::string& text) {
   Number value{};
@@ -21,8 +20,9 @@ std::optional<Number> parse_number(const std::string& text) {
   return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
 }
 
-/// The same. This is strtod(), in the locale "C" that the program keeps, because libc++ before version 20 has no
-/// std::from_chars() for floating-point numbers.
+/// Reads a floating-point number. "inf", "-inf" and "nan" are numbers. Returns nothing if `text` is not a decimal
+/// number or is too large for the type. It calls strtod(), in the locale "C" that the program never changes, because
+/// libc++ before version 20 has no std::from_chars() for floating-point numbers.
 template <std::floating_point Number>
 std::optional<Number> parse_number(const std::string& text) {
   const bool is_decimal = text.find_first_of("0123456789") != text.npos;

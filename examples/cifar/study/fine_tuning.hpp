@@ -16,18 +16,18 @@ namespace repopt_cifar::study {
 /// The network of a run, fine-tuned in one way: by `repopt-cifar quantize --scheme per-tensor` with these options.
 struct FineTuningKey {
   RunKey run{};
-  int bits = 4;            ///< of weights and activations
-  int split_identity = 0;  ///< bits of the centre diagonals that are split off kernels; 0: none are
-  std::size_t epochs = 2;  ///< of the fine-tuning
+  int bits = 4;            ///< the bits that weights and activations have
+  int split_identity = 0;  ///< the bits that centre diagonals have, split off kernels; 0: they are not split off
+  std::size_t epochs = 2;  ///< how long the network is fine-tuned
 
   bool operator==(const FineTuningKey&) const = default;
 };
 
-/// The accuracy of the network of `key` before and after the fine-tuning.
+/// The test accuracy of the network of `key`, from 0 to 1.
 struct FineTuningResult {
   FineTuningKey key{};
-  double float_before = 0, int_before = 0;
-  double float_after = 0, int_after = 0;
+  double float_before = 0, int_before = 0;  ///< before the fine-tuning, in floats and in integers
+  double float_after = 0, int_after = 0;    ///< the same after it
 
   bool operator==(const FineTuningResult&) const = default;
 };

@@ -17,7 +17,7 @@ namespace repopt_cifar::study {
 struct Measurement {
   RunKey run;
   std::string name;                    ///< "int8": the run's folder has its output in int8.json and int8.txt
-  std::vector<std::string> arguments;  ///< of repopt-cifar, without the network and the pictures
+  std::vector<std::string> arguments;  ///< what repopt-cifar is called with, but for the network and the pictures
 
   /// Takes over the JSON that the program wrote. Throws and takes nothing if it is wrong.
   std::function<void(const std::filesystem::path& json)> take;

@@ -36,6 +36,7 @@ struct FakeTuning {
   TemporaryFolder folder{};
   repopt_cifar::StudyOptions options{.data = "pictures", .out = folder.path(), .fine_tune_epochs = 3};
   std::map<std::string, std::string> failures{};
+  std::string command = ":";  ///< what the stand-in does besides, as a line of a shell script
 
   FakeTuning() {
     const RunKey unplanned{"cifar-small", "rep-sqrt", 0.1, 2, 1};
@@ -51,8 +52,8 @@ struct FakeTuning {
   int measure(
       const std::string& printed, void (*finished)() = [] {}) {
     write_bytes(folder / "printed", printed);
-    write_bytes(folder / "program", "#!/bin/sh\necho \"$*\" >>" + (folder / "arguments").string() + "\ncat " +
-                                        (folder / "printed").string() + "\n");
+    write_bytes(folder / "program", "#!/bin/sh\n" + command + "\necho \"$*\" >>" + (folder / "arguments").string() +
+                                        "\ncat " + (folder / "printed").string() + "\n");
     std::filesystem::permissions(folder / "program", std::filesystem::perms::owner_all);
     int number = 0;
     measure_fine_tuning(options, {{plain, ""}, {repvgg, ""}}, (folder / "program").string(), failures, [&] {
@@ -124,6 +125,14 @@ TEST_CASE("Ctrl-C between two fine-tunings stops the study, and the first one is
   CHECK_THROWS_AS(study.measure(quantize_json, [] { std::raise(SIGINT); }), repopt_cifar::Interrupted);
   CHECK(read_fine_tuning(study.folder.path()).size() == 1);
   CHECK(study.measure(quantize_json) == 3);
+}
+
+TEST_CASE("Fine-tuning ends at once if fine_tuned.csv cannot be written, and this is no network's failure") {
+  FakeTuning study;
+  study.command = "mkdir -p " + (study.folder / "fine_tuned.csv" / "not-empty").string();
+  CHECK_THROWS(study.measure(quantize_json));
+  CHECK(study.failures.empty());
+  CHECK(std::ranges::count(study.arguments(), '\n') == 1);
 }
 
 TEST_CASE("Networks of averaged scales are not fine-tuned, because their files do not hold the scales") {
